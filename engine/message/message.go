@@ -1,0 +1,179 @@
+// Package message holds the nouns that every other package speaks: events, envelopes, requests, replies, topics,
+// categories, priorities and errors. It imports nothing of the engine and does no I/O.
+//
+// Ownership: values are plain data. An [Envelope] is immutable once its broker has numbered it and is then shared by
+// every connection that receives it; nobody may write to it or to the bytes it points at.
+package message
+
+import "strings"
+
+// Category is the `_msg_cat` of an envelope: snapshot, update or system message (WSE v2 §2).
+type Category uint8
+
+// The three categories of the protocol.
+const (
+	Update   Category = iota // U: incremental change, the default
+	Snapshot                 // S: complete state
+	System                   // WSE: the protocol's own messages
+)
+
+// String returns the wire spelling: "U", "S" or "WSE".
+func (c Category) String() string {
+	switch c {
+	case Snapshot:
+		return "S"
+	case System:
+		return "WSE"
+	default:
+		return "U"
+	}
+}
+
+// CategoryOf derives the category of an event type. It is the function of WSE v2 §2 to the letter — "snapshot" anywhere
+// in the name wins, so snapshot_complete is S — plus server_hello and client_hello, which §3 of the same document lists
+// as system types.
+func CategoryOf(eventType string) Category {
+	lower := eventType
+	if hasUpper(eventType) {
+		lower = strings.ToLower(eventType)
+	}
+	if strings.Contains(lower, "snapshot") {
+		return Snapshot
+	}
+	switch lower {
+	case "server_ready", "client_hello_ack", "connection_state_change", "error", "pong", "ping", "heartbeat",
+		"subscription_update", "server_hello", "client_hello":
+		return System
+	}
+	return Update
+}
+
+func hasUpper(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c >= 'A' && c <= 'Z' || c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
+// Priority is the `pri` of an envelope, 1 to 10 as its publisher sent it. Zero means that none was given.
+type Priority uint8
+
+// Level is one of the five queues a connection sends from, most urgent first. The zero value is the most urgent.
+type Level uint8
+
+// The five levels and the priority each stands for (WSE v2 §5).
+const (
+	Critical   Level = iota // 10
+	High                    // 8
+	Normal                  // 5
+	Low                     // 3
+	Background              // 1
+
+	Levels = 5 // how many there are
+)
+
+// Priority returns the number that stands for the level on the wire.
+func (l Level) Priority() Priority {
+	return [Levels]Priority{10, 8, 5, 3, 1}[l]
+}
+
+// String returns the level's name in lower case, as metrics and configuration spell it.
+func (l Level) String() string {
+	return [Levels]string{"critical", "high", "normal", "low", "background"}[l]
+}
+
+// Valid reports whether p lies within 1 to 10.
+func (p Priority) Valid() bool { return p >= 1 && p <= 10 }
+
+// Level snaps p to the nearest level, upward on a tie: 9 is critical, 4 is normal, 2 is low. Zero counts as normal.
+func (p Priority) Level() Level {
+	switch {
+	case p >= 9:
+		return Critical
+	case p >= 7:
+		return High
+	case p >= 4 || p == 0:
+		return Normal
+	case p >= 2:
+		return Low
+	default:
+		return Background
+	}
+}
+
+// ExemptFromShedding reports whether a publication of this priority is never dropped for a slow consumer, whatever its
+// topic's class says.
+func (p Priority) ExemptFromShedding() bool { return p >= 8 }
+
+// Epoch names one life of a topic's numbering. It is written as eight hexadecimal digits; zero is never an epoch.
+type Epoch uint32
+
+// Event is a domain event as a publisher hands it in: what happened, in the publisher's own words. A transform plugin
+// turns it into envelopes.
+type Event struct {
+	Type         string   // the domain's name for it, for example "BrokerAccountLinked"
+	Payload      []byte   // a JSON object, verbatim
+	UserID       string   // whose event it is; may be empty when Topic is given
+	Topic        Topic    // where it goes, when the publisher knows; else empty
+	ID           string   // the publisher's own id; empty: the engine makes one
+	TimeMS       int64    // when it happened, Unix milliseconds; 0: now
+	Priority     Priority // 0: the topic class decides
+	CID          string   // correlation id
+	TraceID      string
+	EventVersion int // 0: none
+}
+
+// Envelope is a message to subscribers of a topic. Before it is numbered Seq and Epoch are zero.
+type Envelope struct {
+	Type     string
+	Topic    Topic
+	Payload  []byte // a JSON object, verbatim
+	ID       string
+	TimeMS   int64 // Unix milliseconds, UTC
+	Category Category
+	Priority Priority // as sent on the wire; 0: none
+
+	Seq   uint64 // the topic's own counter, +1 per publication inside one epoch
+	Epoch Epoch  // set where the topic's class keeps history; then Seq is also the offset
+
+	CID          string
+	TraceID      string
+	EventVersion int   // 0: none
+	LatencyMS    int64 // event time to encoding; negative: none
+
+	Level       Level    // the queue it leaves from: the level of its topic's class, never of Priority
+	Overflow    Overflow // what its class does with it when a consumer is slow
+	ConflateKey string   // with Overflow == Conflate: an older pending envelope of the topic with this key is replaced
+}
+
+// HasHistory reports whether the envelope's topic keeps history, so that it carries topic, epoch and offset.
+func (e *Envelope) HasHistory() bool { return e.Epoch != 0 }
+
+// Overflow is a topic class's policy for a consumer that does not keep up.
+type Overflow uint8
+
+// The policies (WSE v2 §2.5).
+const (
+	Keep       Overflow = iota // never dropped below the hard limit
+	DropOldest                 // the oldest pending one goes first
+	Conflate                   // only the newest per key is kept
+)
+
+// String returns the policy's configuration spelling.
+func (o Overflow) String() string {
+	return [...]string{"keep", "drop_oldest", "conflate"}[o]
+}
+
+// Outgoing is a publication made ready for the socket in one encoding: complete WebSocket frames, shared by every
+// connection that receives them, never written to again.
+type Outgoing struct {
+	Frames      []byte // one or more complete frames
+	Count       int    // publications in Frames, for counters
+	Topic       Topic
+	Level       Level
+	Overflow    Overflow
+	ConflateKey string
+	Exempt      bool // never shed: Priority.ExemptFromShedding of what is inside
+}

@@ -1,0 +1,146 @@
+package message
+
+// Reply is a message from the engine itself to one client: an answer, a greeting, a notice. It has no sequence number.
+type Reply struct {
+	CID  string // the id of the request it answers; empty for a notice
+	Body ReplyBody
+}
+
+// ReplyBody is what a reply says: a closed set of types that every dialect spells its own way.
+type ReplyBody interface{ replyBody() }
+
+// The replies of protocol v2 (PROTOCOL §2.2–2.7).
+type (
+	// Ready greets a connection, before anything else: server_ready.
+	Ready struct {
+		ConnectionID      string
+		UserID            string
+		ServerTimeMS      int64
+		Features          Features
+		HeartbeatMS       int64
+		IdleTimeoutMS     int64
+		ReconnectJitterMS int64 // how far clients should spread their return after a restart
+	}
+	// HelloAnswer is server_hello.
+	HelloAnswer struct {
+		ServerVersion string
+		ConnectionID  string
+		ServerTimeMS  int64
+		Features      Features
+		Limits        ConnectionLimits
+		PublicKey     string // base64, or empty
+	}
+	// Pong answers a Ping.
+	Pong struct {
+		ClientTimestamp int64 // as sent; 0: none
+		ServerTimestamp int64
+		ConnectionID    string
+		Text            bool // answer the bare text form in kind
+	}
+	// HeartbeatNotice tells the client that the server lives.
+	HeartbeatNotice struct{ ServerTimeMS int64 }
+	// Subscribed answers a Subscribe.
+	Subscribed struct {
+		Action            string
+		Success           bool
+		Message           string
+		Topics            []Topic // every topic the connection now has
+		SuccessTopics     []Topic
+		FailedTopics      []FailedTopic
+		AlreadySubscribed []Topic
+		MaxTopics         int
+		Recovery          []Recovered
+	}
+	// SnapshotComplete ends an initial sync.
+	SnapshotComplete struct {
+		SnapshotsSent int
+		HistorySent   int
+		Topics        []Topic
+	}
+	// StateChange tells the client that its connection is treated differently from now on.
+	StateChange struct {
+		OldState, NewState string
+		Reason             string
+		Dropped            uint64 // publications shed so far
+		RetryAfterMS       int64  // with a reconnect: come back after a random moment within this time; 0: none
+	}
+	// Failure is an error.
+	Failure struct{ Err *Error }
+	// Authenticated answers an Authenticate.
+	Authenticated struct {
+		UserID    string
+		ExpiresMS int64
+	}
+	// State answers a StateRequest, Health a HealthCheck, Metrics a MetricsRequest.
+	State struct {
+		ConnectionID, UserID, State string
+		ConnectedMS                 int64 // Unix milliseconds
+		Topics                      []Topic
+		ExpiresMS                   int64
+	}
+	// Health answers a HealthCheck.
+	Health struct {
+		Status       string
+		ServerTimeMS int64
+		UptimeMS     int64
+		Connections  int
+	}
+	// Metrics answers a MetricsRequest.
+	Metrics struct{ Counters ConnectionCounters }
+	// BatchResult answers a Batch: a result per message, in order.
+	BatchResult struct{ Results []BatchItem }
+)
+
+// Features are what a connection can use; the names on the wire are the dialect's.
+type Features struct {
+	Compression, Encryption, PriorityQueue, Recovery, Presence, Batching, MessagePack bool
+}
+
+// ConnectionLimits are the limits a client should know before it runs into them.
+type ConnectionLimits struct {
+	MessageBytesMax int
+	TopicsMax       int
+	RequestsPerSec  int
+}
+
+// FailedTopic says why a topic was refused. Topic is spelled as the client sent it.
+type FailedTopic struct {
+	Topic string
+	Err   *Error
+}
+
+// Recovered says how the recovery of one topic went. Epoch and Offset are the position from which live delivery goes on.
+type Recovered struct {
+	Topic     Topic
+	Epoch     Epoch
+	Offset    uint64
+	Recovered bool
+	Count     int // publications replayed
+}
+
+// ConnectionCounters are one connection's own figures.
+type ConnectionCounters struct {
+	MessagesSent, MessagesReceived uint64
+	BytesSent, BytesReceived       uint64
+	Dropped, QueuedBytes           uint64
+}
+
+// BatchItem is the fate of one message of a Batch.
+type BatchItem struct {
+	ID  string
+	Err *Error // nil: handled
+}
+
+func (*Ready) replyBody()            {}
+func (*HelloAnswer) replyBody()      {}
+func (*Pong) replyBody()             {}
+func (*HeartbeatNotice) replyBody()  {}
+func (*Subscribed) replyBody()       {}
+func (*SnapshotComplete) replyBody() {}
+func (*StateChange) replyBody()      {}
+func (*Failure) replyBody()          {}
+func (*Authenticated) replyBody()    {}
+func (*State) replyBody()            {}
+func (*Health) replyBody()           {}
+func (*Metrics) replyBody()          {}
+func (*BatchResult) replyBody()      {}

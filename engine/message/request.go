@@ -1,0 +1,81 @@
+package message
+
+// Request is one message from a client, decoded by its dialect. Body says what is asked; it is one of the pointer types
+// below, and its type alone decides who handles the request.
+type Request struct {
+	Type string // as the client spelled it
+	ID   string // the request's id, echoed by its answer; may be empty
+	Body Body
+}
+
+// Body is what a request asks: a closed set of types, so that a handler is chosen by a type switch.
+type Body interface{ body() }
+
+// The requests of protocol v2 (PROTOCOL §2.3).
+type (
+	// Hello is client_hello: what the client is and can do.
+	Hello struct {
+		ClientVersion   string
+		ProtocolVersion int
+		Features        []byte // raw JSON, or nil
+		PublicKey       string // base64, or empty
+	}
+	// Ping asks for a Pong. Text is set for the bare text form PING[:ms].
+	Ping struct {
+		ClientTimestamp int64 // Unix milliseconds by the client's clock; 0: not given
+		Text            bool
+	}
+	// Heartbeat only proves that the client lives.
+	Heartbeat struct{}
+	// Subscribe changes what the connection is subscribed to.
+	Subscribe struct {
+		Action     string // "subscribe", "unsubscribe", or whatever else was sent
+		Topics     []string
+		EventTypes map[string][]string        // topic as sent -> the event types wanted
+		Recover    bool                       // Recovery holds positions to go on from
+		Recovery   map[string]RecoverPosition // topic as sent -> last position seen
+	}
+	// Sync asks for snapshots and history again.
+	Sync struct {
+		Topics           []string // empty: all the connection is subscribed to
+		IncludeSnapshots bool
+		IncludeHistory   bool
+		LastSequence     uint64
+	}
+	// Authenticate extends the connection's identity in place.
+	Authenticate struct{ Token string }
+	// StateRequest asks for the connection's state, HealthCheck for the server's, MetricsRequest for the counters.
+	StateRequest struct{}
+	// HealthCheck asks how the server is.
+	HealthCheck struct{}
+	// MetricsRequest asks for the connection's counters.
+	MetricsRequest struct{}
+	// PresenceRequest asks who is on a topic.
+	PresenceRequest struct{ Topic string }
+	// Batch holds several messages, each a raw JSON object, to be handled in order.
+	Batch struct{ Messages [][]byte }
+	// Publish is any other message: a client's own, for client:{user_id}:messages.
+	Publish struct {
+		Payload  []byte
+		Priority Priority
+	}
+)
+
+// RecoverPosition is where a client stopped reading a topic.
+type RecoverPosition struct {
+	Epoch  Epoch
+	Offset uint64
+}
+
+func (*Hello) body()           {}
+func (*Ping) body()            {}
+func (*Heartbeat) body()       {}
+func (*Subscribe) body()       {}
+func (*Sync) body()            {}
+func (*Authenticate) body()    {}
+func (*StateRequest) body()    {}
+func (*HealthCheck) body()     {}
+func (*MetricsRequest) body()  {}
+func (*PresenceRequest) body() {}
+func (*Batch) body()           {}
+func (*Publish) body()         {}
