@@ -1,0 +1,91 @@
+// Package broker says what carries publications from publishers to nodes: it numbers them, keeps them and delivers them.
+// The implementations are in the packages below it, and brokertest states every promise as a test that all of them pass.
+//
+// Ownership: a Broker may be used by any number of goroutines.
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// Errors of a broker, to be tested for with errors.Is.
+var (
+	ErrClosed = errors.New("broker: closed")
+	ErrFull   = errors.New("broker: a limit of topics or bytes is reached")
+)
+
+// Broker numbers, keeps and carries publications.
+//
+// Publish gives env the topic's next sequence number and, where the class keeps history, the epoch; stores what the
+// class says; and hands it to every node's [Sink] that is interested, in order. The envelope belongs to the broker from
+// the call on. Publishing an id again within the class's idempotency window changes nothing and answers the first
+// publication's position with Duplicate set. Publish may block until ctx ends; an error means that nothing was published.
+//
+// History reads a topic's retained snapshots and its publications after a position, with the position that the answer
+// is complete up to. It is consistent: every publication is either in the answer or numbered after its Position.
+//
+// SetInterest tells whether this node has subscribers of a topic or pattern. When it returns without error, publications
+// numbered from then on reach the Sink. A broker of one node may ignore it.
+type Broker interface {
+	Publish(ctx context.Context, env *message.Envelope) (Published, error)
+	History(ctx context.Context, topic message.Topic, q Query) (History, error)
+	SetInterest(ctx context.Context, topic message.Topic, interested bool) error
+}
+
+// Sink takes numbered publications. Deliver must not block and must not call the broker; for one topic it is called in
+// the order of numbers, never concurrently with itself.
+type Sink interface {
+	Deliver(env *message.Envelope)
+}
+
+// Position is a place in a topic's numbering.
+type Position struct {
+	Epoch  message.Epoch // 0 where the topic keeps no history
+	Offset uint64
+}
+
+// Published is the answer to a publish.
+type Published struct {
+	Position
+	ID        string
+	Duplicate bool // the id was published before, at Position
+}
+
+// Query asks for a part of a topic's history.
+type Query struct {
+	// After is the last position the asker has. With Recover the answer holds everything after it, or Recovered is false.
+	After   Position
+	Recover bool
+	// Limit caps how many publications are returned, the newest ones first to be kept; 0 returns none, negative all.
+	Limit int
+	// Snapshots asks for the retained snapshots, and makes publications those after the oldest of them.
+	Snapshots bool
+}
+
+// History is the answer to a Query, in order.
+type History struct {
+	Position     Position // complete up to here
+	Recovered    bool     // with Query.Recover: nothing after Query.After is missing
+	Snapshots    []*message.Envelope
+	Publications []*message.Envelope
+}
+
+// Class is what the configuration says of a set of topics. The first class whose pattern matches a topic is its class.
+type Class struct {
+	Pattern        string        `yaml:"pattern"`
+	Priority       int           `yaml:"priority"`        // 10, 8, 5, 3 or 1: the queue its publications leave from
+	HistorySize    int           `yaml:"history_size"`    // publications kept; 0: none
+	HistoryKiBMax  int           `yaml:"history_kib_max"` // bytes kept per topic
+	HistoryTTL     time.Duration `yaml:"history_ttl"`     // how long a publication is kept
+	Snapshots      bool          `yaml:"snapshots"`       // retain the last snapshot of each type
+	Overflow       string        `yaml:"overflow"`        // keep, drop_oldest or conflate
+	ConflateBy     string        `yaml:"conflate_by"`     // with conflate: the payload field whose value is the key
+	Presence       bool          `yaml:"presence"`        // members are tracked
+	Linger         time.Duration `yaml:"linger"`          // how long a delivery may wait for company; 0: none
+	IdempotencyTTL time.Duration `yaml:"idempotency_ttl"` // how long an id is remembered; 0: not at all
+	IdempotencyMax int           `yaml:"idempotency_max"` // how many ids are remembered per topic
+}
