@@ -141,7 +141,7 @@ type Envelope struct {
 	CID          string
 	TraceID      string
 	EventVersion int   // 0: none
-	LatencyMS    int64 // event time to encoding; negative: none
+	LatencyMS    int64 // from the event's own time to here, rounded up to a whole millisecond; 0 or less: none
 
 	Level       Level    // the queue it leaves from: the level of its topic's class, never of Priority
 	Overflow    Overflow // what its class does with it when a consumer is slow

@@ -1,9 +1,12 @@
 package message
 
 // Reply is a message from the engine itself to one client: an answer, a greeting, a notice. It has no sequence number.
+// Its sender fills ID and TimeMS, because a dialect has neither a clock nor a counter.
 type Reply struct {
-	CID  string // the id of the request it answers; empty for a notice
-	Body ReplyBody
+	ID     string // unique, from an [IDSource]
+	TimeMS int64  // Unix milliseconds, UTC
+	CID    string // [Request.ReplyCID] of the request it answers; empty for a notice
+	Body   ReplyBody
 }
 
 // ReplyBody is what a reply says: a closed set of types that every dialect spells its own way.
@@ -35,7 +38,6 @@ type (
 		ClientTimestamp int64 // as sent; 0: none
 		ServerTimestamp int64
 		ConnectionID    string
-		Text            bool // answer the bare text form in kind
 	}
 	// HeartbeatNotice tells the client that the server lives.
 	HeartbeatNotice struct{ ServerTimeMS int64 }

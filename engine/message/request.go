@@ -3,9 +3,21 @@ package message
 // Request is one message from a client, decoded by its dialect. Body says what is asked; it is one of the pointer types
 // below, and its type alone decides who handles the request.
 type Request struct {
-	Type string // as the client spelled it
-	ID   string // the request's id, echoed by its answer; may be empty
-	Body Body
+	Type     string   // as the client spelled it
+	ID       string   // its own id, by which a repeat is recognised; may be empty
+	CID      string   // its correlation id; may be empty
+	Category Category // as the client wrote it, else derived from Type
+	Priority Priority // as sent; 0: none
+	Body     Body
+}
+
+// ReplyCID returns what an answer to the request carries as its correlation id: the request's id, or, where it has none,
+// the correlation id it came with.
+func (r *Request) ReplyCID() string {
+	if r.ID != "" {
+		return r.ID
+	}
+	return r.CID
 }
 
 // Body is what a request asks: a closed set of types, so that a handler is chosen by a type switch.
@@ -20,12 +32,11 @@ type (
 		Features        []byte // raw JSON, or nil
 		PublicKey       string // base64, or empty
 	}
-	// Ping asks for a Pong. Text is set for the bare text form PING[:ms].
+	// Ping asks for a Pong, as a message or as the bare text PING[:ms]; both get the same answer.
 	Ping struct {
 		ClientTimestamp int64 // Unix milliseconds by the client's clock; 0: not given
-		Text            bool
 	}
-	// Heartbeat only proves that the client lives.
+	// Heartbeat only proves that the client lives. A client's PONG is one too.
 	Heartbeat struct{}
 	// Subscribe changes what the connection is subscribed to.
 	Subscribe struct {
@@ -40,7 +51,7 @@ type (
 		Topics           []string // empty: all the connection is subscribed to
 		IncludeSnapshots bool
 		IncludeHistory   bool
-		LastSequence     uint64
+		LastSequence     uint64 // history after this offset; 0: all that is kept
 	}
 	// Authenticate extends the connection's identity in place.
 	Authenticate struct{ Token string }
@@ -56,8 +67,9 @@ type (
 	Batch struct{ Messages [][]byte }
 	// Publish is any other message: a client's own, for client:{user_id}:messages.
 	Publish struct {
-		Payload  []byte
-		Priority Priority
+		Payload      []byte // a JSON object, verbatim
+		TraceID      string
+		EventVersion int // 0: none
 	}
 )
 
