@@ -17,9 +17,8 @@ type Lane interface {
 
 // Work is what a lane does for the hub: take publications from the inbox and queue them on connections. Run is called
 // with the lane's lock held. With urgent it takes only what must not wait.
-type Work interface {
-	Run(urgent bool)
-}
+// It is an alias, so that a lane's package can spell the same type without importing this one.
+type Work = interface{ Run(urgent bool) }
 
 // Subscriber is a connection as the hub sees it. The methods are called with its lane's lock held.
 //

@@ -176,4 +176,7 @@ type Outgoing struct {
 	Overflow    Overflow
 	ConflateKey string
 	Exempt      bool // never shed: Priority.ExemptFromShedding of what is inside
+	// Parts are the single publications where Frames holds several, else nil. A connection that cannot send at once keeps
+	// the parts instead, so that it can shed or conflate them one by one.
+	Parts []*Outgoing
 }

@@ -1,0 +1,221 @@
+package hub
+
+import (
+	"slices"
+
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// Member is what one connection is subscribed to. It is made with [Hub.Member] and ended with [Hub.Leave] for each of
+// its subscriptions.
+type Member struct {
+	conn     Subscriber
+	lane     *lane
+	encoding int
+	// subs is written by the owner of the membership with the lane's lock held, so the owner may read it without and
+	// a lane with its lock.
+	subs []*Subscription
+}
+
+// Subscription is one connection's subscription to one topic or pattern.
+type Subscription struct {
+	member *Member
+	part   *part
+	topic  message.Topic
+	index  int      // in part.subs; guarded by the lane's lock
+	types  []string // event types wanted, nil for all; guarded by the lane's lock
+	join   *join    // not nil until the subscription goes live; guarded by the lane's lock
+}
+
+// join holds what is published while a subscription reads its history.
+type join struct {
+	held     []*message.Envelope
+	overflow bool // more than JoinHeldMax were published: the history must be read again
+}
+
+// JoinHeldMax is how many publications a subscription holds back while its history is read.
+const JoinHeldMax = 1024
+
+// Member makes the membership of a connection, without subscriptions.
+func (h *Hub) Member(conn Subscriber) Member {
+	return Member{conn: conn, lane: h.lanes[conn.Lane()], encoding: conn.Encoding()}
+}
+
+// Encoding returns the index of the encoding the member receives.
+func (m *Member) Encoding() int { return m.encoding }
+
+// Do runs f with the lock of the member's lane held, and flushes what f queued. f must not block.
+func (m *Member) Do(f func()) { m.lane.loop.Do(f) }
+
+// Topic returns the topic or pattern subscribed to.
+func (s *Subscription) Topic() message.Topic { return s.topic }
+
+// Join subscribes m to a topic or pattern. From now on publications are held for the subscription, until [Hub.GoLive]
+// lets them through: the time between is for reading the history. first reports that nobody on this node was subscribed
+// to the topic before. The caller sees to it that m joins a topic once, and serialises joins and leaves of one topic
+// where it acts on first and last.
+func (h *Hub) Join(m *Member, topic message.Topic, types []string) (sub *Subscription, first bool) {
+	p, first := h.acquire(topic, m.lane)
+	sub = &Subscription{member: m, part: p, topic: topic, types: types, join: &join{}}
+	m.Do(func() {
+		sub.index = len(p.subs)
+		p.subs = append(p.subs, sub)
+		p.size.Store(int32(len(p.subs)))
+		m.subs = append(m.subs, sub)
+	})
+	return sub, first
+}
+
+// Leave ends a subscription. last reports that nobody on this node is subscribed to the topic any more.
+func (h *Hub) Leave(sub *Subscription) (last bool) {
+	p, m := sub.part, sub.member
+	m.Do(func() {
+		end := len(p.subs) - 1
+		p.subs[sub.index] = p.subs[end]
+		p.subs[sub.index].index = sub.index
+		p.subs[end] = nil
+		p.subs = p.subs[:end]
+		p.size.Store(int32(end))
+		m.subs = slices.DeleteFunc(m.subs, func(s *Subscription) bool { return s == sub })
+	})
+	return h.release(sub.topic, p)
+}
+
+// SetTypes changes which event types a subscription wants; nil means all.
+func (h *Hub) SetTypes(sub *Subscription, types []string) {
+	sub.member.Do(func() { sub.types = types })
+}
+
+// Live is a subscription that is ready to go live, and the position up to which its history was sent.
+type Live struct {
+	Sub    *Subscription
+	Epoch  message.Epoch
+	Offset uint64
+}
+
+// GoLive calls before, which queues what has to come first, then lets through what was held for each subscription and
+// is newer than its position, and from there on everything. No publication can come between. Where a subscription held
+// more than [JoinHeldMax], nothing is done at all and the subscriptions concerned are returned, with their hold begun
+// anew: their history has to be read again.
+func (h *Hub) GoLive(m *Member, lives []Live, before func()) (overflowed []*Subscription) {
+	m.Do(func() {
+		for _, l := range lives {
+			if l.Sub.join != nil && l.Sub.join.overflow {
+				l.Sub.join = &join{}
+				overflowed = append(overflowed, l.Sub)
+			}
+		}
+		if overflowed != nil {
+			return
+		}
+		if before != nil {
+			before()
+		}
+		for _, l := range lives {
+			l.flush(h)
+		}
+	})
+	return overflowed
+}
+
+// flush lets held publications through. The lane's lock is held.
+func (l *Live) flush(h *Hub) {
+	held := l.Sub.join
+	l.Sub.join = nil
+	if held == nil {
+		return
+	}
+	m := l.Sub.member
+	for _, env := range held.held {
+		if env.Epoch == l.Epoch && env.Seq <= l.Offset || !l.Sub.wantsType(env.Type) {
+			continue
+		}
+		m.conn.Enqueue(h.encode(env, m.encoding))
+	}
+}
+
+// plain reports that everything published goes to the subscriber: it is live and filters nothing.
+func (s *Subscription) plain() bool { return s.join == nil && s.types == nil }
+
+// wants decides on one publication for a subscription that is not plain, and holds it while the subscription joins. The
+// lane's lock is held.
+func (s *Subscription) wants(env *message.Envelope, pattern bool) bool {
+	if pattern && s.member.coveredBetter(env.Topic, s) {
+		return false
+	}
+	if s.join != nil {
+		if len(s.join.held) >= JoinHeldMax {
+			s.join.held, s.join.overflow = nil, true
+		}
+		if !s.join.overflow {
+			s.join.held = append(s.join.held, env)
+		}
+		return false
+	}
+	return s.wantsType(env.Type)
+}
+
+func (s *Subscription) wantsType(eventType string) bool {
+	return s.types == nil || slices.Contains(s.types, eventType)
+}
+
+// coveredBetter reports that another subscription of the member gets topic and is more specific than s, so that a
+// connection subscribed to a topic and to a pattern over it receives each publication once.
+func (m *Member) coveredBetter(topic message.Topic, s *Subscription) bool {
+	if len(m.subs) == 1 {
+		return false
+	}
+	for _, other := range m.subs {
+		if other != s && len(other.topic) > len(s.topic) && other.topic.Matches(topic) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *part) isPattern() bool {
+	t := p.entry.topic
+	return t[len(t)-1] == ':'
+}
+
+// Topics returns what the member is subscribed to. Only the owner of the membership, who joins and leaves, may call it.
+func (m *Member) Topics() []message.Topic {
+	topics := make([]message.Topic, len(m.subs))
+	for i, s := range m.subs {
+		topics[i] = s.topic
+	}
+	return topics
+}
+
+// Len returns how many subscriptions there are. Only the owner of the membership may call it.
+func (m *Member) Len() int { return len(m.subs) }
+
+// Find returns the subscription to exactly this topic or pattern, or nil. Only the owner of the membership may call it.
+func (m *Member) Find(topic message.Topic) *Subscription {
+	for _, s := range m.subs {
+		if s.topic == topic {
+			return s
+		}
+	}
+	return nil
+}
+
+// Subscriptions returns a copy of the list. Only the owner of the membership may call it.
+func (m *Member) Subscriptions() []*Subscription { return slices.Clone(m.subs) }
+
+// Enqueue queues frames on the member's connection. It is called inside [Member.Do] or GoLive's before.
+func (m *Member) Enqueue(out *message.Outgoing) { m.conn.Enqueue(out) }
+
+// Filter returns those of envs that the subscription wants, in order. Only the owner of the membership may call it.
+func (s *Subscription) Filter(envs []*message.Envelope) []*message.Envelope {
+	if s.types == nil {
+		return envs
+	}
+	var wanted []*message.Envelope
+	for _, env := range envs {
+		if s.wantsType(env.Type) {
+			wanted = append(wanted, env)
+		}
+	}
+	return wanted
+}
