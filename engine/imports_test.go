@@ -1,0 +1,111 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/wse-engine/wse"
+
+// rule is a row of the import table in ARCHITECTURE.md: what a package may import, of our own and from outside. An entry
+// that ends in /... stands for a whole tree.
+type rule struct {
+	path    string
+	own     []string
+	outside []string
+}
+
+// table is the import table. A package that is not listed fails the test, and so does an import that its row does not
+// allow; a change belongs to the commit that needs it.
+func table() []rule {
+	all := []string{"engine/..."}
+	return []rule{
+		{path: "engine/message"},
+		{path: "engine/jsonscan"},
+		{path: "engine/dialect", own: []string{"engine/message"}},
+		{path: "engine/dialect/wse", own: []string{"engine/message", "engine/dialect", "engine/jsonscan"}},
+		{path: "engine/frame", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsflate", "github.com/gobwas/httphead", "github.com/klauspost/compress/flate"}},
+		{path: "engine/netpoll", outside: []string{"golang.org/x/sys/unix"}},
+		{path: "engine/auth", own: []string{"engine/message", "engine/jsonscan", "engine/store"},
+			outside: []string{"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/keyfunc/v3", "github.com/MicahParks/jwkset", "golang.org/x/time/rate"}},
+		{path: "engine/config", outside: []string{"github.com/goccy/go-yaml/..."}},
+		{path: "engine/conn", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/message", "engine/netpoll"},
+			outside: []string{"github.com/hashicorp/go-hclog", "github.com/gobwas/ws", "github.com/gobwas/httphead"}},
+		{path: "engine/hub", own: []string{"engine/dialect", "engine/frame", "engine/message"}},
+		{path: "engine/broker", own: []string{"engine/message", "engine/jsonscan"}},
+		{path: "engine/broker/memory", own: []string{"engine/broker", "engine/message", "engine/jsonscan"}},
+		{path: "engine/broker/brokertest", own: []string{"engine/broker", "engine/message"}, outside: []string{"github.com/stretchr/testify/require"}},
+		{path: "engine/router", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/hub", "engine/message"},
+			outside: []string{"github.com/hashicorp/go-hclog"}},
+		{path: "engine/feed", own: []string{"engine/auth", "engine/broker", "engine/hub", "engine/message", "engine/router"}},
+		{path: "engine/ingest", own: []string{"engine/broker", "engine/message", "engine/jsonscan"}},
+		{path: "engine/plugin", own: []string{"engine/message", "engine/auth", "engine/jsonscan", "engine/plugin/...", "sdk/abi"},
+			outside: []string{"github.com/tetratelabs/wazero/...", "golang.org/x/sys/unix"}},
+		{path: "engine/plugin/scan", own: []string{"sdk/abi"}},
+		{path: "engine/plugin/meter", own: []string{"engine/plugin/scan", "sdk/abi"}},
+		{path: "engine/admin", own: all, outside: []string{"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/..."}},
+		{path: "engine", own: append(all, "plugins"), outside: []string{"github.com/hashicorp/go-hclog"}},
+		{path: "engine/cmd/wse", own: []string{"engine/...", "sdk/...", "plugins"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
+		{path: "sdk/abi"},
+		{path: "sdk/client/go", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
+		{path: "plugins", own: []string{"sdk/abi"}},
+		{path: "test/scenario", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
+	}
+}
+
+// listed is what go list tells of a package.
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Standard,Imports", module+"/...").Output()
+	require.NoError(t, err)
+	rules := make(map[string]rule)
+	for _, r := range table() {
+		rules[r.path] = r
+	}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
+		var p listed
+		require.NoError(t, decoder.Decode(&p))
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		r, ok := rules[name]
+		if !ok {
+			if len(p.Imports) > 0 || !strings.HasPrefix(name, "test/") {
+				t.Errorf("package %s is not in the import table", name)
+			}
+			continue
+		}
+		for _, imported := range p.Imports {
+			if !allowed(r, imported) {
+				t.Errorf("%s imports %s, which the import table does not allow", name, imported)
+			}
+		}
+	}
+}
+
+func allowed(r rule, imported string) bool {
+	if own, ok := strings.CutPrefix(imported, module+"/"); ok {
+		return slices.ContainsFunc(r.own, func(pattern string) bool { return matches(pattern, own) })
+	}
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+		return true // the standard library
+	}
+	return slices.ContainsFunc(r.outside, func(pattern string) bool { return matches(pattern, imported) })
+}
+
+func matches(pattern, name string) bool {
+	if tree, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return name == tree || strings.HasPrefix(name, tree+"/")
+	}
+	return path.Clean(pattern) == name
+}
