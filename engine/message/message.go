@@ -5,7 +5,11 @@
 // every connection that receives it; nobody may write to it or to the bytes it points at.
 package message
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
 
 // Category is the `_msg_cat` of an envelope: snapshot, update or system message (WSE v2 §2).
 type Category uint8
@@ -33,14 +37,12 @@ func (c Category) String() string {
 // in the name wins, so snapshot_complete is S — plus server_hello and client_hello, which §3 of the same document lists
 // as system types.
 func CategoryOf(eventType string) Category {
-	lower := eventType
-	if hasUpper(eventType) {
-		lower = strings.ToLower(eventType)
-	}
-	if strings.Contains(lower, "snapshot") {
+	var buf [64]byte // long enough for the names that come here, so that capitals cost no allocation
+	lower := appendLower(buf[:0], eventType)
+	if bytes.Contains(lower, []byte("snapshot")) {
 		return Snapshot
 	}
-	switch lower {
+	switch string(lower) {
 	case "server_ready", "client_hello_ack", "connection_state_change", "error", "pong", "ping", "heartbeat",
 		"subscription_update", "server_hello", "client_hello":
 		return System
@@ -48,13 +50,19 @@ func CategoryOf(eventType string) Category {
 	return Update
 }
 
-func hasUpper(s string) bool {
+// appendLower appends s in lower case as Python's str.lower and strings.ToLower write it.
+func appendLower(dst []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c >= 'A' && c <= 'Z' || c >= 0x80 {
-			return true
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			return append(dst[:len(dst)-i], strings.ToLower(s)...)
 		}
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
 	}
-	return false
+	return dst
 }
 
 // Priority is the `pri` of an envelope, 1 to 10 as its publisher sent it. Zero means that none was given.
