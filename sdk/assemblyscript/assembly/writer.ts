@@ -1,0 +1,134 @@
+// The answer is written into one buffer that is reused by every call and grows when it must. Writing past OUTPUT_MAX, or
+// past the memory limit, loses nothing silently: result() is then an error.
+import { data, errorCode, error } from "./abi";
+import { alloc } from "./arena";
+import { Span, ascii, copy, lenOf, ptrOf, span } from "./span";
+
+// OUTPUT_MAX bounds an answer. The host has a limit of its own, usually lower.
+export const OUTPUT_MAX: u32 = 4 << 20;
+
+// ERROR_TOO_LONG is the number result() gives for an answer that did not fit.
+export const ERROR_TOO_LONG: u32 = 1;
+
+const FIRST_BYTES: u32 = 64 << 10;
+const U00 = ascii("\\u00");
+
+let buffer: usize = 0;
+let capacity: u32 = 0;
+let pos: usize = 0; // next byte to write
+let limit: usize = 0; // end of the buffer
+let full: bool = false; // something did not fit
+
+// begin starts an answer.
+// @ts-ignore: decorator
+@inline export function begin(): void {
+  pos = buffer;
+  full = false;
+}
+
+// mark is how much has been written; reset goes back there.
+// @ts-ignore: decorator
+@inline export function mark(): u32 {
+  return <u32>(pos - buffer);
+}
+
+export function reset(to: u32): void {
+  pos = buffer + to;
+}
+
+// overflowed reports whether something did not fit.
+// @ts-ignore: decorator
+@inline export function overflowed(): bool {
+  return full;
+}
+
+// written is the span from a mark to here. It holds until the next put.
+export function written(from: u32): Span {
+  return span(buffer + from, <usize>(mark() - from));
+}
+
+// put writes the bytes of a span as they are.
+// @ts-ignore: decorator
+@inline export function put(s: Span): void {
+  putBytes(ptrOf(s), lenOf(s));
+}
+
+export function putBytes(from: usize, n: u32): void {
+  if (pos + n > limit && !grow(n)) return;
+  copy(pos, from, n);
+  pos += n;
+}
+
+// putByte writes one byte.
+export function putByte(c: u32): void {
+  if (pos >= limit && !grow(1)) return;
+  store<u8>(pos++, <u8>c);
+}
+
+// putU32 writes four bytes, little endian.
+export function putU32(v: u32): void {
+  if (pos + 4 > limit && !grow(4)) return;
+  store<u32>(pos, v);
+  pos += 4;
+}
+
+// patchU32 overwrites four bytes at a mark.
+export function patchU32(where: u32, v: u32): void {
+  if (!full) store<u32>(buffer + where, v);
+}
+
+// putInt writes a whole number in decimal.
+export function putInt(v: u32): void {
+  if (v >= 10) putInt(v / 10);
+  putByte(0x30 + (v % 10));
+}
+
+// putText writes plain text as the content of a JSON string, escaping what must be.
+export function putText(s: Span): void {
+  const p = ptrOf(s), n = lenOf(s);
+  for (let i: u32 = 0; i < n; i++) {
+    const c: u32 = load<u8>(p + i);
+    if (c == 0x22 || c == 0x5c) {
+      putByte(0x5c);
+      putByte(c);
+    } else if (c < 0x20) {
+      put(U00);
+      putByte(0x30 + (c >> 4));
+      putByte((c & 15) < 10 ? 0x30 + (c & 15) : 0x57 + (c & 15));
+    } else {
+      putByte(c);
+    }
+  }
+}
+
+// result is what a hook returns for the answer from a mark on: DATA, or an error where it did not fit.
+export function result(from: u32 = 0): u64 {
+  return full ? errorCode(ERROR_TOO_LONG) : data(written(from));
+}
+
+// failure is what a hook returns where what was written from a mark on is an error text.
+export function failure(from: u32 = 0): u64 {
+  return full ? errorCode(ERROR_TOO_LONG) : error(written(from));
+}
+
+// grow makes room for n more bytes. The old buffer is left behind, so capacity doubles at least.
+function grow(n: u32): bool {
+  const used = mark();
+  if (full || n > OUTPUT_MAX || used + n > OUTPUT_MAX) {
+    full = true;
+    return false;
+  }
+  let size: u32 = capacity == 0 ? FIRST_BYTES : capacity << 1;
+  while (size < used + n) size <<= 1;
+  const fresh = alloc(size);
+  if (fresh == 0) {
+    full = true;
+    return false;
+  }
+  memory.copy(fresh, buffer, used);
+  buffer = fresh;
+  capacity = size;
+  pos = fresh + used;
+  limit = fresh + size;
+  return true;
+}
