@@ -1,0 +1,326 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/hub"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/router"
+)
+
+// retries is how often a history is read again when more was published meanwhile than a subscription can hold.
+const retries = 3
+
+// subscription changes what a session is subscribed to (PROTOCOL §2.3, §2.5).
+func (f *Feed) subscription(ctx context.Context, s *router.Session, req *message.Request) error {
+	body := req.Body.(*message.Subscribe)
+	if len(body.Topics) == 0 && (body.Action == "subscribe" || body.Action == "unsubscribe") {
+		return message.Errorf(message.CodeInvalidSubscription, "p.topics: name at least one topic")
+	}
+	if n := len(body.Topics); n > f.cfg.TopicsPerRequest {
+		return message.Errorf(message.CodeInvalidSubscription, "p.topics: %d topics, at most %d in one request", n, f.cfg.TopicsPerRequest)
+	}
+	switch body.Action {
+	case "subscribe":
+		return f.subscribe(ctx, s, req, body)
+	case "unsubscribe":
+		return f.unsubscribe(ctx, s, req, body)
+	default:
+		return message.Errorf(message.CodeInvalidAction, "p.action: must be subscribe or unsubscribe, is %q", body.Action)
+	}
+}
+
+// unsubscribe leaves topics. One that the session does not have is answered as failed.
+func (f *Feed) unsubscribe(ctx context.Context, s *router.Session, req *message.Request, body *message.Subscribe) error {
+	answer := &message.Subscribed{Action: body.Action, MaxTopics: f.cfg.TopicsPerConnection}
+	for _, name := range body.Topics {
+		topic, err := resolve(s, name)
+		if err != nil {
+			fail(answer, name, badForm(name, err))
+			continue
+		}
+		sub := s.Member.Find(topic)
+		if sub == nil {
+			fail(answer, name, message.Errorf(message.CodeInvalidSubscription, "not subscribed"))
+			continue
+		}
+		if err := f.leave(ctx, sub); err != nil {
+			return err
+		}
+		answer.SuccessTopics = append(answer.SuccessTopics, topic)
+	}
+	finish(answer, s)
+	s.Reply(req, answer)
+	return nil
+}
+
+// joining is a topic on its way to being subscribed.
+type joining struct {
+	name    string // as the client spelled it
+	sub     *hub.Subscription
+	after   *broker.Position // where the client stopped, when it recovers
+	history broker.History
+}
+
+// subscribe joins topics and brings the session up to date with them. Nothing is sent before all is known, and then all
+// at once: the answer, the retained snapshots, what came after them, the end mark, and what was published meanwhile.
+func (f *Feed) subscribe(ctx context.Context, s *router.Session, req *message.Request, body *message.Subscribe) error {
+	answer := &message.Subscribed{Action: body.Action, MaxTopics: f.cfg.TopicsPerConnection}
+	var malformed []*message.Error
+	var joined []*joining
+	for _, name := range body.Topics {
+		topic, err := resolve(s, name)
+		if err != nil {
+			e := badForm(name, err)
+			malformed = append(malformed, e)
+			fail(answer, name, e)
+			continue
+		}
+		if sub := s.Member.Find(topic); sub != nil {
+			if types, ok := body.EventTypes[name]; ok {
+				f.hub.SetTypes(sub, types)
+			}
+			answer.AlreadySubscribed = append(answer.AlreadySubscribed, topic)
+			continue
+		}
+		j, refused := f.joinOne(ctx, s, name, topic, body)
+		if refused != nil {
+			fail(answer, name, refused)
+			continue
+		}
+		joined = append(joined, j)
+		answer.SuccessTopics = append(answer.SuccessTopics, topic)
+	}
+	return f.deliver(ctx, s, req, answer, joined, malformed)
+}
+
+// joinOne checks one topic and joins it.
+func (f *Feed) joinOne(ctx context.Context, s *router.Session, name string, topic message.Topic, body *message.Subscribe) (*joining, *message.Error) {
+	if s.Member.Len() >= f.cfg.TopicsPerConnection {
+		return nil, message.Errorf(message.CodeSubscriptionLimit, "the connection has %d topics, the most allowed", f.cfg.TopicsPerConnection)
+	}
+	types := body.EventTypes[name]
+	if len(types) > f.cfg.EventTypesPerTopic {
+		return nil, message.Errorf(message.CodeInvalidSubscription, "p.event_types: %d types, at most %d for a topic", len(types), f.cfg.EventTypesPerTopic)
+	}
+	if refused := f.authorize(ctx, s, ActionSubscribe, topic); refused != nil {
+		return nil, refused
+	}
+	sub, err := f.join(ctx, s, topic, types)
+	if err != nil {
+		return nil, message.AsError(err)
+	}
+	j := &joining{name: name, sub: sub}
+	if body.Recover && !topic.IsPattern() {
+		position, ok := body.Recovery[name]
+		if !ok {
+			position, ok = body.Recovery[string(topic)]
+		}
+		if ok {
+			j.after = &broker.Position{Epoch: position.Epoch, Offset: position.Offset}
+		}
+	}
+	return j, nil
+}
+
+// deliver reads the histories of the topics joined, answers, and lets the subscriptions go live.
+func (f *Feed) deliver(ctx context.Context, s *router.Session, req *message.Request, answer *message.Subscribed,
+	joined []*joining, malformed []*message.Error) error {
+	for range retries {
+		for _, j := range joined {
+			if err := f.readHistory(ctx, j); err != nil {
+				return errors.Join(err, f.abandon(ctx, joined))
+			}
+		}
+		answer.Recovery = recovered(joined)
+		finish(answer, s)
+		lives := make([]hub.Live, len(joined))
+		for i, j := range joined {
+			lives[i] = hub.Live{Sub: j.sub, Epoch: j.history.Position.Epoch, Offset: j.history.Position.Offset}
+		}
+		overflowed := f.hub.GoLive(&s.Member, lives, func() { f.sendAll(s, req, answer, joined, malformed) })
+		if overflowed == nil {
+			return nil
+		}
+	}
+	return errors.Join(message.Errorf(message.CodeSyncFailed,
+		"more was published than could be held back while the history was read; subscribe again"), f.abandon(ctx, joined))
+}
+
+// abandon leaves topics that could not be brought up to date.
+func (f *Feed) abandon(ctx context.Context, joined []*joining) error {
+	var errs []error
+	for _, j := range joined {
+		errs = append(errs, f.leave(context.WithoutCancel(ctx), j.sub))
+	}
+	return errors.Join(errs...)
+}
+
+// readHistory finds out what the session has to get of a topic before the live publications.
+func (f *Feed) readHistory(ctx context.Context, j *joining) error {
+	topic := j.sub.Topic()
+	if topic.IsPattern() {
+		j.history = broker.History{}
+		return nil
+	}
+	if j.after != nil {
+		h, err := f.broker.History(ctx, topic, broker.Query{After: *j.after, Recover: true, Limit: -1})
+		if err != nil {
+			return syncFailed(topic, err)
+		}
+		if h.Recovered {
+			j.history = h
+			return nil
+		}
+	}
+	h, err := f.broker.History(ctx, topic, broker.Query{Snapshots: f.retention.Retains(topic), Limit: -1})
+	if err != nil {
+		return syncFailed(topic, err)
+	}
+	if len(h.Snapshots) == 0 {
+		h.Publications = nil // without a snapshot to start from, a new subscriber gets no history unless it asks
+	}
+	j.history = h
+	return nil
+}
+
+func syncFailed(topic message.Topic, err error) error {
+	return &message.Error{Code: message.CodeSyncFailed, Message: fmt.Sprintf("the history of %s could not be read; try again", topic), Err: err}
+}
+
+// sendAll queues everything that comes before the live publications. The lane's lock is held, so nothing comes between.
+// All of it leaves at the highest level: at its topic's own, a publication of a more urgent topic could overtake the end
+// mark, and a live one its own topic's replay.
+func (f *Feed) sendAll(s *router.Session, req *message.Request, answer *message.Subscribed, joined []*joining, malformed []*message.Error) {
+	s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: answer})
+	for _, e := range malformed {
+		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: &message.Failure{Err: e}})
+	}
+	done := &message.SnapshotComplete{}
+	retains := false
+	for _, j := range joined {
+		done.Topics = append(done.Topics, j.sub.Topic())
+		retains = retains || f.retention.Retains(j.sub.Topic())
+		done.SnapshotsSent += f.enqueue(s, j.sub.Filter(j.history.Snapshots))
+	}
+	for _, j := range joined {
+		done.HistorySent += f.enqueue(s, j.sub.Filter(j.history.Publications))
+	}
+	if retains {
+		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: done})
+	}
+}
+
+// enqueue queues publications as one run of frames. The lane's lock is held.
+func (f *Feed) enqueue(s *router.Session, envs []*message.Envelope) int {
+	if len(envs) > 0 {
+		s.Member.Enqueue(f.hub.Batch(envs, s.Member.Encoding(), message.Critical))
+	}
+	return len(envs)
+}
+
+// recovered says how the recovery of each topic that asked for it went.
+func recovered(joined []*joining) []message.Recovered {
+	var out []message.Recovered
+	for _, j := range joined {
+		if j.after == nil {
+			continue
+		}
+		r := message.Recovered{Topic: j.sub.Topic(), Epoch: j.history.Position.Epoch, Offset: j.history.Position.Offset, Recovered: j.history.Recovered}
+		if r.Recovered {
+			r.Count = len(j.history.Publications)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func badForm(name string, err error) *message.Error {
+	e := message.Errorf(message.CodeSubscriptionFailed, "Invalid topic format: %v", err).
+		WithDetails(map[string]string{"topic": name, "reason": topicForm})
+	return e
+}
+
+// fail adds a topic that was refused.
+func fail(answer *message.Subscribed, name string, e *message.Error) {
+	answer.FailedTopics = append(answer.FailedTopics, message.FailedTopic{Topic: name, Err: e})
+}
+
+// finish fills in what follows from the rest of an answer.
+func finish(answer *message.Subscribed, s *router.Session) {
+	answer.Topics = s.Member.Topics()
+	answer.Success = len(answer.FailedTopics) == 0
+	verb := map[string]string{"subscribe": "Subscribed to", "unsubscribe": "Unsubscribed from"}[answer.Action]
+	answer.Message = fmt.Sprintf("%s %d of %d topics", verb,
+		len(answer.SuccessTopics), len(answer.SuccessTopics)+len(answer.FailedTopics))
+	if n := len(answer.AlreadySubscribed); n > 0 {
+		answer.Message += fmt.Sprintf(", %d already subscribed", n)
+	}
+}
+
+// sync sends snapshots and history of topics the session has (PROTOCOL §2.3, sync_request).
+func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request) error {
+	body := req.Body.(*message.Sync)
+	subs := s.Member.Subscriptions()
+	if len(body.Topics) > 0 {
+		subs = subs[:0]
+		for _, name := range body.Topics {
+			topic, err := resolve(s, name)
+			if err != nil {
+				return badForm(name, err)
+			}
+			sub := s.Member.Find(topic)
+			if sub == nil {
+				return message.Errorf(message.CodeSyncFailed, "not subscribed to %s; subscribe first", topic).
+					WithDetails(map[string]string{"topic": name})
+			}
+			subs = append(subs, sub)
+		}
+	}
+	done := &message.SnapshotComplete{}
+	var snapshots, history []*message.Envelope
+	for _, sub := range subs {
+		done.Topics = append(done.Topics, sub.Topic())
+		if sub.Topic().IsPattern() {
+			continue
+		}
+		h, err := f.syncOne(ctx, sub.Topic(), body)
+		if err != nil {
+			return err
+		}
+		snapshots = append(snapshots, sub.Filter(h.Snapshots)...)
+		history = append(history, sub.Filter(h.Publications)...)
+	}
+	s.Member.Do(func() {
+		done.SnapshotsSent = f.enqueue(s, snapshots)
+		done.HistorySent = f.enqueue(s, history)
+		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: done})
+	})
+	return nil
+}
+
+func (f *Feed) syncOne(ctx context.Context, topic message.Topic, body *message.Sync) (broker.History, error) {
+	var out broker.History
+	if body.IncludeSnapshots {
+		h, err := f.broker.History(ctx, topic, broker.Query{Snapshots: true})
+		if err != nil {
+			return out, syncFailed(topic, err)
+		}
+		out.Snapshots = h.Snapshots
+	}
+	if body.IncludeHistory {
+		h, err := f.broker.History(ctx, topic, broker.Query{After: broker.Position{Offset: body.LastSequence}, Limit: -1})
+		if err != nil {
+			return out, syncFailed(topic, err)
+		}
+		for _, env := range h.Publications {
+			if env.Seq > body.LastSequence {
+				out.Publications = append(out.Publications, env)
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,162 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"runtime/debug"
+	"time"
+
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// Close codes of the middleware (PROTOCOL §2.2).
+const (
+	closeInternal = 1011
+	closeFlood    = 4400
+	closeAuth     = 4401
+)
+
+func stack() string { return string(debug.Stack()) }
+
+// dispatch answers one request. It runs on a worker, except for pings and heartbeats, which Handle answers itself.
+func (s *Session) dispatch(ctx context.Context, req *message.Request) error {
+	routes := &s.router.routes
+	switch body := req.Body.(type) {
+	case *message.Hello:
+		s.Reply(req, s.hello())
+		return nil
+	case *message.Authenticate:
+		return s.authenticate(ctx, req, body)
+	case *message.Subscribe:
+		return s.call(ctx, routes.Subscribe, req)
+	case *message.Sync:
+		return s.call(ctx, routes.Sync, req)
+	case *message.PresenceRequest:
+		return s.call(ctx, routes.Presence, req)
+	case *message.Publish:
+		return s.call(ctx, routes.Publish, req)
+	case *message.Batch:
+		return s.batch(ctx, req, body)
+	case *message.StateRequest:
+		s.Reply(req, s.state())
+		return nil
+	case *message.HealthCheck:
+		health := s.router.status.Health()
+		s.Reply(req, &health)
+		return nil
+	case *message.MetricsRequest:
+		s.Reply(req, &message.Metrics{Counters: s.Conn.Describe().Counters})
+		return nil
+	case *message.Ping:
+		s.pong(req, body)
+		return nil
+	case *message.Heartbeat:
+		return nil
+	default:
+		return unknownType(req)
+	}
+}
+
+func (s *Session) call(ctx context.Context, f HandlerFunc, req *message.Request) error {
+	if f == nil {
+		return unknownType(req)
+	}
+	return f(ctx, s, req)
+}
+
+func unknownType(req *message.Request) error {
+	return message.Errorf(message.CodeUnknownType, "no handler for messages of type %q", cut(req.Type, 64))
+}
+
+// cut keeps the client's own words in an error short.
+func cut(text string, bytesMax int) string {
+	if len(text) <= bytesMax {
+		return text
+	}
+	return string(bytes.ToValidUTF8([]byte(text[:bytesMax]), nil)) + "…"
+}
+
+func (s *Session) pong(req *message.Request, ping *message.Ping) {
+	s.Reply(req, &message.Pong{
+		ClientTimestamp: ping.ClientTimestamp,
+		ServerTimestamp: time.Now().UnixMilli(),
+		ConnectionID:    s.Conn.Describe().ID,
+	})
+}
+
+// Features are what this engine offers a client of protocol v2 today.
+func (s *Session) features() message.Features {
+	return message.Features{PriorityQueue: true, Recovery: true, Batching: true}
+}
+
+// Ready returns the greeting of the connection.
+func (s *Session) Ready(heartbeat, idle, jitter time.Duration) *message.Ready {
+	return &message.Ready{
+		ConnectionID: s.Conn.Describe().ID, UserID: s.Identity().UserID, ServerTimeMS: time.Now().UnixMilli(),
+		Features: s.features(), HeartbeatMS: heartbeat.Milliseconds(), IdleTimeoutMS: idle.Milliseconds(),
+		ReconnectJitterMS: jitter.Milliseconds(),
+	}
+}
+
+func (s *Session) hello() *message.HelloAnswer {
+	return &message.HelloAnswer{
+		ServerVersion: s.router.status.Version(), ConnectionID: s.Conn.Describe().ID,
+		ServerTimeMS: time.Now().UnixMilli(), Features: s.features(), Limits: s.router.status.Limits(),
+	}
+}
+
+func (s *Session) state() *message.State {
+	d := s.Conn.Describe()
+	identity := s.Identity()
+	return &message.State{
+		ConnectionID: d.ID, UserID: identity.UserID, State: d.State, ConnectedMS: d.Since.UnixMilli(),
+		Topics: s.Member.Topics(), ExpiresMS: identity.ExpiresMS,
+	}
+}
+
+// authenticate renews the connection's identity. The token must be the same user's: subscriptions are his.
+func (s *Session) authenticate(ctx context.Context, req *message.Request, body *message.Authenticate) error {
+	identity, err := s.router.verifier.Verify(ctx, body.Token)
+	if err != nil {
+		return err
+	}
+	if identity.UserID != s.Identity().UserID {
+		return message.Errorf(message.CodeAuthFailed, "the token belongs to another user; open a connection of its own for it")
+	}
+	s.renew(identity)
+	if f := s.router.routes.Renewed; f != nil {
+		if err := f(ctx, s, req); err != nil {
+			return err
+		}
+	}
+	s.Reply(req, &message.Authenticated{UserID: identity.UserID, ExpiresMS: identity.ExpiresMS})
+	return nil
+}
+
+// batch handles several messages in order. Each gets its own answer; the result tells which were refused.
+func (s *Session) batch(ctx context.Context, req *message.Request, body *message.Batch) error {
+	if n, limit := len(body.Messages), s.router.cfg.BatchMessagesMax; n > limit {
+		return message.Errorf(message.CodeInvalidMessage, "p.messages: %d messages, at most %d are allowed", n, limit)
+	}
+	result := &message.BatchResult{Results: make([]message.BatchItem, 0, len(body.Messages))}
+	for _, raw := range body.Messages {
+		item := message.BatchItem{}
+		inner, err := s.dialect.Decode(raw, false)
+		if inner != nil {
+			item.ID = inner.ID
+		}
+		if err == nil {
+			if _, nested := inner.Body.(*message.Batch); nested {
+				err = message.Errorf(message.CodeInvalidMessage, "a batch_message may not hold another")
+			} else {
+				err = s.dispatch(ctx, inner)
+			}
+		}
+		if err != nil {
+			item.Err = message.AsError(err)
+		}
+		result.Results = append(result.Results, item)
+	}
+	s.Reply(req, result)
+	return nil
+}

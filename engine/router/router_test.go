@@ -1,0 +1,326 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/hub"
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// peer records what a session does with its connection.
+type peer struct {
+	mu       sync.Mutex
+	sent     []*message.Reply
+	code     uint16
+	deadline time.Time
+}
+
+func (p *peer) Send(r *message.Reply) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent = append(p.sent, r)
+}
+
+func (p *peer) SendLocked(_ message.Level, r *message.Reply) { p.Send(r) }
+
+func (p *peer) CloseWith(r *message.Reply, code uint16, _ string) {
+	if r != nil {
+		p.Send(r)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.code = code
+}
+
+func (p *peer) SetDeadline(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deadline = t
+}
+
+func (p *peer) Describe() Description { return Description{ID: "c1", State: "connected"} }
+
+// errorsSent returns the codes of the errors sent so far.
+func (p *peer) errorsSent() (codes []message.Code) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.sent {
+		if f, ok := r.Body.(*message.Failure); ok {
+			codes = append(codes, f.Err.Code)
+		}
+	}
+	return codes
+}
+
+// decoder reads "type id" and makes a Publish of it, or "batch" a Batch.
+type decoder struct{}
+
+func (decoder) Decode(data []byte, _ bool) (*message.Request, error) {
+	kind, id, ok := strings.Cut(string(data), " ")
+	if !ok {
+		return &message.Request{ID: string(data)}, message.Errorf(message.CodeInvalidMessage, "no id")
+	}
+	req := &message.Request{Type: kind, ID: id, Body: &message.Publish{}}
+	if kind == "batch" {
+		req.Body = &message.Batch{}
+	}
+	return req, nil
+}
+func (decoder) AppendReply(dst []byte, _ *message.Reply) []byte          { return dst }
+func (decoder) AppendPublication(dst []byte, _ *message.Envelope) []byte { return dst }
+
+// tokens knows tokens of the form user:seconds.
+type tokens struct{}
+
+func (tokens) Verify(_ context.Context, token string) (*auth.Identity, error) {
+	user, life, ok := strings.Cut(token, ":")
+	seconds, err := strconv.Atoi(life)
+	if !ok || err != nil {
+		return nil, message.Errorf(message.CodeAuthFailed, "bad token")
+	}
+	return &auth.Identity{UserID: user, ExpiresMS: time.Now().Add(time.Duration(seconds) * time.Second).UnixMilli()}, nil
+}
+
+type status struct{}
+
+func (status) Health() message.Health           { return message.Health{Status: "ok"} }
+func (status) Limits() message.ConnectionLimits { return message.ConnectionLimits{TopicsMax: 7} }
+func (status) Version() string                  { return "test" }
+
+// start runs a router inside a synctest bubble and returns a session of user u1 whose token lasts an hour.
+func start(t *testing.T, cfg Config, routes Routes) (*Session, *peer) {
+	t.Helper()
+	r, err := New(cfg, routes, tokens{}, status{}, hclog.NewNullLogger())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	p := &peer{}
+	identity, _ := tokens{}.Verify(ctx, "u1:3600")
+	return r.Open(Connection{Peer: p, Describer: p, LockedSender: p}, decoder{}, hub.Member{}, identity), p
+}
+
+func publish(kind, id string) *message.Request {
+	return &message.Request{Type: kind, ID: id, Body: &message.Publish{}}
+}
+
+func TestRequestsOfASessionRunOneAtATimeInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		s, _ := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+			time.Sleep(time.Millisecond) // the bubble's clock: lets every other worker run if it could
+			order = append(order, req.ID)
+			return nil
+		}})
+		var want []string
+		for i := range 40 {
+			want = append(want, strconv.Itoa(i))
+			s.Handle(publish("x", strconv.Itoa(i)), nil)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, want, order)
+	})
+}
+
+func TestARepeatedIDIsIgnoredAndForgottenAfterTheLastThousand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		cfg := DefaultConfig()
+		cfg.DedupIDs = 3
+		s, _ := start(t, cfg, Routes{Publish: func(context.Context, *Session, *message.Request) error { n++; return nil }})
+		for _, id := range []string{"a", "a", "b", "c", "a", "d", "a", ""} {
+			s.Handle(publish("x", id), nil)
+		}
+		s.Handle(publish("x", ""), nil)
+		synctest.Wait()
+		require.Equal(t, 7, n, "a, b, c, d, a again after three others, and twice without an id")
+	})
+}
+
+func TestAFloodOfBadMessagesClosesWith4400AndAFewDoNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.BadMessagesPerMinute = 3
+		s, p := start(t, cfg, Routes{})
+		bad := message.Errorf(message.CodeInvalidMessage, "bad")
+		for range 3 {
+			s.Handle(nil, bad)
+		}
+		time.Sleep(time.Minute)
+		for range 3 {
+			s.Handle(nil, bad)
+		}
+		require.Zero(t, p.code)
+		require.Len(t, p.errorsSent(), 6)
+		s.Handle(nil, bad)
+		require.EqualValues(t, 4400, p.code)
+	})
+}
+
+func TestMoreWaitingRequestsThanAllowedAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.RequestsPendingMax = 2
+		release := make(chan struct{})
+		n := 0
+		s, p := start(t, cfg, Routes{Publish: func(context.Context, *Session, *message.Request) error { <-release; n++; return nil }})
+		for range 4 {
+			s.Handle(publish("x", ""), nil)
+		}
+		synctest.Wait()
+		require.Equal(t, []message.Code{message.CodeRateLimited, message.CodeRateLimited}, p.errorsSent())
+		close(release)
+		synctest.Wait()
+		require.Equal(t, 2, n)
+	})
+}
+
+func TestATokenThatRunsOutIsToldAndThenClosesUnlessRenewed(t *testing.T) {
+	for _, renew := range []bool{false, true} {
+		t.Run(fmt.Sprintf("renewed %v", renew), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, p := start(t, DefaultConfig(), Routes{})
+				require.WithinDuration(t, time.Now().Add(time.Hour), p.deadline, time.Millisecond)
+				time.Sleep(time.Hour)
+				s.Deadline()
+				require.Equal(t, []message.Code{message.CodeAuthExpired}, p.errorsSent())
+				require.WithinDuration(t, time.Now().Add(time.Minute), p.deadline, time.Millisecond)
+				if renew {
+					s.Handle(&message.Request{Type: "auth", Body: &message.Authenticate{Token: "u1:7200"}}, nil)
+					synctest.Wait()
+					require.WithinDuration(t, time.Now().Add(2*time.Hour), p.deadline, time.Millisecond)
+				}
+				time.Sleep(time.Minute)
+				s.Deadline()
+				if renew {
+					require.Zero(t, p.code)
+				} else {
+					require.EqualValues(t, 4401, p.code)
+				}
+			})
+		})
+	}
+}
+
+func TestATokenOfAnotherUserDoesNotTakeAConnectionOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := start(t, DefaultConfig(), Routes{})
+		s.Handle(&message.Request{Type: "auth", Body: &message.Authenticate{Token: "u2:7200"}}, nil)
+		synctest.Wait()
+		require.Equal(t, []message.Code{message.CodeAuthFailed}, p.errorsSent())
+		require.Equal(t, "u1", s.Identity().UserID)
+	})
+}
+
+func TestABatchHandlesEachMessageAndReportsEachFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+			if req.Type == "bad" {
+				return message.Errorf(message.CodeForbidden, "no")
+			}
+			return nil
+		}})
+		s.Handle(&message.Request{Type: "batch_message", ID: "b", Body: &message.Batch{Messages: [][]byte{
+			[]byte("good 1"), []byte("bad 2"), []byte("noid"), []byte("batch 4"),
+		}}}, nil)
+		synctest.Wait()
+		require.Len(t, p.sent, 1)
+		result := p.sent[0].Body.(*message.BatchResult)
+		require.Equal(t, "b", p.sent[0].CID)
+		var codes []message.Code
+		for _, item := range result.Results {
+			if item.Err != nil {
+				codes = append(codes, item.Err.Code)
+			}
+		}
+		require.Equal(t, []message.Code{message.CodeForbidden, message.CodeInvalidMessage, message.CodeInvalidMessage}, codes)
+		require.Nil(t, result.Results[0].Err)
+	})
+}
+
+func TestAPanicInAHandlerClosesOnlyItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := start(t, DefaultConfig(), Routes{Publish: func(context.Context, *Session, *message.Request) error { panic("bug") }})
+		s.Handle(publish("x", "1"), nil)
+		s.Handle(&message.Request{Type: "health_check", Body: &message.HealthCheck{}}, nil)
+		synctest.Wait()
+		require.EqualValues(t, 1011, p.code)
+		require.Len(t, p.sent, 1, "the worker lives on")
+	})
+}
+
+func TestAForeignErrorIsInternalToTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := start(t, DefaultConfig(), Routes{Publish: func(context.Context, *Session, *message.Request) error {
+			return errors.New("dial tcp 10.0.0.1: secret")
+		}})
+		s.Handle(publish("x", "1"), nil)
+		synctest.Wait()
+		e := p.sent[0].Body.(*message.Failure).Err
+		require.Equal(t, message.CodeInternal, e.Code)
+		require.NotContains(t, e.Message, "secret")
+	})
+}
+
+func TestClosedIsTheLastCallOfASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []string
+		s, _ := start(t, DefaultConfig(), Routes{
+			Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+				calls = append(calls, req.ID)
+				return nil
+			},
+			Closed: func(context.Context, *Session, *message.Request) error { calls = append(calls, "closed"); return nil },
+		})
+		s.Handle(publish("x", "1"), nil)
+		s.Closed()
+		s.Handle(publish("x", "2"), nil)
+		synctest.Wait()
+		require.Equal(t, []string{"1", "closed"}, calls)
+	})
+}
+
+func TestRequestsWithoutARouteAreUnknownTypes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := start(t, DefaultConfig(), Routes{})
+		s.Handle(&message.Request{Type: "presence_request", Body: &message.PresenceRequest{Topic: "public:a"}}, nil)
+		synctest.Wait()
+		require.Equal(t, []message.Code{message.CodeUnknownType}, p.errorsSent())
+	})
+}
+
+func TestConfigNamesEveryFieldThatIsOutOfRange(t *testing.T) {
+	err := Config{BadMessagesPerMinute: -1, AuthGrace: -1}.Validate()
+	for _, field := range []string{"bad_messages_per_minute", "requests_pending_max", "request_timeout", "auth_grace", "batch_messages_max"} {
+		require.ErrorContains(t, err, field+": ")
+	}
+	require.NoError(t, DefaultConfig().Validate())
+}
+
+func BenchmarkFilterFull(b *testing.B) {
+	f := newFilter(1000)
+	ids := make([]string, 5000)
+	for i := range ids {
+		ids[i] = "evt_" + strconv.Itoa(i)
+	}
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		f.seen(ids[i%len(ids)])
+		i++
+	}
+}

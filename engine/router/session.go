@@ -1,0 +1,241 @@
+package router
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/dialect"
+	"github.com/wse-engine/wse/engine/hub"
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// Peer is the connection of a session. Its methods do not block and may be called by any goroutine, also after the
+// connection has closed, when they do nothing. SetDeadline makes the connection report back at about that time.
+type Peer interface {
+	Send(r *message.Reply)
+	CloseWith(r *message.Reply, code uint16, reason string)
+	SetDeadline(t time.Time)
+}
+
+// Describer tells what a connection is and did.
+type Describer interface {
+	Describe() Description
+}
+
+// Description is a connection's own data.
+type Description struct {
+	ID       string
+	Remote   netip.AddrPort
+	State    string
+	Since    time.Time
+	Counters message.ConnectionCounters
+}
+
+// LockedSender queues a reply from inside hub.Member.Do.
+type LockedSender interface {
+	SendLocked(level message.Level, r *message.Reply)
+}
+
+// Connection is what a session needs of a connection, put together from the small interfaces above.
+type Connection struct {
+	Peer
+	Describer
+	LockedSender
+}
+
+// Session is one connection as the protocol sees it.
+type Session struct {
+	// Conn is the connection. Fixed.
+	Conn Connection
+	// Member holds the connection's subscriptions. It is touched only by handlers, which never overlap.
+	Member hub.Member
+
+	router   *Router
+	dialect  dialect.Dialect
+	identity atomic.Pointer[auth.Identity]
+	expiring bool // AUTH_EXPIRED was sent; the reading goroutine's lane calls Deadline, guarded by mu
+
+	seen *filter // ids seen; the reading goroutine's
+	bad  flood   // bad messages; the reading goroutine's
+
+	mu      sync.Mutex
+	pending []*message.Request // guarded by mu; the first is running where running is true
+	running bool               // guarded by mu
+	closed  bool               // guarded by mu
+}
+
+// Open makes the session of a connection that was admitted as identity.
+func (r *Router) Open(c Connection, d dialect.Dialect, member hub.Member, identity *auth.Identity) *Session {
+	s := &Session{Conn: c, Member: member, router: r, dialect: d}
+	s.identity.Store(identity)
+	if identity.ExpiresMS > 0 {
+		c.SetDeadline(time.UnixMilli(identity.ExpiresMS))
+	}
+	return s
+}
+
+// Identity returns who the connection belongs to. It may change when the client renews its token, never its user.
+func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
+
+// Dialect returns the protocol the connection speaks.
+func (s *Session) Dialect() dialect.Dialect { return s.dialect }
+
+// Reply sends an answer to req.
+func (s *Session) Reply(req *message.Request, body message.ReplyBody) {
+	s.Conn.Send(&message.Reply{CID: req.ReplyCID(), Body: body})
+}
+
+// Fail sends an error. What is foreign in it goes to the log and not to the client. req may be nil.
+func (s *Session) Fail(req *message.Request, err error) {
+	e := message.AsError(err)
+	reply := &message.Reply{Body: &message.Failure{Err: e}}
+	kind := ""
+	if req != nil {
+		reply.CID, kind = req.ReplyCID(), req.Type
+	}
+	if e.Code == message.CodeInternal || e.Err != nil {
+		s.router.log.Warn("request failed", "connection", s.Conn.Describe().ID, "request", kind, "error", err)
+	}
+	s.Conn.Send(reply)
+}
+
+// Handle takes a message as its dialect decoded it, or the error of decoding it. Only the connection's reading goroutine
+// calls it; it does not block.
+func (s *Session) Handle(req *message.Request, err error) {
+	if err != nil {
+		s.Fail(req, err)
+		if s.bad.count(s.router.cfg.BadMessagesPerMinute, time.Now()) {
+			s.Conn.CloseWith(nil, closeFlood, "too many invalid messages")
+		}
+		return
+	}
+	if req.ID != "" && s.router.cfg.DedupIDs > 0 {
+		if s.seen == nil {
+			s.seen = newFilter(s.router.cfg.DedupIDs)
+		}
+		if s.seen.seen(req.ID) {
+			return
+		}
+	}
+	switch body := req.Body.(type) {
+	case *message.Heartbeat:
+	case *message.Ping:
+		s.pong(req, body)
+	default:
+		s.submit(req)
+	}
+}
+
+// submit queues a request for a worker.
+func (s *Session) submit(req *message.Request) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	if len(s.pending) >= s.router.cfg.RequestsPendingMax {
+		s.mu.Unlock()
+		s.Fail(req, message.Errorf(message.CodeRateLimited,
+			"%d requests are waiting; send the next after an answer", s.router.cfg.RequestsPendingMax))
+		return
+	}
+	s.pending = append(s.pending, req)
+	start := !s.running
+	s.running = true
+	s.mu.Unlock()
+	if start {
+		s.router.enqueue(s)
+	}
+}
+
+// Closed ends the session once the requests under way are done. It is called once, when the connection is gone.
+func (s *Session) Closed() {
+	s.mu.Lock()
+	s.closed = true
+	s.pending = append(s.pending, nil) // nil stands for the end
+	start := !s.running
+	s.running = true
+	s.mu.Unlock()
+	if start {
+		s.router.enqueue(s)
+	}
+}
+
+// runOne runs the session's next request and puts the session back in the queue when there are more.
+func (s *Session) runOne(ctx context.Context) {
+	s.mu.Lock()
+	req := s.pending[0]
+	s.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, s.router.cfg.RequestTimeout)
+	s.serve(ctx, req)
+	cancel()
+
+	s.mu.Lock()
+	s.pending[0] = nil
+	s.pending = s.pending[1:]
+	more := len(s.pending) > 0
+	if !more {
+		s.pending, s.running = nil, false
+	}
+	s.mu.Unlock()
+	if more {
+		s.router.enqueue(s)
+	}
+}
+
+// serve runs one request; nil is the end of the session. A panic is a bug of ours: it ends this connection only.
+func (s *Session) serve(ctx context.Context, req *message.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.router.log.Error("panic in a request handler", "connection", s.Conn.Describe().ID, "panic", p, "stack", stack())
+			s.Conn.CloseWith(nil, closeInternal, "internal error")
+		}
+	}()
+	if req == nil {
+		if f := s.router.routes.Closed; f != nil {
+			if err := f(context.WithoutCancel(ctx), s, nil); err != nil {
+				s.router.log.Error("closing a session", "connection", s.Conn.Describe().ID, "error", err)
+			}
+		}
+		return
+	}
+	if err := s.dispatch(ctx, req); err != nil {
+		s.Fail(req, err)
+	}
+}
+
+// Deadline is called at about the time set on the connection: when the token has run out, and again when the time to
+// renew it is over.
+func (s *Session) Deadline() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if left := time.Until(time.UnixMilli(s.Identity().ExpiresMS)); left > 0 {
+		s.expiring = false
+		s.Conn.SetDeadline(time.Now().Add(left))
+		return
+	}
+	grace := s.router.cfg.AuthGrace
+	if s.expiring || grace == 0 {
+		s.Conn.CloseWith(&message.Reply{Body: &message.Failure{Err: message.Errorf(message.CodeAuthExpired,
+			"the token has run out and was not renewed")}}, closeAuth, "token expired")
+		return
+	}
+	s.expiring = true
+	s.Conn.SetDeadline(time.Now().Add(grace))
+	s.Conn.Send(&message.Reply{Body: &message.Failure{Err: message.Errorf(message.CodeAuthExpired,
+		"the token has run out; send auth with a new one within %s", grace)}})
+}
+
+// renew takes over the identity of a new token.
+func (s *Session) renew(identity *auth.Identity) {
+	s.mu.Lock()
+	s.identity.Store(identity)
+	s.expiring = false
+	s.mu.Unlock()
+	s.Conn.SetDeadline(time.UnixMilli(identity.ExpiresMS))
+}

@@ -1,0 +1,76 @@
+package plugins_test
+
+import (
+	"encoding/binary"
+	"os"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/sdk/abi"
+)
+
+// event300 is the 300-byte event that the figures are given for.
+const event300 = `{"type":"BrokerAccountLinked","payload":{"broker_account_id":"acc_1234567","broker_id":"alpaca",` +
+	`"account_number":"PA1234567","status":"linked","currency":"USD","buying_power":50000.00,"cash":25000.00` +
+	`},"user_id":"u1","id":"evt_acc_001","ts":"2025-11-25T10:00:00.000Z","cid":"req-77","event_version":2}`
+
+const request = `{"action":"subscribe","topic":"stream:market_data:BTC_USDT","identity":{"user_id":"u1",` +
+	`"permissions":["read_market_data","trader"],"claims":{"sub":"u1","iss":"https://id.example.com","exp":1764064800}},` +
+	`"connection":{"id":"c-0001","dialect":"wse","remote_ip":"192.0.2.7"}}`
+
+const ownRequest = `{"action":"subscribe","topic":"user:u1:order_events","identity":{"user_id":"u1",` +
+	`"permissions":["read_market_data","trader"],"claims":{"sub":"u1","iss":"https://id.example.com","exp":1764064800}},` +
+	`"connection":{"id":"c-0001","dialect":"wse","remote_ip":"192.0.2.7"}}`
+
+// shippedTable is configs/mappings.yaml as the engine hands it to the plugin.
+func shippedTable(t testing.TB) string {
+	t.Helper()
+	raw, err := os.ReadFile("../configs/mappings.yaml")
+	require.NoError(t, err)
+	config, err := yaml.YAMLToJSON(raw)
+	require.NoError(t, err)
+	return string(config)
+}
+
+// BenchmarkMapping transforms a 300-byte event with the shipped table, on a bare runtime without metering.
+func BenchmarkMapping(b *testing.B) {
+	require.Len(b, event300, 300)
+	run(b, stock(b, "mapping", shippedTable(b)), abi.ExportTransform, []byte(event300))
+}
+
+// BenchmarkMappingBatch is the same, 64 events a call; a turn is one event.
+func BenchmarkMappingBatch(b *testing.B) {
+	const events = 64
+	batch := binary.LittleEndian.AppendUint32(nil, events)
+	for range events {
+		batch = binary.LittleEndian.AppendUint32(batch, uint32(len(event300)))
+		batch = append(batch, event300...)
+	}
+	g := stock(b, "mapping", shippedTable(b))
+	for i := 0; b.Loop(); i++ {
+		if i%events == 0 {
+			_, err := g.raw(b.Context(), abi.ExportTransformBatch, batch)
+			require.NoError(b, err)
+		}
+	}
+}
+
+// BenchmarkTopicAuth authorizes a topic that a permission opens, the longest way to a yes.
+func BenchmarkTopicAuth(b *testing.B) {
+	b.Run("own", func(b *testing.B) { run(b, stock(b, "topicauth", ""), abi.ExportAuthorize, []byte(ownRequest)) })
+	b.Run("permission", func(b *testing.B) { run(b, stock(b, "topicauth", ""), abi.ExportAuthorize, []byte(request)) })
+}
+
+// run calls a hook without reading the answer out of the guest's memory.
+func run(b *testing.B, g *guest, hook string, doc []byte) {
+	b.Helper()
+	b.ReportAllocs()
+	for b.Loop() {
+		result, err := g.raw(b.Context(), hook, doc)
+		if err != nil || result.Kind == abi.No || result.Kind == abi.ErrorText {
+			b.Fatal(result, err)
+		}
+	}
+}
