@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -121,16 +124,14 @@ func TestEveryChunkingOfAStreamGivesTheSameMessages(t *testing.T) {
 	)
 	require.LessOrEqual(t, len(b), 32)
 	want := []string{text("ż"), ping("!"), text("a€")}
-	// All ways to cut at up to four places: enough to separate any header byte, mask and payload byte from its neighbours.
+	// All ways to cut at up to three places: enough to set any byte apart from its neighbours, and one cut more.
 	n := len(b)
 	for i := 0; i <= n; i++ {
 		for j := i; j <= n; j++ {
 			for k := j; k <= n; k++ {
-				for l := k; l <= n; l++ {
-					out := read(t, frame.DefaultLimits(), nil, b[:i], b[i:j], b[j:k], b[k:l], b[l:])
-					if out.err != nil || len(out.events) != 3 || out.events[0] != want[0] || out.events[1] != want[1] || out.events[2] != want[2] {
-						require.Failf(t, "another outcome", "cut at %d %d %d %d: %v %v", i, j, k, l, out.events, out.err)
-					}
+				out := read(t, frame.DefaultLimits(), nil, b[:i], b[i:j], b[j:k], b[k:])
+				if out.err != nil || !slices.Equal(out.events, want) {
+					require.Failf(t, "another outcome", "cut at %d %d %d: %v %v", i, j, k, out.events, out.err)
 				}
 			}
 		}
@@ -313,3 +314,55 @@ func (s *inPlace) Message(_ frame.Opcode, payload []byte) error {
 }
 
 func (s *inPlace) Control(op frame.Opcode, payload []byte) error { return s.Message(op, payload) }
+
+// TestMaskingIsPlainXorAtEveryLengthAndCut states RFC 6455 §5.3 without the library's cipher.
+func TestMaskingIsPlainXorAtEveryLengthAndCut(t *testing.T) {
+	lim, budget := frame.DefaultLimits(), frame.NewBudget(1<<20)
+	for n := range 150 {
+		payload := make([]byte, n)
+		masked := make([]byte, n)
+		for i := range payload {
+			payload[i] = byte(i*7 + n)
+			masked[i] = payload[i] ^ mask[i%4]
+		}
+		b := frame.AppendMaskedFrame(nil, frame.OpBinary, true, false, mask, payload)
+		head := len(b) - n
+		require.Equal(t, masked, b[head:], "%d bytes", n)
+		for cut := range len(b) + 1 {
+			sink := record{}
+			var p frame.Parser
+			fed := []byte(string(b))
+			require.NoError(t, p.Feed(fed[:cut], &lim, nil, budget, &sink))
+			require.NoError(t, p.Feed(fed[cut:], &lim, nil, budget, &sink))
+			if len(sink.events) != 1 || sink.events[0] != binary(string(payload)) {
+				require.Failf(t, "unmasked wrongly", "%d bytes cut at %d: %v", n, cut, sink.events)
+			}
+		}
+	}
+}
+
+func TestABudgetIsSharedByParsersOfManyGoroutines(t *testing.T) {
+	lim, budget := frame.DefaultLimits(), frame.NewBudget(4000)
+	b := stream(part{op: frame.OpText, payload: strings.Repeat("a", 300)})
+	var wg sync.WaitGroup
+	var refused, delivered atomic.Int64
+	for range 16 {
+		wg.Go(func() {
+			var p frame.Parser
+			for range 200 {
+				sink := record{}
+				fed := []byte(string(b))
+				err := errors.Join(p.Feed(fed[:100], &lim, nil, budget, &sink), p.Feed(fed[100:], &lim, nil, budget, &sink))
+				if err != nil {
+					refused.Add(1)
+				}
+				delivered.Add(int64(len(sink.events)))
+				p.Reset(budget)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 16*200, refused.Load()+delivered.Load(), "each frame is refused or delivered")
+	require.Positive(t, delivered.Load())
+	require.Zero(t, budget.Used())
+}

@@ -226,7 +226,8 @@ func special(w uint64) uint64 {
 	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
 }
 
-// quoted reads a string literal. Eight bytes at a time it is twice as fast as one at a time (BenchmarkSubscribe).
+// quoted reads a string literal, eight bytes at a time: against one at a time that takes a quarter off a small request
+// (BenchmarkSubscribe) and two thirds off a long text (BenchmarkLongText).
 func quoted(data []byte, i int) (_ int, bad string) {
 	i++
 	start := i

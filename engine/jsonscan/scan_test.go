@@ -296,3 +296,34 @@ func BenchmarkSubscribe(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkLongText(b *testing.B) {
+	for name, text := range map[string]string{"ascii": strings.Repeat("plain text ", 400), "polish": strings.Repeat("zażółć gęślą ", 250)} {
+		data := jsonscan.AppendQuoted(nil, text)
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				if err := jsonscan.Valid(data, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(name+"_encoding_json", func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				if !json.Valid(data) {
+					b.Fatal()
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkAppendQuoted(b *testing.B) {
+	s := "user:u1:broker_account_events"
+	buf := make([]byte, 0, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = jsonscan.AppendQuoted(buf[:0], s)
+	}
+}
