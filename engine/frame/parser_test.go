@@ -1,7 +1,6 @@
 package frame_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -37,11 +36,11 @@ func (r *record) Control(op frame.Opcode, payload []byte) error {
 	return r.refuse
 }
 
-func text(s string) string      { return fmt.Sprintf("message 1 %q", s) }
-func binaryMsg(s string) string { return fmt.Sprintf("message 2 %q", s) }
-func ping(s string) string      { return fmt.Sprintf("control 9 %q", s) }
-func pong(s string) string      { return fmt.Sprintf("control 10 %q", s) }
-func closing(s string) string   { return fmt.Sprintf("control 8 %q", s) }
+func text(s string) string    { return fmt.Sprintf("message 1 %q", s) }
+func binary(s string) string  { return fmt.Sprintf("message 2 %q", s) }
+func closing(s string) string { return fmt.Sprintf("control 8 %q", s) }
+func ping(s string) string    { return fmt.Sprintf("control 9 %q", s) }
+func pong(s string) string    { return fmt.Sprintf("control 10 %q", s) }
 
 // part is one frame to be sent by a client.
 type part struct {
@@ -60,7 +59,7 @@ func stream(parts ...part) []byte {
 }
 
 func closePayload(code uint16, reason string) string {
-	return string(binary.BigEndian.AppendUint16(nil, code)) + reason
+	return string([]byte{byte(code >> 8), byte(code)}) + reason
 }
 
 // outcome is everything a stream causes.
