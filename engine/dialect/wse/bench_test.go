@@ -73,3 +73,40 @@ func BenchmarkAppendPublication(b *testing.B) {
 		}
 	})
 }
+
+const subscribe = `{"t":"subscription_update","p":{"action":"subscribe","topics":["user:u1:order_events","user:u1:events",` +
+	`"system:announcements"]},"id":"req_17","ts":"2025-11-25T10:00:00.000Z","v":2}`
+
+func BenchmarkDecodeSubscribe(b *testing.B) {
+	data := []byte(subscribe)
+	b.Run("hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := (wse.Dialect{}).Decode(data, false); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("encoding/json", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var req struct {
+				T  string `json:"t"`
+				ID string `json:"id"`
+				P  struct {
+					Action string   `json:"action"`
+					Topics []string `json:"topics"`
+				} `json:"p"`
+			}
+			if err := json.Unmarshal(data, &req); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestReadingASubscriptionAllocatesOnlyWhatTheRequestKeeps(t *testing.T) {
+	data := []byte(subscribe)
+	// The request, its id, its body, the list of topics and each of three topics.
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = wse.Dialect{}.Decode(data, false) }), 7.0)
+}
