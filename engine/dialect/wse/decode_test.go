@@ -144,9 +144,11 @@ func TestACategoryIsReadInEverySpelling(t *testing.T) {
 	}
 }
 
-func TestAFaultIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) {
+type fault struct{ name, text, want string }
+
+func TestAFaultOfTheEnvelopeIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) {
 	deep := `{"t":"x","p":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`
-	for _, c := range []struct{ name, text, want string }{
+	refused(t, []fault{
 		{"nothing", ``, "a message must be one JSON object: an object is missing at byte 0"},
 		{"an array", `[1]`, "a message must be one JSON object: an object is missing at byte 0"},
 		{"a string", `"ping"`, "a message must be one JSON object: an object is missing at byte 0"},
@@ -186,6 +188,11 @@ func TestAFaultIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) {
 		{"enc", `{"t":"x","encrypted":true}`, "enc must be false: an encrypted payload is not read here"},
 		{"trace_id", `{"t":"x","trace_id":1}`, "trace_id must be a string, not a number"},
 		{"event_version", `{"t":"x","event_version":-1}`, "event_version must be an integer from 0 to 2147483647, not -1"},
+	})
+}
+
+func TestAFaultOfThePayloadIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) {
+	refused(t, []fault{
 		{"ping before all clocks", `{"t":"ping","p":{"timestamp":-1}}`, "p.timestamp must be a number, Unix milliseconds, not -1"},
 		{"ping beyond all clocks", `{"t":"ping","p":{"timestamp":1e300}}`, "p.timestamp must be a number, Unix milliseconds, not 1e300"},
 		{"ping beyond all numbers", `{"t":"ping","p":{"timestamp":1e999}}`, "p.timestamp must be a number, Unix milliseconds, not 1e999"},
@@ -228,7 +235,11 @@ func TestAFaultIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) {
 		{"batch without messages", `{"t":"batch_message","p":{}}`, "p.messages must be an array of messages, not absent"},
 		{"batch of an object", `{"t":"batch_message","p":{"messages":{}}}`, "p.messages must be an array of messages, not an object"},
 		{"batch with a string", `{"t":"batch_message","p":{"messages":[{},"x"]}}`, "p.messages[1] must be an object, not a string"},
-	} {
+	})
+}
+
+func refused(t *testing.T, faults []fault) {
+	for _, c := range faults {
 		t.Run(c.name, func(t *testing.T) {
 			req, err := wse.Dialect{}.Decode([]byte(c.text), false)
 			var e *message.Error
