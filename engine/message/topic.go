@@ -135,7 +135,7 @@ func checkForm(s, first, rest, last string, n int, wild bool) error {
 			return fmt.Errorf("%w: %q: must be stream:market_data:{symbol} or stream:system_health:{name}", ErrTopic, s)
 		}
 	default:
-		return fmt.Errorf("%w: %q: must begin with user:, system:, priority:, client:, public: or stream:", ErrTopic, s)
+		return fmt.Errorf("%w: %q: must begin with user, system, priority, client, public or stream and a colon", ErrTopic, s)
 	}
 	return nil
 }
@@ -144,15 +144,15 @@ func checkSegment(topic, segment string) error {
 	if segment == "" || len(segment) > TopicSegmentBytesMax {
 		return fmt.Errorf("%w: %q: each segment has 1 to %d characters", ErrTopic, topic, TopicSegmentBytesMax)
 	}
-	for i := range len(segment) {
-		if c := segment[i]; !segmentByte(c) {
-			return fmt.Errorf("%w: %q: character %q is not one of A-Z a-z 0-9 _ . @ -", ErrTopic, topic, string(rune(c)))
+	for _, c := range segment {
+		if !segmentRune(c) {
+			return fmt.Errorf("%w: %q: only A-Z a-z 0-9 _ . @ and - are allowed in a segment, not %q", ErrTopic, topic, c)
 		}
 	}
 	return nil
 }
 
-func segmentByte(c byte) bool {
+func segmentRune(c rune) bool {
 	switch {
 	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '.', c == '@', c == '-':
 		return true
