@@ -20,16 +20,21 @@ var (
 
 // Broker numbers, keeps and carries publications.
 //
-// Publish gives env the topic's next sequence number and, where the class keeps history, the epoch; stores what the
-// class says; and hands it to every node's [Sink] that is interested, in order. The envelope belongs to the broker from
-// the call on. Publishing an id again within the class's idempotency window changes nothing and answers the first
-// publication's position with Duplicate set. Publish may block until ctx ends; an error means that nothing was published.
+// Publish gives env the topic's next sequence number and, where the class keeps history, the epoch; fills what the
+// class decides (Level, Overflow, ConflateKey, and Priority where the publisher gave none) and the Category; stores what
+// the class says; and hands it to every node's [Sink] that is interested, in order. The envelope belongs to the broker
+// from the call on. An envelope without an ID gets a unique one. Publishing an ID again within the class's idempotency
+// window changes nothing and answers the first publication's position with Duplicate set. Publish may block until ctx
+// ends; an error means that nothing was published. Of a topic that is none, or a pattern, the error wraps
+// [message.ErrTopic].
 //
 // History reads a topic's retained snapshots and its publications after a position, with the position that the answer
-// is complete up to. It is consistent: every publication is either in the answer or numbered after its Position.
+// is complete up to. It is consistent: every publication is either in the answer or numbered after its Position. The
+// Position of a topic that nobody has published to yet is good for recovery too.
 //
 // SetInterest tells whether this node has subscribers of a topic or pattern. When it returns without error, publications
-// numbered from then on reach the Sink. A broker of one node may ignore it.
+// numbered from then on reach the Sink, and the topic's numbering does not start again for idleness while the interest
+// lasts. Calls for one topic do not overlap and alternate, beginning with true.
 type Broker interface {
 	Publish(ctx context.Context, env *message.Envelope) (Published, error)
 	History(ctx context.Context, topic message.Topic, q Query) (History, error)
@@ -57,18 +62,22 @@ type Published struct {
 
 // Query asks for a part of a topic's history.
 type Query struct {
-	// After is the last position the asker has. With Recover the answer holds everything after it, or Recovered is false.
+	// After is the last position the asker has. With Recover the answer holds everything after it and no snapshots, or
+	// Recovered is false and the answer is what it would be without Recover and After. An offset that was not reached
+	// yet, an epoch that is not the topic's, and more publications than Limit allows are not recovered. Without Recover,
+	// After leaves out what is not after its offset, unless its epoch is another than the topic's; a zero epoch is any.
 	After   Position
 	Recover bool
 	// Limit caps how many publications are returned, the newest ones first to be kept; 0 returns none, negative all.
 	Limit int
-	// Snapshots asks for the retained snapshots, and makes publications those after the oldest of them.
+	// Snapshots asks for the retained snapshots, and makes publications those after the oldest of them that are not
+	// themselves among the snapshots: none where nothing is retained. After then counts for Recover only.
 	Snapshots bool
 }
 
 // History is the answer to a Query, in order.
 type History struct {
-	Position     Position // complete up to here
+	Position     Position // complete up to here; Epoch is 0 where the topic keeps no history
 	Recovered    bool     // with Query.Recover: nothing after Query.After is missing
 	Snapshots    []*message.Envelope
 	Publications []*message.Envelope
