@@ -1,0 +1,38 @@
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
+)
+
+// document makes a JSON object of n bytes.
+func document(n int) []byte {
+	const frame = `{"t":"account_update","topic":"user:u1:events","p":{"x":""}}`
+	return []byte(frame[:len(frame)-3] + string(bytes.Repeat([]byte("x"), n-len(frame))) + `"}}`)
+}
+
+// BenchmarkCall is the price of crossing the border: 300 bytes in, 400 bytes out, and a guest that does nothing.
+func BenchmarkCall(b *testing.B) {
+	f := newFixture(b)
+	answer := document(400)
+	verdict := returning("wse_authorize", 1)
+	verdict.Funcs = append(verdict.Funcs, w.Hook("wse_transform", w.Pack(1024, len(answer))), w.Hook("wse_validate", w.Pack(1024, len(answer))))
+	verdict.Data = []w.Data{{At: 1024, Bytes: answer}}
+	h := f.open(b, f.add(b, "say", verdict))
+	doc, dst := document(300), make([]byte, 0, 1024)
+	b.Run("transform", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := h.Transform(context.Background(), "E", doc, dst); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+var _ = require.New

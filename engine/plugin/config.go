@@ -1,0 +1,233 @@
+package plugin
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/wse-engine/wse/engine/plugin/scan"
+)
+
+// Kind is what a plugin is used for.
+type Kind string
+
+// The kinds of plugin. Each stands for the hooks of the same name in sdk/ABI.md.
+const (
+	Transform Kind = "transform"
+	Authorize Kind = "authorize"
+	Validate  Kind = "validate"
+)
+
+// Policy says what becomes of an event whose transform failed. An authorize plugin that fails always denies.
+type Policy string
+
+// The policies of on_error.
+const (
+	Drop       Policy = "drop"        // forget it, count it
+	DeadLetter Policy = "dead_letter" // keep it where an operator finds it
+	Deny       Policy = "deny"        // refuse it towards whoever handed it in
+)
+
+// Configs is the `plugins` section of the configuration: plugins in chain order.
+type Configs []Config
+
+// Config is one plugin.
+type Config struct {
+	// Name is what logs, metrics and errors call the plugin: small letters, digits, - and _.
+	Name string `yaml:"name"`
+	// Kinds is what the plugin is used for; none means every hook that it exports.
+	Kinds []Kind `yaml:"kinds"`
+	// Path is the module's file, relative to the configuration file; stock:NAME is a module inside the program.
+	Path string `yaml:"path"`
+	// SHA256 pins the file: 64 hexadecimal digits. Empty accepts any.
+	SHA256 string `yaml:"sha256"`
+	// Bind lists patterns of event names (transform) or topics (authorize) that the plugin is asked about; * stands for
+	// any run of characters, ? for one. None means all.
+	Bind []string `yaml:"bind"`
+	// Config is handed to the plugin as JSON, once per instance.
+	Config any `yaml:"config"`
+	// ConfigFile is a YAML file to take Config from, relative to the configuration file; it is read at each load.
+	ConfigFile string `yaml:"config_file"`
+	// Limits bounds what the plugin may use. Zero fields take their default.
+	Limits Limits `yaml:"limits"`
+	// OnError is drop, dead_letter (the default) or deny.
+	OnError Policy `yaml:"on_error"`
+}
+
+// Limits bounds what a plugin may use. Zero fields take the value of [DefaultLimits].
+type Limits struct {
+	// Fuel is what one call may execute, in units of about a third of a nanosecond; FuelInit the same for making an
+	// instance ready: start function, _initialize, wse_configure.
+	Fuel     int64 `yaml:"fuel"`
+	FuelInit int64 `yaml:"fuel_init"`
+	// MemoryMiB bounds the linear memory of each instance.
+	MemoryMiB int `yaml:"memory_mib"`
+	// InKiB and OutKiB bound one document to and from the plugin.
+	InKiB  int `yaml:"in_kib"`
+	OutKiB int `yaml:"out_kib"`
+	// Instances is how many calls may run at the same time. InstanceWait is how long a call waits for one to be free.
+	Instances    int           `yaml:"instances"`
+	InstanceWait time.Duration `yaml:"instance_wait"`
+	// CompileMiB and CompileTimeout bound the child process that compiles the module.
+	CompileMiB     int           `yaml:"compile_mib"`
+	CompileTimeout time.Duration `yaml:"compile_timeout"`
+	// BreakerTraps calls in a row that end in a trap, without fuel or in a breach of the ABI silence the plugin for
+	// BreakerPause; then one call is let through to try.
+	BreakerTraps int           `yaml:"breaker_traps"`
+	BreakerPause time.Duration `yaml:"breaker_pause"`
+	// CacheKiB bounds the verdicts that authorize plugins asked to be remembered.
+	CacheKiB int `yaml:"cache_kib"`
+	// LogLinesPerCall and LogLinesPerSecond cap what a guest may log, LogLineBytes one line. Metrics caps the names a
+	// guest may count under.
+	LogLinesPerCall   int `yaml:"log_lines_per_call"`
+	LogLinesPerSecond int `yaml:"log_lines_per_second"`
+	LogLineBytes      int `yaml:"log_line_bytes"`
+	Metrics           int `yaml:"metrics"`
+	// Scan bounds what a module may declare.
+	Scan scan.Limits `yaml:"scan"`
+}
+
+// DefaultLimits returns the limits of a plugin that sets none. The fuel takes the costliest module about 5 ms
+// (BenchmarkWorst).
+func DefaultLimits() Limits {
+	return Limits{
+		Fuel: 10_000_000, FuelInit: 1_000_000_000, MemoryMiB: 16, InKiB: 1024, OutKiB: 1024,
+		Instances: 2, InstanceWait: time.Second, CompileMiB: 1024, CompileTimeout: 30 * time.Second,
+		BreakerTraps: 5, BreakerPause: 10 * time.Second, CacheKiB: 4096,
+		LogLinesPerCall: 16, LogLinesPerSecond: 50, LogLineBytes: 1024, Metrics: 64,
+		Scan: scan.DefaultLimits(),
+	}
+}
+
+// DefaultConfig returns a plugin with every default in place; name and path are for the caller to set.
+func DefaultConfig() Config {
+	return Config{Bind: []string{"*"}, OnError: DeadLetter, Limits: DefaultLimits()}
+}
+
+// withDefaults returns c with every unset field at its default.
+func (c Config) withDefaults() Config {
+	if len(c.Bind) == 0 {
+		c.Bind = []string{"*"}
+	}
+	if c.OnError == "" {
+		c.OnError = DeadLetter
+	}
+	l, d := &c.Limits, DefaultLimits()
+	setDefault(&l.Fuel, d.Fuel)
+	setDefault(&l.FuelInit, d.FuelInit)
+	setDefault(&l.InstanceWait, d.InstanceWait)
+	setDefault(&l.CompileTimeout, d.CompileTimeout)
+	setDefault(&l.BreakerPause, d.BreakerPause)
+	numbers := d.numbers()
+	for i, f := range l.numbers() {
+		setDefault(f.value, *numbers[i].value)
+	}
+	l.Scan = l.Scan.WithDefaults()
+	l.Scan.MemoryPagesMax = l.MemoryMiB * pagesPerMiB
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+type number struct {
+	name  string
+	value *int
+	most  int
+}
+
+func (l *Limits) numbers() []number {
+	return []number{
+		{"memory_mib", &l.MemoryMiB, 1024}, {"in_kib", &l.InKiB, 64 << 10}, {"out_kib", &l.OutKiB, 64 << 10},
+		{"instances", &l.Instances, 1024}, {"compile_mib", &l.CompileMiB, 64 << 10},
+		{"breaker_traps", &l.BreakerTraps, 1 << 20}, {"cache_kib", &l.CacheKiB, 1 << 20},
+		{"log_lines_per_call", &l.LogLinesPerCall, 1 << 20}, {"log_lines_per_second", &l.LogLinesPerSecond, 1 << 20},
+		{"log_line_bytes", &l.LogLineBytes, 64 << 10}, {"metrics", &l.Metrics, 4096},
+	}
+}
+
+// Validate reports every fault of the section, each beginning with its path inside it, as in "[2].limits.fuel: …".
+func (cs Configs) Validate() error {
+	var errs []error
+	seen := map[string]int{}
+	for i, c := range cs {
+		if first, twice := seen[c.Name]; twice && c.Name != "" {
+			errs = append(errs, fmt.Errorf("[%d].name: %q is the name of [%d] already", i, c.Name, first))
+		}
+		seen[c.Name] = i
+		for _, err := range c.faults() {
+			errs = append(errs, fmt.Errorf("[%d].%w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports every fault of one plugin's configuration.
+func (c Config) Validate() error { return errors.Join(c.faults()...) }
+
+func (c Config) faults() []error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`).MatchString(c.Name) {
+		fault("name: %q must be 1 to 64 small letters, digits, - or _", c.Name)
+	}
+	if c.Path == "" {
+		fault("path: missing; name a .wasm file or stock:NAME")
+	}
+	if raw, err := hex.DecodeString(c.SHA256); c.SHA256 != "" && (err != nil || len(raw) != 32) {
+		fault("sha256: must be 64 hexadecimal digits")
+	}
+	for i, k := range c.Kinds {
+		if k != Transform && k != Authorize && k != Validate {
+			fault("kinds[%d]: %q must be transform, authorize or validate", i, k)
+		}
+	}
+	for i, p := range c.Bind {
+		if p == "" || len(p) > patternBytesMax {
+			fault("bind[%d]: a pattern has 1 to %d characters", i, patternBytesMax)
+		}
+	}
+	if c.Config != nil && c.ConfigFile != "" {
+		fault("config_file: the plugin has a config already; give one of the two")
+	}
+	if p := c.OnError; p != "" && p != Drop && p != DeadLetter && p != Deny {
+		fault("on_error: %q must be drop, dead_letter or deny", p)
+	}
+	return append(errs, c.Limits.faults()...)
+}
+
+func (l Limits) faults() []error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("limits."+format, args...)) }
+	for _, f := range l.numbers() {
+		if *f.value < 0 || *f.value > f.most {
+			fault("%s: %d must be between 0 (the default) and %d", f.name, *f.value, f.most)
+		}
+	}
+	if l.Fuel < 0 || l.Fuel > fuelMax {
+		fault("fuel: %d must be between 0 (the default) and %d", l.Fuel, int64(fuelMax))
+	}
+	if l.FuelInit < 0 || l.FuelInit > fuelMax {
+		fault("fuel_init: %d must be between 0 (the default) and %d", l.FuelInit, int64(fuelMax))
+	}
+	if l.InstanceWait < 0 || l.CompileTimeout < 0 || l.BreakerPause < 0 {
+		fault("instance_wait, compile_timeout, breaker_pause: must not be negative")
+	}
+	if err := l.Scan.Validate(); err != nil {
+		fault("scan.%w", err)
+	}
+	return errs
+}
+
+const (
+	pagesPerMiB     = 16
+	patternBytesMax = 256
+	// fuelMax is about an hour: more than that is no limit, and sums of it must not overflow.
+	fuelMax = 1 << 43
+)

@@ -1,0 +1,13 @@
+// Package plugin is the WebAssembly host: it loads plugins, checks and meters them, keeps their instances, and calls
+// their hooks. The contract with a guest is sdk/ABI.md; package sdk/abi holds its names.
+//
+// Nothing that a module does may harm the engine. A file goes through the admission scan (package scan), is rewritten so
+// that it pays for what it executes (package meter), is compiled in a child process, and runs in a memory of limited
+// size with the few imports of ABI.md. An instance that trapped, ran out of fuel or broke the contract is closed and
+// replaced; after several such calls in a row a breaker keeps the plugin quiet for a while.
+//
+// Ownership: a [Host] is safe for concurrent use. It starts no goroutine. The plugins that serve are a table behind one
+// atomic pointer; every call holds a reference to the table it began with, and the last one to let go of a table closes
+// what only that table used. An instance is out of its pool while it is called and belongs to the calling goroutine for
+// that time. Reload and Close are serialised by Host.mu; no hook is called under it.
+package plugin

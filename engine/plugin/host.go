@@ -1,0 +1,299 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wse-engine/wse/sdk/abi"
+)
+
+// Deps is what a host needs from its program. Functions must be safe for concurrent use.
+type Deps struct {
+	// ConfigDir is what relative paths of the configuration are relative to.
+	ConfigDir string
+	// DataDir is where compiled modules are kept, in plugins/cache.
+	DataDir string
+	// Stock returns the module inside the program that path stock:NAME means. May be nil.
+	Stock func(name string) (wasm []byte, ok bool)
+	// DecodeYAML turns a plugin's config_file into JSON. May be nil when no plugin names one.
+	DecodeYAML func(yaml []byte) (json []byte, err error)
+	// Log takes a guest's log lines, at levels 0 trace, 1 debug, 2 info, 3 warn and 4 error. May be nil. It is called on
+	// the goroutine that called the hook and must not block.
+	Log func(plugin, version string, level int, text string)
+}
+
+// Host holds the plugins that serve and calls them. All its methods are safe for concurrent use.
+type Host struct {
+	deps Deps
+	mu   sync.Mutex // serialises Reload and Close
+	cur  atomic.Pointer[table]
+	// scratch holds the byte buffers of Authorize, *authScratch.
+	scratch sync.Pool
+}
+
+// table is the set of plugins that serves at one time. It is immutable; refs counts the host's own hold and the calls
+// under way.
+type table struct {
+	refs    atomic.Int64
+	closed  chan struct{}
+	entries []entry
+	hooks   [hookCount][]*entry // in configuration order
+}
+
+// entry is a version with its routing.
+type entry struct {
+	*version
+	bind   []glob
+	policy Policy
+	config Config
+}
+
+// New loads all plugins of cfgs. Where one cannot be loaded it returns the errors of all that cannot, each a
+// *LoadError, and nothing stays open.
+func New(cfgs Configs, deps Deps) (*Host, error) {
+	h := &Host{deps: deps}
+	if err := h.Reload(context.Background(), cfgs); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Reload makes the plugins of cfgs ready aside and then lets them serve, all at once: a call that began before finishes
+// on the old ones. A plugin whose file, config and limits are the same is kept with its instances. After an error
+// everything is as it was.
+func (h *Host) Reload(ctx context.Context, cfgs Configs) error {
+	if err := cfgs.Validate(); err != nil {
+		return fmt.Errorf("plugins%w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.cur.Load()
+	if old != nil && old.refs.Load() == 0 {
+		return ErrClosed
+	}
+	t := &table{closed: make(chan struct{})}
+	t.refs.Store(1)
+	var errs []error
+	for _, c := range cfgs {
+		v, s, err := h.prepare(ctx, old, c)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		v.refs.Add(1)
+		t.add(v, s.cfg)
+	}
+	if len(errs) > 0 {
+		t.release()
+		return errors.Join(errs...)
+	}
+	t.index()
+	h.cur.Store(t)
+	if old != nil {
+		old.release()
+	}
+	return nil
+}
+
+// prepare returns the version that serves already where nothing of it changed, or a new one.
+func (h *Host) prepare(ctx context.Context, old *table, c Config) (*version, *source, error) {
+	s, err := h.read(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if old != nil {
+		for i := range old.entries {
+			if v := old.entries[i].version; v.print == s.print {
+				return v, s, nil
+			}
+		}
+	}
+	v, err := h.load(ctx, s)
+	return v, s, err
+}
+
+func (t *table) add(v *version, c Config) {
+	e := entry{version: v, policy: c.OnError, config: c}
+	for _, p := range c.Bind {
+		e.bind = append(e.bind, newGlob(p))
+	}
+	t.entries = append(t.entries, e)
+}
+
+// index lists the entries of each hook, once no more are added.
+func (t *table) index() {
+	for i := range t.entries {
+		e := &t.entries[i]
+		for k := range hookCount {
+			if e.has[k] {
+				t.hooks[k] = append(t.hooks[k], e)
+			}
+		}
+	}
+}
+
+// acquire takes hold of the table that serves, which the caller releases.
+func (h *Host) acquire() (*table, error) {
+	for {
+		t := h.cur.Load()
+		n := t.refs.Load()
+		if n > 0 && t.refs.CompareAndSwap(n, n+1) {
+			return t, nil
+		}
+		if n == 0 && h.cur.Load() == t {
+			return nil, ErrClosed
+		}
+	}
+}
+
+func (t *table) release() {
+	if t.refs.Add(-1) > 0 {
+		return
+	}
+	for i := range t.entries {
+		t.entries[i].release()
+	}
+	close(t.closed)
+}
+
+// Close lets go of all plugins and returns when the calls under way have ended. Later calls fail with [ErrClosed].
+func (h *Host) Close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.cur.Load()
+	select {
+	case <-t.closed:
+		return nil
+	default:
+	}
+	t.release()
+	<-t.closed
+	return nil
+}
+
+// Decision is what became of an event in the chain of transform plugins.
+type Decision uint8
+
+// The decisions.
+const (
+	NotMine  Decision = iota // every plugin bound to the event passed it on: the default applies
+	Dropped                  // a plugin said that nothing is to be sent
+	Answered                 // a plugin gave envelopes
+)
+
+// Transform runs doc, a domain event, through the plugins bound to eventType until one decides. With Answered, out is
+// one envelope or an array of them as sdk/ABI.md describes, checked, in dst's memory where that is large enough. An
+// error is a *CallError (or [ErrClosed]) and ends the chain: what the event becomes then is up to its Policy.
+// It blocks for at most the fuel of the plugins asked and the wait for free instances.
+func (h *Host) Transform(ctx context.Context, eventType string, doc, dst []byte) (out []byte, d Decision, err error) {
+	t, err := h.acquire()
+	if err != nil {
+		return dst[:0], NotMine, err
+	}
+	defer t.release()
+	for _, e := range t.hooks[hookTransform] {
+		if !matchAny(e.bind, eventType) {
+			continue
+		}
+		out, kind, err := e.call(ctx, hookTransform, doc, dst, checkEnvelopes)
+		switch {
+		case err != nil:
+			return dst[:0], NotMine, e.withPolicy(err)
+		case kind == abi.No:
+			return dst[:0], Dropped, nil
+		case kind == abi.Data:
+			return out, Answered, nil
+		}
+	}
+	return dst[:0], NotMine, nil
+}
+
+// withPolicy gives err the policy of this entry: the version may be shared with a table that has another.
+func (e *entry) withPolicy(err error) error {
+	var ce *CallError
+	if errors.As(err, &ce) {
+		ce.Policy = e.policy
+	}
+	return err
+}
+
+// Validate hands doc to the first validate plugin and returns its verdict as sdk/ABI.md describes, a JSON object with
+// at least the field valid. The error is a *CallError, [ErrNone] or [ErrClosed].
+func (h *Host) Validate(ctx context.Context, doc []byte) ([]byte, error) {
+	t, err := h.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer t.release()
+	if len(t.hooks[hookValidate]) == 0 {
+		return nil, ErrNone
+	}
+	e := t.hooks[hookValidate][0]
+	out, kind, err := e.call(ctx, hookValidate, doc, nil, checkValidation)
+	switch {
+	case err != nil:
+		return nil, e.withPolicy(err)
+	case kind == abi.Data:
+		return out, nil
+	default:
+		return fmt.Appendf(nil, `{"valid":%t,"errors":[],"warnings":[]}`, kind == abi.Yes), nil
+	}
+}
+
+// Info describes a plugin that serves.
+type Info struct {
+	Name      string
+	Version   string // first twelve digits of the digest
+	SHA256    string
+	Path      string
+	Kinds     []Kind
+	Bind      []string
+	OnError   Policy
+	Bytes     int
+	Instances int
+	Loaded    time.Time
+	Breaker   string // closed, open or half_open
+}
+
+// List describes the plugins that serve, in configuration order. A closed host has none.
+func (h *Host) List() []Info {
+	t, err := h.acquire()
+	if err != nil {
+		return nil
+	}
+	defer t.release()
+	out := make([]Info, 0, len(t.entries))
+	for i := range t.entries {
+		e := &t.entries[i]
+		info := Info{
+			Name: e.cfg.Name, Version: e.id, SHA256: fmt.Sprintf("%x", e.digest), Path: e.config.Path, Bind: e.config.Bind,
+			OnError: e.policy, Bytes: e.size, Instances: e.cfg.Limits.Instances, Loaded: e.loaded, Breaker: e.breaker.state(),
+		}
+		for k := range hookCount {
+			if e.has[k] {
+				info.Kinds = append(info.Kinds, k.kind())
+			}
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+// Stats returns the counters of the plugins that serve, in configuration order. Counters start at zero with each
+// version.
+func (h *Host) Stats() []Stats {
+	t, err := h.acquire()
+	if err != nil {
+		return nil
+	}
+	defer t.release()
+	out := make([]Stats, 0, len(t.entries))
+	for i := range t.entries {
+		out = append(out, t.entries[i].stats())
+	}
+	return out
+}

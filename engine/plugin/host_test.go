@@ -1,0 +1,296 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/plugin"
+	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
+)
+
+// fixture is a host's surroundings: a directory with modules, and what guests log.
+type fixture struct {
+	dir  string
+	mu   sync.Mutex
+	logs []string // guarded by mu
+}
+
+func newFixture(t testing.TB) *fixture { return &fixture{dir: t.TempDir()} }
+
+func (f *fixture) deps() plugin.Deps {
+	return plugin.Deps{ConfigDir: f.dir, DataDir: filepath.Join(f.dir, "data"),
+		Stock: func(name string) ([]byte, bool) {
+			b, err := os.ReadFile(filepath.Join(f.dir, name))
+			return b, err == nil
+		},
+		Log: func(name, _ string, _ int, text string) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.logs = append(f.logs, name+": "+text)
+		}}
+}
+
+// add writes a module and returns a configuration for it. It is loaded as a stock module, which compiles in this
+// process: tests of the child name their files otherwise.
+func (f *fixture) add(t testing.TB, name string, m w.Module) plugin.Config {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(f.dir, name), m.Bytes(), 0o600))
+	return plugin.Config{Name: name, Path: "stock:" + name}
+}
+
+func (f *fixture) open(t testing.TB, cfgs ...plugin.Config) *plugin.Host {
+	t.Helper()
+	h, err := plugin.New(cfgs, f.deps())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	return h
+}
+
+const envelope = `{"t":"a_b","topic":"user:u1:events","p":{"x":1}}`
+
+// answering is a transform plugin that gives a fixed answer.
+func answering(answer string) w.Module {
+	return w.Plugin(w.Module{
+		Funcs: []w.Func{w.Hook("wse_transform", w.Pack(1024, len(answer)))},
+		Data:  []w.Data{{At: 1024, Bytes: []byte(answer)}},
+	})
+}
+
+func returning(hook string, result int64) w.Module {
+	return w.Plugin(w.Module{Funcs: []w.Func{w.Hook(hook, w.I64Const(result))}})
+}
+
+func TestTransform_runs_the_chain_until_a_plugin_decides(t *testing.T) {
+	f := newFixture(t)
+	pass, drop, say := f.add(t, "pass", returning("wse_transform", 1)), f.add(t, "drop", returning("wse_transform", 0)), f.add(t, "say", answering(envelope))
+	pass.Bind, drop.Bind, say.Bind = []string{"*"}, []string{"Secret*"}, []string{"User?reated", "*Order*"}
+	h := f.open(t, pass, drop, say)
+	for _, c := range []struct {
+		name, event string
+		decision    plugin.Decision
+		out         string
+	}{
+		{"all pass it on", "Else", plugin.NotMine, ""},
+		{"the second drops it", "SecretOrder", plugin.Dropped, ""},
+		{"the third answers", "UserCreated", plugin.Answered, envelope},
+		{"by an inner pattern", "SomeOrderFilled", plugin.Answered, envelope},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, d, err := h.Transform(t.Context(), c.event, []byte(`{}`), nil)
+			require.NoError(t, err)
+			require.Equal(t, c.decision, d)
+			require.Equal(t, c.out, string(out))
+		})
+	}
+}
+
+// echo is a transform whose answer is its input.
+func echo() w.Module {
+	return w.Plugin(w.Module{Pages: 40, Funcs: []w.Func{w.Hook("wse_transform",
+		w.I64Const(int64(w.Buffer)<<32), w.LocalGet(0), []byte{0xad, 0x84})}})
+}
+
+func TestTransform_hands_documents_over_whole_and_asks_for_a_larger_buffer_when_one_needs_it(t *testing.T) {
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "echo", echo()))
+	for _, n := range []int{0, 1, 60_000, 65_400, 65_536, 200_000, 1_000_000} {
+		doc := `{"t":"a","topic":"b","p":{"x":"` + strings.Repeat("ä", n/2) + `"}}`
+		out, d, err := h.Transform(t.Context(), "E", []byte(doc), nil)
+		require.NoError(t, err)
+		require.Equal(t, plugin.Answered, d)
+		require.Equal(t, doc, string(out))
+	}
+}
+
+func TestTransform_refuses_a_document_over_in_kib_without_calling_the_guest(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "echo", echo())
+	cfg.Limits.InKiB = 1
+	h := f.open(t, cfg)
+	_, _, err := h.Transform(t.Context(), "E", make([]byte, 1025), nil)
+	require.Equal(t, plugin.TooLarge, callError(t, err).Kind)
+	require.Zero(t, h.Stats()[0].Hooks[0].Fuel.Counts)
+}
+
+func callError(t *testing.T, err error) *plugin.CallError {
+	t.Helper()
+	var ce *plugin.CallError
+	require.ErrorAs(t, err, &ce)
+	return ce
+}
+
+func TestTransform_allocates_nothing(t *testing.T) {
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "say", answering(envelope)))
+	doc, dst := []byte(`{"event_type":"E"}`), make([]byte, 0, 1024)
+	require.Zero(t, testing.AllocsPerRun(200, func() {
+		if _, _, err := h.Transform(context.Background(), "E", doc, dst); err != nil {
+			panic(err)
+		}
+	}))
+}
+
+func TestTransform_error_carries_plugin_version_and_policy(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "bad", w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", []byte{0x00})}}))
+	cfg.OnError = plugin.Deny
+	h := f.open(t, cfg)
+	_, _, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+	ce := callError(t, err)
+	require.Equal(t, "bad", ce.Plugin)
+	require.Equal(t, h.List()[0].Version, ce.Version)
+	require.Equal(t, plugin.Deny, ce.Policy)
+	require.Equal(t, plugin.Trap, ce.Kind)
+	require.Contains(t, ce.Text, "wse_transform", "the guest's function is named")
+}
+
+func TestClosed_host_refuses_calls_and_a_second_close_is_harmless(t *testing.T) {
+	f := newFixture(t)
+	h, err := plugin.New(plugin.Configs{f.add(t, "say", answering(envelope))}, f.deps())
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	require.NoError(t, h.Close())
+	_, _, err = h.Transform(t.Context(), "E", nil, nil)
+	require.ErrorIs(t, err, plugin.ErrClosed)
+	_, err = h.Authorize(t.Context(), plugin.AuthorizeRequest{})
+	require.ErrorIs(t, err, plugin.ErrClosed)
+	require.ErrorIs(t, h.Reload(t.Context(), nil), plugin.ErrClosed)
+	require.Empty(t, h.List())
+}
+
+func TestReload_lets_the_new_plugins_serve_and_keeps_what_did_not_change(t *testing.T) {
+	f := newFixture(t)
+	keep, change := f.add(t, "keep", returning("wse_transform", 1)), f.add(t, "change", answering(envelope))
+	h := f.open(t, keep, change)
+	before := h.List()
+	other := strings.Replace(envelope, "u1", "u2", 1)
+	f.add(t, "change", answering(other))
+	keep.OnError = plugin.Drop
+	require.NoError(t, h.Reload(t.Context(), plugin.Configs{keep, change}))
+	after := h.List()
+	require.Equal(t, before[0].Loaded, after[0].Loaded, "routing alone makes no new version")
+	require.Equal(t, plugin.Drop, after[0].OnError)
+	require.NotEqual(t, before[1].Version, after[1].Version)
+	out, _, err := h.Transform(t.Context(), "E", nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, other, string(out))
+}
+
+func TestReload_that_fails_leaves_everything_as_it_was(t *testing.T) {
+	f := newFixture(t)
+	good := f.add(t, "good", answering(envelope))
+	h := f.open(t, good)
+	bad := f.add(t, "bad", w.Module{})
+	err := h.Reload(t.Context(), plugin.Configs{good, bad, {Name: "gone", Path: "gone.wasm"}})
+	var le *plugin.LoadError
+	require.ErrorAs(t, err, &le)
+	require.ErrorContains(t, err, "plugin/bad: exports: ")
+	require.ErrorContains(t, err, "plugin/gone: read: ")
+	require.Len(t, h.List(), 1)
+	out, _, err := h.Transform(t.Context(), "E", nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, envelope, string(out))
+}
+
+func TestReload_under_calls_loses_none(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "say", answering(envelope))
+	h := f.open(t, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			var dst []byte
+			for ctx.Err() == nil {
+				out, d, err := h.Transform(context.Background(), "E", []byte(`{}`), dst)
+				if err != nil || d != plugin.Answered || len(out) != len(envelope) {
+					t.Errorf("%v %v %s", err, d, out)
+					return
+				}
+				dst = out
+			}
+		})
+	}
+	for i := range 20 {
+		f.add(t, "say", answering(strings.Replace(envelope, "u1", "u"+string(rune('1'+i%9)), 1)))
+		require.NoError(t, h.Reload(t.Context(), plugin.Configs{cfg}))
+	}
+	cancel()
+	wg.Wait()
+}
+
+func TestAuthorize_needs_every_bound_plugin_to_allow(t *testing.T) {
+	f := newFixture(t)
+	yes, no := f.add(t, "yes", returning("wse_authorize", 1)), f.add(t, "no", returning("wse_authorize", 0))
+	trap := f.add(t, "trap", w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_authorize", []byte{0x00})}}))
+	yes.Bind, no.Bind, trap.Bind = []string{"user:*", "public:*"}, []string{"user:root:*"}, []string{"public:bad"}
+	h := f.open(t, yes, no, trap)
+	for _, c := range []struct {
+		name, topic string
+		allow, fail bool
+	}{
+		{"one allows", "user:u1:events", true, false},
+		{"one of two denies", "user:root:events", false, false},
+		{"nobody is bound", "system:x", false, false},
+		{"one fails", "public:bad", false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v, err := h.Authorize(t.Context(), plugin.AuthorizeRequest{Action: "subscribe", Topic: c.topic})
+			require.Equal(t, c.allow, v.Allow)
+			require.Equal(t, c.fail, err != nil)
+		})
+	}
+}
+
+func TestAuthorize_writes_its_request_as_JSON_whatever_the_strings_hold(t *testing.T) {
+	f := newFixture(t)
+	m := w.Plugin(w.Module{
+		Imports: []w.Import{{Module: "wse", Name: "log", Params: []byte{w.I32, w.I32, w.I32}}},
+		Funcs: []w.Func{w.Hook("wse_authorize", w.I32Const(2), w.I32Const(w.Buffer), w.LocalGet(0), w.Call(0),
+			w.I64Const(1))},
+	})
+	h := f.open(t, f.add(t, "log", m))
+	v, err := h.Authorize(t.Context(), plugin.AuthorizeRequest{
+		Action: "subscribe", Topic: "user:\"\\\n\xff:x",
+		Identity:   plugin.Identity{UserID: "u", Permissions: []string{"a", "b"}, Claims: []byte(` {"k":[1]} `)},
+		Connection: plugin.Connection{ID: "c", Dialect: "wse", RemoteIP: "127.0.0.1"},
+	})
+	require.NoError(t, err)
+	require.True(t, v.Allow)
+	require.JSONEq(t, `{"action":"subscribe","topic":"user:\"\\\n`+"\ufffd"+`:x","identity":{"user_id":"u","permissions":["a","b"],
+		"claims":{"k":[1]}},"connection":{"id":"c","dialect":"wse","remote_ip":"127.0.0.1"}}`, strings.TrimPrefix(f.logs[0], "log: "))
+}
+
+func TestValidate_gives_the_plugins_verdict(t *testing.T) {
+	verdict := `{"valid":false,"errors":[{"path":"a.b","message":"no"}],"warnings":[]}`
+	data := w.Plugin(w.Module{
+		Funcs: []w.Func{w.Hook("wse_validate", w.Pack(1024, len(verdict)))}, Data: []w.Data{{At: 1024, Bytes: []byte(verdict)}},
+	})
+	for _, c := range []struct {
+		name string
+		m    w.Module
+		want string
+	}{
+		{"a verdict", data, verdict},
+		{"yes", returning("wse_validate", 1), `{"valid":true,"errors":[],"warnings":[]}`},
+		{"no", returning("wse_validate", 0), `{"valid":false,"errors":[],"warnings":[]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			out, err := f.open(t, f.add(t, "v", c.m)).Validate(t.Context(), []byte(`{}`))
+			require.NoError(t, err)
+			require.Equal(t, c.want, string(out))
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		_, err := newFixture(t).open(t).Validate(t.Context(), nil)
+		require.True(t, errors.Is(err, plugin.ErrNone))
+	})
+}

@@ -1,0 +1,260 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/wse-engine/wse/engine/plugin/meter"
+	"github.com/wse-engine/wse/sdk/abi"
+)
+
+// instance is one running copy of a module. It belongs to one goroutine at a time: to the pool, or to a call.
+//
+// It is its own context: the runtime looks a few keys up at every call, and a chain of values would make each look-up
+// an allocation or a walk (BenchmarkCall).
+type instance struct {
+	version *version
+	mod     api.Module
+	mem     api.Memory
+	fuel    api.MutableGlobal
+	hooks   [hookCount]api.Function
+	buffer  api.Function
+	addr    uint32 // of the input buffer
+	size    uint32 // of the input buffer
+	stack   [1]uint64
+	used    int64         // fuel of the last call
+	now     time.Duration // the clock that stands still, since 1970; 0: not read in this call
+	lines   int           // logged in this call
+	calls   uint64        // so far
+	random  *rand.ChaCha8
+}
+
+type instanceKey struct{}
+
+var _ context.Context = (*instance)(nil)
+
+// Deadline implements context.Context: fuel bounds a call, not time.
+func (in *instance) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done implements context.Context.
+func (in *instance) Done() <-chan struct{} { return nil }
+
+// Err implements context.Context.
+func (in *instance) Err() error { return nil }
+
+// Value implements context.Context: host functions find their instance under instanceKey.
+func (in *instance) Value(key any) any {
+	if key == (instanceKey{}) {
+		return in
+	}
+	return nil
+}
+
+// newInstance takes the steps instantiate, initialize, buffer and configure. The error is a *LoadError.
+func (v *version) newInstance() (*instance, error) {
+	in := &instance{version: v, random: rand.NewChaCha8(v.digest)}
+	step, err := in.start()
+	if err != nil {
+		in.close()
+		return nil, failed(v.cfg.Name, step, err)
+	}
+	v.ready.Add(1)
+	return in, nil
+}
+
+func (in *instance) start() (Step, error) {
+	v := in.version
+	ctx := experimental.WithMemoryAllocator(in, experimental.MemoryAllocatorFunc(allocate))
+	mod, err := v.compiled.rt.InstantiateModule(ctx, v.compiled.module, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return StepInstantiate, errors.New(trapText(err))
+	}
+	in.mod, in.mem = mod, mod.Memory()
+	in.fuel = mod.ExportedGlobal(meter.Export).(api.MutableGlobal)
+	for h := range hookCount {
+		if v.has[h] {
+			in.hooks[h] = mod.ExportedFunction(h.export())
+		}
+	}
+	in.buffer = mod.ExportedFunction(abi.ExportBuffer)
+	in.fuel.Set(uint64(v.cfg.Limits.FuelInit))
+	if f := mod.ExportedFunction(abi.ExportInitialize); f != nil {
+		if err := f.CallWithStack(in, in.stack[:]); err != nil {
+			return StepInitialize, in.initError(err)
+		}
+	}
+	if err := in.ask(abi.BufferBytes); err != nil {
+		return StepBuffer, err
+	}
+	return StepConfigure, in.configure()
+}
+
+func (in *instance) initError(err error) error {
+	if int64(in.fuel.Get()) < 0 {
+		return fmt.Errorf("used more than fuel_init = %d: %s", in.version.cfg.Limits.FuelInit, trapText(err))
+	}
+	return errors.New(trapText(err))
+}
+
+// ask has the guest provide an input buffer of n bytes.
+func (in *instance) ask(n uint32) error {
+	in.stack[0] = uint64(n)
+	if err := in.buffer.CallWithStack(in, in.stack[:]); err != nil {
+		return in.initError(err)
+	}
+	addr := uint32(in.stack[0])
+	switch {
+	case addr == 0:
+		return fmt.Errorf("wse_buffer(%d) refused", n)
+	case uint64(addr)+uint64(n) > uint64(in.mem.Size()):
+		return fmt.Errorf("wse_buffer(%d) returned %d, which does not lie inside the memory of %d bytes", n, addr, in.mem.Size())
+	}
+	in.addr, in.size = addr, n
+	return nil
+}
+
+// configure hands the guest its configuration. A guest without wse_configure must not be given one: the operator would
+// believe that it counts.
+func (in *instance) configure() error {
+	f := in.mod.ExportedFunction(abi.ExportConfigure)
+	doc := in.version.config
+	switch {
+	case f == nil && len(doc) > 0:
+		return fmt.Errorf("the configuration has a config for it, but the module does not export %s", abi.ExportConfigure)
+	case f == nil:
+		return nil
+	case len(doc) == 0:
+		doc = []byte("{}")
+	}
+	if uint32(len(doc)) > in.size {
+		if err := in.ask(uint32(len(doc))); err != nil {
+			return err
+		}
+	}
+	if !in.mem.Write(in.addr, doc) {
+		return errors.New("the input buffer left the memory")
+	}
+	in.stack[0] = uint64(len(doc))
+	if err := f.CallWithStack(in, in.stack[:]); err != nil {
+		return in.initError(err)
+	}
+	switch r := abi.Unpack(in.stack[0]); r.Kind {
+	case abi.Yes:
+		in.now, in.lines = 0, 0
+		return nil
+	case abi.ErrorText:
+		return errors.New(in.errorText(r))
+	default:
+		return fmt.Errorf("%s answered %s instead of yes", abi.ExportConfigure, r.Kind)
+	}
+}
+
+func (in *instance) close() {
+	if in.mod != nil {
+		_ = in.mod.Close(context.Background()) // closes memory only
+	}
+}
+
+// errorText reads what a guest says is wrong.
+func (in *instance) errorText(r abi.Result) string {
+	const most = 512
+	text, ok := in.mem.Read(r.Ptr, min(r.Len, most))
+	if !ok || len(text) == 0 {
+		return "an error without a text"
+	}
+	return printable(text, most)
+}
+
+// fault is a failed call before it has a name and a version.
+type fault struct {
+	kind Failure
+	text string
+}
+
+// call runs one hook. The answer is appended to dst[:0]; with kinds other than Data out is dst[:0]. It allocates nothing
+// unless it fails.
+func (in *instance) call(h hook, doc, dst []byte) (out []byte, kind abi.Kind, f *fault) {
+	out = dst[:0]
+	in.now, in.lines = 0, 0
+	limits := &in.version.cfg.Limits
+	in.fuel.Set(uint64(limits.Fuel))
+	if uint32(len(doc)) > in.size {
+		if err := in.enlarge(len(doc)); err != nil {
+			return out, abi.No, in.trapped(err)
+		}
+	}
+	if !in.mem.Write(in.addr, doc) {
+		return out, abi.No, &fault{Violation, "the input buffer left the memory"}
+	}
+	in.stack[0] = uint64(len(doc))
+	err := in.hooks[h].CallWithStack(in, in.stack[:])
+	in.used = limits.Fuel - int64(in.fuel.Get())
+	if err != nil {
+		return out, abi.No, in.trapped(err)
+	}
+	switch r := abi.Unpack(in.stack[0]); r.Kind {
+	case abi.No, abi.Yes:
+		return out, r.Kind, nil
+	case abi.Data:
+		view, ok := in.mem.Read(r.Ptr, r.Len)
+		if !ok || int(r.Len) > limits.OutKiB<<10 {
+			return out, abi.No, in.badAnswer(r)
+		}
+		return append(out, view...), abi.Data, nil
+	case abi.ErrorText:
+		return out, abi.No, &fault{Guest, in.errorText(r)}
+	case abi.ErrorCode:
+		return out, abi.No, &fault{Guest, fmt.Sprintf("error %d", r.Code)}
+	default:
+		return out, abi.No, &fault{Violation, fmt.Sprintf("%s returned %#x, which is no result", h.export(), in.stack[0])}
+	}
+}
+
+// enlarge asks for a buffer of a power of two, so that growing documents do not ask every time.
+func (in *instance) enlarge(n int) error {
+	size := uint32(abi.BufferBytes)
+	for int(size) < n {
+		size *= 2
+	}
+	return in.ask(size)
+}
+
+func (in *instance) badAnswer(r abi.Result) *fault {
+	if most := in.version.cfg.Limits.OutKiB << 10; int(r.Len) > most {
+		return &fault{Violation, fmt.Sprintf("an answer of %d bytes, at most %d are allowed (out_kib)", r.Len, most)}
+	}
+	return &fault{Violation, fmt.Sprintf("an answer of %d bytes at %d, outside the memory of %d", r.Len, r.Ptr, in.mem.Size())}
+}
+
+// trapped tells an empty tank from any other trap.
+func (in *instance) trapped(err error) *fault {
+	if int64(in.fuel.Get()) < 0 {
+		return &fault{OutOfFuel, fmt.Sprintf("used more than %d units: %s", in.version.cfg.Limits.Fuel, trapText(err))}
+	}
+	return &fault{Trap, trapText(err)}
+}
+
+// trapText is the reason and the guest's stack, on as many lines.
+func trapText(err error) string {
+	const most = 2048
+	var reason *guestStop
+	text := strings.ReplaceAll(err.Error(), " (recovered by wazero)", "")
+	if errors.As(err, &reason) {
+		_, stack, _ := strings.Cut(text, "\n")
+		text = reason.reason + "\n" + stack
+	}
+	text = strings.TrimPrefix(text, "wasm error: ")
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return strings.TrimSpace(strings.ToValidUTF8(text, string(utf8.RuneError)))
+}

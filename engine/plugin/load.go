@@ -1,0 +1,265 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/wse-engine/wse/engine/plugin/meter"
+	"github.com/wse-engine/wse/engine/plugin/scan"
+	"github.com/wse-engine/wse/sdk/abi"
+)
+
+const stockPrefix = "stock:"
+
+func isStock(path string) bool { return strings.HasPrefix(path, stockPrefix) }
+
+// source is a plugin's bytes and configuration, read and checked, before anything is made of them.
+type source struct {
+	cfg    Config // with defaults
+	wasm   []byte
+	digest [sha256.Size]byte
+	json   []byte // for wse_configure; nil: none
+	print  [sha256.Size]byte
+}
+
+func failed(name string, step Step, err error) error {
+	return &LoadError{Plugin: name, Step: step, Err: err}
+}
+
+// read takes the steps read, digest and config.
+func (h *Host) read(c Config) (*source, error) {
+	s := &source{cfg: c.withDefaults()}
+	var err error
+	if s.wasm, err = h.readModule(&s.cfg); err != nil {
+		return nil, failed(c.Name, StepRead, err)
+	}
+	s.digest = sha256.Sum256(s.wasm)
+	if got := hex.EncodeToString(s.digest[:]); c.SHA256 != "" && !strings.EqualFold(got, c.SHA256) {
+		return nil, failed(c.Name, StepDigest, fmt.Errorf("the file's SHA-256 is %s, the configuration pins %s", got, strings.ToLower(c.SHA256)))
+	}
+	if s.json, err = h.readConfig(&s.cfg); err != nil {
+		return nil, failed(c.Name, StepConfig, err)
+	}
+	// What the configuration says about routing may change without making the version another one.
+	print, err := json.Marshal([]any{c.Name, s.digest, s.json, s.cfg.Kinds, s.cfg.Limits})
+	if err != nil {
+		return nil, failed(c.Name, StepConfig, err)
+	}
+	s.print = sha256.Sum256(print)
+	return s, nil
+}
+
+func (h *Host) readModule(c *Config) ([]byte, error) {
+	if name, stock := strings.CutPrefix(c.Path, stockPrefix); stock {
+		if h.deps.Stock != nil {
+			if wasm, ok := h.deps.Stock(name); ok {
+				return wasm, nil
+			}
+		}
+		return nil, fmt.Errorf("there is no stock plugin %q", name)
+	}
+	return readLimited(h.path(c.Path), c.Limits.Scan.ModuleKiBMax)
+}
+
+// path resolves a path of the configuration file.
+func (h *Host) path(p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(h.deps.ConfigDir, p)
+}
+
+func readLimited(path string, kib int) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, int64(kib)<<10+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > kib<<10 {
+		return nil, fmt.Errorf("%s has more than %d KiB", path, kib)
+	}
+	return data, nil
+}
+
+// readConfig returns what the guest is configured with, as JSON.
+func (h *Host) readConfig(c *Config) ([]byte, error) {
+	if c.ConfigFile == "" {
+		if c.Config == nil {
+			return nil, nil
+		}
+		return json.Marshal(c.Config)
+	}
+	data, err := readLimited(h.path(c.ConfigFile), c.Limits.InKiB)
+	if err != nil {
+		return nil, err
+	}
+	if h.deps.DecodeYAML == nil {
+		return nil, fmt.Errorf("%s: this host reads no YAML", c.ConfigFile)
+	}
+	out, err := h.deps.DecodeYAML(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ConfigFile, err)
+	}
+	return out, nil
+}
+
+// load takes the remaining steps, up to a pool of configured instances.
+func (h *Host) load(ctx context.Context, s *source) (*version, error) {
+	name := s.cfg.Name
+	m, err := scan.Scan(s.wasm, s.cfg.Limits.Scan)
+	if err != nil {
+		return nil, failed(name, StepScan, err)
+	}
+	has, err := checkExports(m, s.cfg.Kinds)
+	if err != nil {
+		return nil, failed(name, StepExports, err)
+	}
+	if err := checkImports(m); err != nil {
+		return nil, failed(name, StepImports, err)
+	}
+	metered, err := meter.Rewrite(s.wasm, m, s.cfg.Limits.Scan, meter.Options{
+		Fuel: s.cfg.Limits.FuelInit, MemoryPagesMax: uint32(s.cfg.Limits.MemoryMiB * pagesPerMiB),
+		TableElementsMax: uint32(s.cfg.Limits.Scan.TableElementsMax),
+	})
+	if err != nil {
+		return nil, failed(name, StepRewrite, err)
+	}
+	c, err := h.compile(ctx, &s.cfg, metered)
+	if err != nil {
+		return nil, failed(name, StepCompile, err)
+	}
+	v := newVersion(h, s, c, has)
+	if err := v.fill(ctx, m); err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func newVersion(h *Host, s *source, c *compiled, has [hookCount]bool) *version {
+	v := &version{
+		host: h, cfg: s.cfg, id: hex.EncodeToString(s.digest[:6]), digest: s.digest, print: s.print, config: bytes.Clone(s.json),
+		compiled: c, has: has, size: len(s.wasm), loaded: time.Now(),
+		pool: make(chan *instance, s.cfg.Limits.Instances),
+	}
+	v.epoch = time.Duration(v.loaded.UnixNano())
+	v.breaker.limit, v.breaker.pause = int32(s.cfg.Limits.BreakerTraps), s.cfg.Limits.BreakerPause
+	v.logs.most = s.cfg.Limits.LogLinesPerSecond
+	v.cache.init(s.cfg.Limits.CacheKiB << 10)
+	return v
+}
+
+// fill makes all instances, so that a module that cannot start is refused now and not at the first call.
+func (v *version) fill(ctx context.Context, m *scan.Module) error {
+	if err := instantiateHost(ctx, v.compiled.rt, m); err != nil {
+		return failed(v.cfg.Name, StepInstantiate, err)
+	}
+	for range v.cfg.Limits.Instances {
+		in, err := v.newInstance()
+		if err != nil {
+			return err
+		}
+		v.pool <- in
+	}
+	return nil
+}
+
+// hook is one of the functions that the host calls for every document.
+type hook uint8
+
+const (
+	hookTransform hook = iota
+	hookValidate
+	hookAuthorize
+
+	hookCount
+)
+
+func (h hook) export() string {
+	return [hookCount]string{abi.ExportTransform, abi.ExportValidate, abi.ExportAuthorize}[h]
+}
+
+func (h hook) kind() Kind { return [hookCount]Kind{Transform, Validate, Authorize}[h] }
+
+const (
+	signI32 = string(scan.I32)
+	signI64 = string(scan.I64)
+)
+
+// checkExports returns which hooks the plugin is used for.
+func checkExports(m *scan.Module, kinds []Kind) (has [hookCount]bool, err error) {
+	if e, ok := m.Export(abi.ExportMemory, scan.KindMemory); !ok || e.Index != 0 || m.ImportedMemory {
+		return has, fmt.Errorf("no memory of its own is exported as %q", abi.ExportMemory)
+	}
+	if _, ok := m.Export(abi.ExportABI, scan.KindFunction); !ok {
+		return has, missingABI(m)
+	}
+	for _, f := range []struct {
+		name, params, results string
+		must                  bool
+	}{
+		{abi.ExportABI, "", signI32, true}, {abi.ExportBuffer, signI32, signI32, true},
+		{abi.ExportConfigure, signI32, signI64, false}, {abi.ExportTransform, signI32, signI64, false},
+		{abi.ExportTransformBatch, signI32, signI64, false}, {abi.ExportValidate, signI32, signI64, false},
+		{abi.ExportAuthorize, signI32, signI64, false}, {abi.ExportStrategyOpen, signI32, signI64, false},
+		{abi.ExportStrategyTicks, signI32, signI64, false}, {abi.ExportStrategyUpdate, signI32, signI64, false},
+		{abi.ExportInitialize, "", "", false},
+	} {
+		e, ok := m.Export(f.name, scan.KindFunction)
+		if !ok && f.must {
+			return has, fmt.Errorf("no function is exported as %q", f.name)
+		}
+		if want := (scan.FuncType{Params: []byte(f.params), Results: []byte(f.results)}); ok && !m.Type(e.Index).Equal(f.params, f.results) {
+			return has, fmt.Errorf("%s has type %s, it must be %s", f.name, m.Type(e.Index), want)
+		}
+	}
+	return usedHooks(m, kinds)
+}
+
+// missingABI tells a module of another version from one that is no plugin.
+func missingABI(m *scan.Module) error {
+	for _, e := range m.Exports {
+		if v, ok := strings.CutPrefix(e.Name, "wse_abi_v"); ok {
+			return fmt.Errorf("is built for ABI version %s, this host speaks %d", v, abi.Version)
+		}
+	}
+	return fmt.Errorf("does not export %q: this is no plugin, or its SDK left the exports out", abi.ExportABI)
+}
+
+// usedHooks matches what the module exports with what the configuration wants of it.
+func usedHooks(m *scan.Module, kinds []Kind) (has [hookCount]bool, err error) {
+	var exported [hookCount]bool
+	for h := range hookCount {
+		_, exported[h] = m.Export(h.export(), scan.KindFunction)
+	}
+	if len(kinds) == 0 {
+		has = exported
+	}
+	for _, k := range kinds {
+		for h := range hookCount {
+			if h.kind() != k {
+				continue
+			}
+			if has[h] = exported[h]; !has[h] {
+				return has, fmt.Errorf("the configuration wants kind %s, the module does not export %s", k, h.export())
+			}
+		}
+	}
+	if has == [hookCount]bool{} {
+		return has, fmt.Errorf("exports none of %s, %s and %s", abi.ExportTransform, abi.ExportAuthorize, abi.ExportValidate)
+	}
+	return has, nil
+}

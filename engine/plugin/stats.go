@@ -1,0 +1,116 @@
+package plugin
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// Outcome is how a call ended, the label that counters carry.
+type Outcome uint8
+
+// The outcomes.
+const (
+	OutcomeNo Outcome = iota
+	OutcomeYes
+	OutcomeData
+	OutcomeError
+	OutcomeTrap
+	OutcomeFuel
+	OutcomeViolation
+	OutcomeBusy
+	OutcomeOpen
+	OutcomeTooLarge
+
+	Outcomes // how many there are
+)
+
+// String returns the label.
+func (o Outcome) String() string {
+	return [Outcomes]string{"no", "yes", "data", "error", "trap", "fuel", "violation", "busy", "open", "too_large"}[o]
+}
+
+// Buckets is the number of buckets of a [Histogram], the last of which has no upper bound.
+const Buckets = 16
+
+// Histogram counts values by size. Bounds are the upper bounds of all buckets but the last; counts are not cumulative.
+type Histogram struct {
+	Bounds [Buckets - 1]uint64
+	Counts [Buckets]uint64
+	Sum    uint64
+}
+
+// histogram has a bucket for every shift doublings from 1<<first on.
+type histogram struct {
+	counts [Buckets]atomic.Uint64
+	sum    atomic.Uint64
+}
+
+const (
+	fuelFirst, fuelShift       = 4, 2 // 16, 64, 256 … units
+	latencyFirst, latencyShift = 8, 1 // 256, 512 … nanoseconds
+	latencyEvery               = 8    // calls per call that is timed: two looks at a clock cost as much as the call
+)
+
+func (h *histogram) add(v uint64, first, shift int) {
+	i := (bits.Len64(v) - first + shift - 1) / shift
+	h.counts[min(max(i, 0), Buckets-1)].Add(1)
+	h.sum.Add(v)
+}
+
+func (h *histogram) snapshot(first, shift int) Histogram {
+	out := Histogram{Sum: h.sum.Load()}
+	for i := range h.counts {
+		out.Counts[i] = h.counts[i].Load()
+	}
+	for i := range out.Bounds {
+		out.Bounds[i] = 1<<(first+i*shift) - 1
+	}
+	return out
+}
+
+// hookStats counts the calls of one hook of one version.
+type hookStats struct {
+	calls   [Outcomes]atomic.Uint64
+	fuel    histogram
+	latency histogram
+}
+
+// HookStats is a hook's counters. Fuel covers every call, LatencyNS one of latencyEvery.
+type HookStats struct {
+	Hook      Kind
+	Calls     [Outcomes]uint64
+	Fuel      Histogram
+	LatencyNS Histogram
+}
+
+// Stats is one loaded version's counters.
+type Stats struct {
+	Plugin, Version string
+	Hooks           []HookStats
+	Instances       int // ready
+	Replaced        uint64
+	Breaker         string // closed, open or half_open
+	LinesDropped    uint64
+	Metrics         map[string]float64 // what the guest counted
+}
+
+func (v *version) stats() Stats {
+	s := Stats{
+		Plugin: v.cfg.Name, Version: v.id, Instances: int(v.ready.Load()), Replaced: v.replaced.Load(),
+		Breaker: v.breaker.state(), LinesDropped: v.logs.dropped.Load(), Metrics: v.metrics.snapshot(),
+	}
+	for h := range hookCount {
+		if !v.has[h] {
+			continue
+		}
+		hs := HookStats{Hook: h.kind()}
+		c := &v.counters[h]
+		for i := range c.calls {
+			hs.Calls[i] = c.calls[i].Load()
+		}
+		hs.Fuel = c.fuel.snapshot(fuelFirst, fuelShift)
+		hs.LatencyNS = c.latency.snapshot(latencyFirst, latencyShift)
+		s.Hooks = append(s.Hooks, hs)
+	}
+	return s
+}

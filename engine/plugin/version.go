@@ -1,0 +1,157 @@
+package plugin
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/wse-engine/wse/sdk/abi"
+)
+
+// version is one module with one configuration, made ready.
+type version struct {
+	host     *Host
+	cfg      Config // with defaults
+	id       string // first twelve digits of the file's digest
+	digest   [sha256.Size]byte
+	print    [sha256.Size]byte // of all that makes it this version
+	config   []byte            // for wse_configure
+	compiled *compiled
+	has      [hookCount]bool
+	size     int
+	loaded   time.Time
+	epoch    time.Duration // loaded, since 1970
+
+	pool     chan *instance // nil stands for one that must be made
+	refs     atomic.Int64   // tables that hold it
+	ready    atomic.Int64
+	replaced atomic.Uint64
+	breaker  breaker
+	counters [hookCount]hookStats
+	logs     logCap
+	metrics  guestMetrics
+	cache    verdictCache
+}
+
+// release gives one table's hold back; the last one closes the version. No call is under way then, since every call
+// holds a table.
+func (v *version) release() {
+	if v.refs.Add(-1) == 0 {
+		v.close()
+	}
+}
+
+func (v *version) close() {
+	for {
+		select {
+		case in := <-v.pool:
+			if in != nil {
+				in.close()
+				v.ready.Add(-1)
+			}
+			continue
+		default:
+		}
+		break
+	}
+	_ = v.compiled.close() // has nothing left to fail
+}
+
+// take returns an instance from the pool, nil where one has to be made, or false when none came free in time.
+func (v *version) take(ctx context.Context) (*instance, bool) {
+	select {
+	case in := <-v.pool:
+		return in, true
+	default:
+	}
+	wait := time.NewTimer(v.cfg.Limits.InstanceWait)
+	defer wait.Stop()
+	select {
+	case in := <-v.pool:
+		return in, true
+	case <-ctx.Done():
+	case <-wait.C:
+	}
+	return nil, false
+}
+
+// call runs hook h on doc. check, if not nil, says what is wrong with an answer. An instance that trapped, ran out of
+// fuel or broke the ABI does not go back into the pool; the next call makes another.
+func (v *version) call(ctx context.Context, h hook, doc, dst []byte, check func([]byte) string) ([]byte, abi.Kind, error) {
+	stats := &v.counters[h]
+	if len(doc) > v.cfg.Limits.InKiB<<10 {
+		return v.refuse(stats, dst, TooLarge, fmt.Sprintf("a document of %d bytes, at most %d KiB are allowed (in_kib)", len(doc), v.cfg.Limits.InKiB))
+	}
+	if !v.breaker.allow() {
+		return v.refuse(stats, dst, Open, fmt.Sprintf("not called: it failed %d times in a row and rests for %v", v.breaker.limit, v.breaker.pause))
+	}
+	in, ok := v.take(ctx)
+	if !ok {
+		v.breaker.neither()
+		return v.refuse(stats, dst, Busy, fmt.Sprintf("all %d instances are busy (instances)", v.cfg.Limits.Instances))
+	}
+	if in == nil {
+		var err error
+		if in, err = v.newInstance(); err != nil {
+			v.pool <- nil
+			v.breaker.fail()
+			return v.refuse(stats, dst, Trap, err.Error())
+		}
+		v.replaced.Add(1)
+	}
+	out, kind, f := v.run(in, h, doc, dst, check)
+	if f != nil {
+		return v.fail(stats, in, out, f)
+	}
+	v.pool <- in
+	v.breaker.succeed()
+	stats.calls[kind].Add(1) // No, Yes and Data are OutcomeNo, OutcomeYes and OutcomeData
+	return out, kind, nil
+}
+
+// run calls the instance, times one call in latencyEvery, and counts its fuel.
+func (v *version) run(in *instance, h hook, doc, dst []byte, check func([]byte) string) ([]byte, abi.Kind, *fault) {
+	stats := &v.counters[h]
+	in.calls++
+	timed := in.calls%latencyEvery == 1
+	var begin time.Time
+	if timed {
+		begin = time.Now()
+	}
+	out, kind, f := in.call(h, doc, dst)
+	if timed {
+		stats.latency.add(uint64(time.Since(begin)), latencyFirst, latencyShift)
+	}
+	stats.fuel.add(uint64(max(in.used, 0)), fuelFirst, fuelShift)
+	if f == nil && kind == abi.Data && check != nil {
+		if wrong := check(out); wrong != "" {
+			f = &fault{Violation, "the answer of " + h.export() + " " + wrong}
+		}
+	}
+	return out, kind, f
+}
+
+// fail counts a failed call and decides about its instance.
+func (v *version) fail(stats *hookStats, in *instance, dst []byte, f *fault) ([]byte, abi.Kind, error) {
+	if f.kind == Guest {
+		v.pool <- in
+		v.breaker.succeed()
+		return v.refuse(stats, dst, Guest, f.text)
+	}
+	in.close()
+	v.ready.Add(-1)
+	v.pool <- nil
+	v.breaker.fail()
+	return v.refuse(stats, dst, f.kind, f.text)
+}
+
+func (v *version) refuse(stats *hookStats, dst []byte, kind Failure, text string) ([]byte, abi.Kind, error) {
+	outcome := map[Failure]Outcome{
+		Trap: OutcomeTrap, OutOfFuel: OutcomeFuel, Violation: OutcomeViolation, Guest: OutcomeError, Busy: OutcomeBusy,
+		Open: OutcomeOpen, TooLarge: OutcomeTooLarge,
+	}[kind]
+	stats.calls[outcome].Add(1)
+	return dst[:0], abi.No, &CallError{Plugin: v.cfg.Name, Version: v.id, Kind: kind, Policy: v.cfg.OnError, Text: text}
+}
