@@ -70,8 +70,7 @@ type rewriter struct {
 	out    []byte
 	body   body
 
-	types, globals, exports bool // written already
-	traps                   map[string]uint32
+	globals, exports bool // written already
 }
 
 // before writes the sections that must exist and are missing, as soon as their place has come.
