@@ -1,0 +1,351 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// Publisher is the part of a broker that ingest needs; see [broker.Broker] for its contract.
+type Publisher interface {
+	Publish(ctx context.Context, env *message.Envelope) (broker.Published, error)
+}
+
+// Transformer turns an event's document into documents of envelopes.
+//
+// Transform asks the plugins that are bound to eventType, in their order. doc is only read. With the verdict Data, out is
+// the answer, appended to dst[:0] where it fits. An error means that a plugin gave no answer; the Decision then names it.
+// It may block for as long as plugins may run, or until ctx ends, and may be called by any number of goroutines.
+type Transformer interface {
+	Transform(ctx context.Context, eventType string, doc, dst []byte) (out []byte, d Decision, err error)
+}
+
+// Verdict is what the plugins say of an event.
+type Verdict uint8
+
+// The verdicts.
+const (
+	NotMine Verdict = iota // no plugin wants it: the default applies
+	Drop                   // it goes to nobody
+	Data                   // there is an answer
+)
+
+// Decision is a verdict and whose it is.
+type Decision struct {
+	Verdict Verdict
+	Plugin  string // who decided or failed; empty with NotMine
+	Version string
+	OnError Policy // what becomes of an event that this plugin fails on
+}
+
+// Policy says what becomes of an event whose transform failed.
+type Policy uint8
+
+// The policies of a plugin's on_error (PLUGINS §3).
+const (
+	OnErrorDeadLetter Policy = iota // kept among the dead letters
+	OnErrorDrop                     // forgotten, and counted
+	OnErrorDeny                     // refused, so that the publisher learns of it
+)
+
+// Status says what became of an event or envelope.
+type Status uint8
+
+// The states. Whatever is refused is an error instead.
+const (
+	Published    Status = iota // numbered and on its way
+	Duplicate                  // its id was published before, at the position given
+	Dropped                    // a plugin dropped it, or failed and its policy is drop
+	DeadLettered               // a plugin failed, and the event is among the dead letters
+
+	Statuses // how many there are
+)
+
+// String returns the status as the admin API and metrics spell it.
+func (s Status) String() string {
+	return [Statuses]string{"published", "duplicate", "dropped", "dead_letter"}[s]
+}
+
+// Result is what became of one envelope, or of an event that became none.
+type Result struct {
+	Status Status
+	ID     string
+	Topic  message.Topic
+	Seq    uint64
+	Epoch  message.Epoch // 0 where the topic keeps no history
+	Reason string        // why nothing was published
+}
+
+// Ingest takes in envelopes and events. Use [New].
+type Ingest struct {
+	cfg         Config
+	transformer Transformer
+	broker      Publisher
+	ids         *broker.IDs
+	scratch     sync.Pool // of *scratch
+	letters     letters
+	counters    counters
+}
+
+// New checks cfg and returns an Ingest. Without a transformer every event goes the default way.
+func New(cfg Config, transformer Transformer, publisher Publisher) (*Ingest, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if publisher == nil {
+		return nil, errors.New("ingest: needs a broker")
+	}
+	in := &Ingest{cfg: cfg, transformer: transformer, broker: publisher, ids: broker.NewIDs()}
+	in.letters.most = cfg.DeadLettersMax
+	in.scratch.New = func() any { return new(scratch) }
+	return in, nil
+}
+
+// scratch is the memory of one event under way.
+type scratch struct {
+	doc     []byte   // for the plugin
+	out     []byte   // from the plugin
+	text    []byte   // texts of one envelope
+	answers []answer // envelopes in out
+}
+
+// scratchBytesMax is how large a buffer may be to be kept for another event.
+const scratchBytesMax = 64 << 10
+
+func (in *Ingest) put(s *scratch) {
+	clear(s.answers) // they point into out
+	if cap(s.doc)+cap(s.out)+cap(s.text) <= scratchBytesMax {
+		in.scratch.Put(s)
+	}
+}
+
+// Publish hands env to the broker. Its payload must be a valid JSON object; its time is now where it has none. An error
+// is a [*message.Error].
+func (in *Ingest) Publish(ctx context.Context, env *message.Envelope) (Result, error) {
+	if err := in.checkTyped(env.Type, "t", env.Payload, "p", env.Priority); err != nil {
+		in.counters.refused.Add(1)
+		return Result{}, err
+	}
+	if env.TimeMS == 0 {
+		env.TimeMS = time.Now().UnixMilli()
+	}
+	return in.publish(ctx, env)
+}
+
+// publish hands over an envelope that is complete.
+func (in *Ingest) publish(ctx context.Context, env *message.Envelope) (Result, error) {
+	topic := env.Topic
+	p, err := in.broker.Publish(ctx, env)
+	if err != nil {
+		in.counters.refused.Add(1)
+		return Result{}, refusal(topic, err)
+	}
+	status := Published
+	if p.Duplicate {
+		status = Duplicate
+	}
+	in.counters.status[status].Add(1)
+	return Result{Status: status, ID: p.ID, Topic: topic, Seq: p.Offset, Epoch: p.Epoch}, nil
+}
+
+// refusal says to a publisher why the broker took nothing.
+func refusal(topic message.Topic, err error) *message.Error {
+	var e *message.Error
+	switch {
+	case errors.Is(err, message.ErrTopic):
+		e = message.Errorf(message.CodeInvalidArgument, "topic: %q is no topic to publish to", topic)
+	case errors.Is(err, broker.ErrFull):
+		e = message.Errorf(message.CodeUnavailable, "the broker has no room for topic %q; see topics_max", topic)
+	case errors.Is(err, broker.ErrClosed):
+		e = message.Errorf(message.CodeUnavailable, "the engine is shutting down; publish again elsewhere or later")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		e = message.Errorf(message.CodeUnavailable, "the time for publishing to %q was over", topic)
+	default:
+		return message.AsError(err)
+	}
+	e.Err = err
+	return e
+}
+
+// PublishEvent has ev transformed and publishes what it becomes. The results are those of its envelopes, or one with
+// [Dropped] or [DeadLettered]. With an error, a [*message.Error], the results are those of the envelopes that were
+// published before it: an event with an id of its own may be handed in again and becomes nothing twice.
+func (in *Ingest) PublishEvent(ctx context.Context, ev *message.Event) ([]Result, error) {
+	if err := in.checkTyped(ev.Type, "type", ev.Payload, "payload", ev.Priority); err != nil {
+		in.counters.refused.Add(1)
+		return nil, err
+	}
+	s := in.scratch.Get().(*scratch)
+	defer in.put(s)
+	decision, fault := in.transform(ctx, ev, s)
+	if fault != nil {
+		return in.failed(ev, s.doc, decision, fault)
+	}
+	switch decision.Verdict {
+	case Data:
+		return in.publishAll(ctx, ev, s)
+	case Drop:
+		reason := fmt.Sprintf("plugin/%s dropped it", decision.Plugin)
+		return []Result{in.unpublished(ev, Dropped, reason)}, nil
+	default:
+		return in.publishDefault(ctx, ev)
+	}
+}
+
+// transform asks the plugins and reads their answer into s. A fault is the plugin's.
+func (in *Ingest) transform(ctx context.Context, ev *message.Event, s *scratch) (Decision, error) {
+	if in.transformer == nil {
+		return Decision{}, nil
+	}
+	s.doc = appendEvent(s.doc[:0], ev)
+	out, d, err := in.transformer.Transform(ctx, ev.Type, s.doc, s.out[:0])
+	if err != nil || d.Verdict != Data {
+		return d, err
+	}
+	s.out = out
+	if s.answers, err = in.readAnswers(s.answers[:0], out); err != nil {
+		return d, fmt.Errorf("plugin/%s@%s: invalid answer: %w", d.Plugin, d.Version, err)
+	}
+	return d, nil
+}
+
+// publishAll publishes the envelopes in s, in order.
+func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, s *scratch) ([]Result, error) {
+	results := make([]Result, 0, len(s.answers))
+	base := ev.ID
+	if base == "" && len(s.answers) > 1 {
+		base = in.ids.Next() // one envelope alone gets its id from the broker, which then need not remember it
+	}
+	for i := range s.answers {
+		r, err := in.publish(ctx, s.envelope(ev, base, i))
+		if err != nil {
+			return results, err
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// publishDefault publishes an event that no plugin wants: its name in snake case, to its topic or user:{id}:events.
+func (in *Ingest) publishDefault(ctx context.Context, ev *message.Event) ([]Result, error) {
+	env, err := defaultEnvelope(ev)
+	if err != nil {
+		in.counters.refused.Add(1)
+		return nil, err
+	}
+	in.counters.defaulted.Add(1)
+	r, err := in.publish(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return []Result{r}, nil
+}
+
+// failed does with an event what the policy of the plugin that failed on it says.
+func (in *Ingest) failed(ev *message.Event, doc []byte, d Decision, fault error) ([]Result, error) {
+	switch d.OnError {
+	case OnErrorDeny:
+		in.counters.refused.Add(1)
+		e := message.Errorf(message.CodePluginUnavailable, "event %q could not be transformed: %s", ev.Type, fault)
+		return nil, e
+	case OnErrorDrop:
+		return []Result{in.unpublished(ev, Dropped, fault.Error())}, nil
+	default:
+		r := in.unpublished(ev, DeadLettered, fault.Error())
+		in.letters.add(DeadLetter{
+			Time: time.Now(), ID: r.ID, Event: ev.Type, Plugin: d.Plugin, Version: d.Version,
+			Reason:   r.Reason[:min(len(r.Reason), reasonBytes)],
+			Document: string(doc[:min(len(doc), deadLetterBytes)]), Bytes: len(doc),
+		})
+		return []Result{r}, nil
+	}
+}
+
+func (in *Ingest) unpublished(ev *message.Event, status Status, reason string) Result {
+	in.counters.status[status].Add(1)
+	id := ev.ID
+	if id == "" {
+		id = in.ids.Next()
+	}
+	return Result{Status: status, ID: id, Topic: ev.Topic, Reason: reason}
+}
+
+// checkTyped checks what events and envelopes have in common.
+func (in *Ingest) checkTyped(name, nameField string, payload []byte, payloadField string, p message.Priority) error {
+	switch {
+	case name == "" || len(name) > in.cfg.TypeBytesMax:
+		return invalid("%s: must be a text of 1 to %d bytes", nameField, in.cfg.TypeBytesMax)
+	case len(payload) == 0 || payload[0] != '{':
+		return invalid("%s: must be a JSON object", payloadField)
+	case p != 0 && !p.Valid():
+		return invalid("pri: %d is not within 1 to 10", p)
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) *message.Error {
+	return message.Errorf(message.CodeInvalidArgument, format, args...)
+}
+
+// envelope makes the i-th answer in s an envelope of ev. What the plugin leaves out comes from the event. It copies what
+// the answer points at: one allocation for all texts, one for the payload.
+func (s *scratch) envelope(ev *message.Event, base string, i int) *message.Envelope {
+	a := &s.answers[i]
+	text := append(append(s.text[:0], a.kind...), a.topic...)
+	idAt := len(text)
+	text = s.appendID(text, base, i)
+	cidAt := len(text)
+	text = append(text, a.cid...)
+	s.text = text
+	all := string(text)
+	now := time.Now().UnixMilli()
+	env := &message.Envelope{
+		Type: all[:len(a.kind)], Topic: message.Topic(all[len(a.kind):idAt]), ID: all[idAt:cidAt], CID: all[cidAt:],
+		Payload: append([]byte(nil), a.payload...), Priority: a.priority, EventVersion: a.version,
+		TimeMS: now, LatencyMS: -1, TraceID: ev.TraceID,
+	}
+	inherit(env, ev, now)
+	return env
+}
+
+// appendID appends the id of the i-th answer: the plugin's own or the event's, with .i behind it where an earlier answer
+// has the same, because the broker takes an id once.
+func (s *scratch) appendID(dst []byte, base string, i int) []byte {
+	own := s.answers[i].id
+	taken := i > 0 && len(own) == 0
+	for _, earlier := range s.answers[:i] {
+		taken = taken || len(own) > 0 && (bytes.Equal(own, earlier.id) || len(earlier.id) == 0 && string(own) == base)
+	}
+	if len(own) > 0 {
+		dst = append(dst, own...)
+	} else {
+		dst = append(dst, base...)
+	}
+	if taken {
+		dst = strconv.AppendInt(append(dst, '.'), int64(i), 10)
+	}
+	return dst
+}
+
+// inherit gives env what it lacks and ev has.
+func inherit(env *message.Envelope, ev *message.Event, now int64) {
+	if ev.TimeMS != 0 {
+		env.TimeMS, env.LatencyMS = ev.TimeMS, max(0, now-ev.TimeMS)
+	}
+	if env.CID == "" {
+		env.CID = ev.CID
+	}
+	if env.Priority == 0 {
+		env.Priority = ev.Priority
+	}
+	if env.EventVersion == 0 {
+		env.EventVersion = ev.EventVersion
+	}
+}
