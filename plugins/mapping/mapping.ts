@@ -175,11 +175,14 @@ function nameless(from: u32): u64 {
 }
 
 function refuseEvent(from: u32, why: Span): u64 {
+  writer.reset(from);
   writer.put(IN_EVENT);
-  return refuse(from, why);
+  writer.put(why);
+  return writer.failure(from);
 }
 
 function refuse(from: u32, why: Span): u64 {
+  writer.reset(from);
   writer.put(why);
   return writer.failure(from);
 }

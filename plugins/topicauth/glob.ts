@@ -117,6 +117,7 @@ function compare(glob: Span, some: bool): bool {
     g++;
     t++;
   }
+  while (g < gEnd && load<u8>(g) == STAR) g++; // behind the last character, a star stands for nothing
   return g == gEnd && t == tEnd;
 }
 
