@@ -2,12 +2,14 @@ package plugins_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"os"
 	"testing"
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/sdk/abi"
 )
 
@@ -34,10 +36,23 @@ func shippedTable(t testing.TB) string {
 	return string(config)
 }
 
-// BenchmarkMapping transforms a 300-byte event with the shipped table, on a bare runtime without metering.
+// BenchmarkMapping transforms a 300-byte event with the shipped table: bare on a runtime of its own, and through the
+// engine's host, which meters the guest and checks its answer.
 func BenchmarkMapping(b *testing.B) {
 	require.Len(b, event300, 300)
-	run(b, stock(b, "mapping", shippedTable(b)), abi.ExportTransform, []byte(event300))
+	b.Run("bare", func(b *testing.B) {
+		run(b, stock(b, "mapping", shippedTable(b)), abi.ExportTransform, []byte(event300))
+	})
+	b.Run("host", func(b *testing.B) {
+		h := host(b, "mapping", decoded(b, json.RawMessage(shippedTable(b))))
+		doc, dst := []byte(event300), make([]byte, 0, 1024)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, d, err := h.Transform(b.Context(), "BrokerAccountLinked", doc, dst); err != nil || d != plugin.Answered {
+				b.Fatal(d, err)
+			}
+		}
+	})
 }
 
 // BenchmarkMappingBatch is the same, 64 events a call; a turn is one event.
@@ -57,10 +72,19 @@ func BenchmarkMappingBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkTopicAuth authorizes a topic that a permission opens, the longest way to a yes.
+// BenchmarkTopicAuth authorizes an own topic, and one that a permission opens, which is the longest way to a yes.
 func BenchmarkTopicAuth(b *testing.B) {
 	b.Run("own", func(b *testing.B) { run(b, stock(b, "topicauth", ""), abi.ExportAuthorize, []byte(ownRequest)) })
 	b.Run("permission", func(b *testing.B) { run(b, stock(b, "topicauth", ""), abi.ExportAuthorize, []byte(request)) })
+	b.Run("permission host", func(b *testing.B) {
+		h, ask := host(b, "topicauth", nil), authorizeRequest(b)
+		b.ReportAllocs()
+		for b.Loop() {
+			if v, err := h.Authorize(b.Context(), ask); err != nil || !v.Allow {
+				b.Fatal(v, err)
+			}
+		}
+	})
 }
 
 // run calls a hook without reading the answer out of the guest's memory.

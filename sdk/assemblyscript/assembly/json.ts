@@ -1,6 +1,6 @@
 // A JSON reader over the document where it lies: nothing is built, nothing is allocated, and what is read comes back as
 // spans of the input. All of RFC 8259 is checked on the way except that strings are UTF-8, so what was skipped or copied
-// verbatim is valid JSON. A value that is skipped may be nested DEPTH_MAX deep.
+// verbatim is valid JSON. Nesting is limited to DEPTH_MAX, as the host's is.
 //
 //   json.open(ptr, len);
 //   if (json.object())
@@ -40,6 +40,7 @@ let end: usize = 0; // one past it, where the zero stands
 let behind: u8 = 0; // the byte that stood there
 let at: usize = 0; // the next byte to read; 0 after a fault
 let stop: usize = 0; // where reading failed
+let depth: u32 = 0; // objects and arrays entered and not left
 let fresh: bool = false; // just inside { or [, where no comma is due
 let keySpan: Span = 0;
 let keyEscaped: bool = false;
@@ -54,6 +55,7 @@ export function open(ptr: usize, len: u32): void {
   behind = load<u8>(end);
   store<u8>(end, 0);
   at = blanks(ptr);
+  depth = 0;
   fresh = false;
 }
 
@@ -146,7 +148,7 @@ export function string(): bool {
 export function skip(): bool {
   if (at == 0) return false;
   const from = at;
-  const to = skipValue(from, 0);
+  const to = skipValue(from, depth);
   if (to == 0) return false;
   rawSpan = between(from, to);
   rawEscaped = false;
@@ -262,7 +264,8 @@ function failAt(p: usize): bool {
 
 function enter(bracket: u8): bool {
   if (at == 0) return false;
-  if (load<u8>(at) != bracket) return failAt(at);
+  if (load<u8>(at) != bracket || depth == DEPTH_MAX) return failAt(at);
+  depth++;
   at = blanks(at + 1);
   fresh = true;
   return true;
@@ -276,6 +279,7 @@ function next(closing: u8): usize {
   const c = load<u8>(p);
   if (c == closing) {
     at = p + 1;
+    depth--;
     fresh = false;
     return 0;
   }
@@ -391,7 +395,7 @@ function putRune(w: usize, r: u32): usize {
   return w + 4;
 }
 
-// skipValue returns the byte after the value at p, 0 for a fault.
+// skipValue returns the byte after the value at p, which stands in `depth` objects and arrays; 0 is a fault.
 function skipValue(p: usize, depth: u32): usize {
   const c = load<u8>(p);
   if (c == 0x22) {

@@ -1,0 +1,154 @@
+package plugins_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/plugins"
+)
+
+// host loads one stock plugin the way the engine does: scanned, metered, checked answers.
+func host(t testing.TB, name string, config any) *plugin.Host {
+	t.Helper()
+	h, err := tryHost(t, name, config)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	return h
+}
+
+func tryHost(t testing.TB, name string, config any) (*plugin.Host, error) {
+	t.Helper()
+	return plugin.New(plugin.Configs{{Name: name, Path: "stock:" + name, Config: config}},
+		plugin.Deps{ConfigDir: t.TempDir(), DataDir: t.TempDir(), Stock: plugins.Stock})
+}
+
+// decoded is a vector's configuration as the engine has it, from YAML; nil where it has none.
+func decoded(t testing.TB, raw json.RawMessage) (config any) {
+	t.Helper()
+	if raw != nil {
+		require.NoError(t, json.Unmarshal(raw, &config))
+	}
+	return config
+}
+
+func TestTheEngineTakesEveryAnswerOfMapping(t *testing.T) {
+	hosts := map[string]*plugin.Host{}
+	for _, v := range vectors(t, "mapping") {
+		if v.Hook != "transform" {
+			continue
+		}
+		t.Run(v.Name, func(t *testing.T) {
+			h := hosts[string(v.Config)]
+			if h == nil {
+				var err error
+				h, err = tryHost(t, "mapping", decoded(t, v.Config))
+				require.NoError(t, err)
+				hosts[string(v.Config)] = h
+			}
+			out, decision, err := h.Transform(t.Context(), "Any", v.document(t), nil)
+			switch v.Want {
+			case "error":
+				var refused *plugin.CallError
+				require.ErrorAs(t, err, &refused)
+				require.Contains(t, err.Error(), v.Error)
+			case "yes":
+				require.NoError(t, err)
+				require.Equal(t, plugin.NotMine, decision)
+			default:
+				require.NoError(t, err)
+				require.Equal(t, plugin.Answered, decision)
+				require.Equal(t, v.answer(t), string(out))
+			}
+		})
+	}
+	for _, h := range hosts {
+		require.NoError(t, h.Close())
+	}
+}
+
+// TestTheEngineTakesEveryAnswerOfTopicAuth runs the vectors whose request the engine would write itself.
+func TestTheEngineTakesEveryAnswerOfTopicAuth(t *testing.T) {
+	ran := 0
+	for _, v := range vectors(t, "topicauth") {
+		var request struct {
+			Action, Topic string
+			Identity      struct {
+				UserID      string   `json:"user_id"`
+				Permissions []string `json:"permissions"`
+				Claims      json.RawMessage
+			}
+		}
+		if v.Hook != "authorize" || v.Config != nil || json.Unmarshal(v.document(t), &request) != nil || v.Want == "error" {
+			continue
+		}
+		ran++
+		t.Run(v.Name, func(t *testing.T) {
+			got, err := host(t, "topicauth", nil).Authorize(t.Context(), plugin.AuthorizeRequest{Action: request.Action, Topic: request.Topic,
+				Identity: plugin.Identity{UserID: request.Identity.UserID, Permissions: request.Identity.Permissions, Claims: request.Identity.Claims}})
+			require.NoError(t, err)
+			require.Equal(t, v.Want == "yes", got.Allow, got.Reason)
+			if !got.Allow {
+				var want plugin.Verdict
+				require.NoError(t, json.Unmarshal([]byte(v.answer(t)), &want))
+				require.Equal(t, want.Reason, got.Reason)
+			}
+		})
+	}
+	require.Greater(t, ran, 50)
+}
+
+func TestTheEngineRefusesAConfigurationWithThePluginsReason(t *testing.T) {
+	for _, name := range plugins.Names() {
+		for _, v := range vectors(t, name) {
+			config := json.RawMessage(v.document(t))
+			if v.Hook != "configure" || v.Want != "error" || !json.Valid(config) {
+				continue
+			}
+			t.Run(name+"/"+v.Name, func(t *testing.T) {
+				_, err := tryHost(t, name, decoded(t, config))
+				var refused *plugin.LoadError
+				require.True(t, errors.As(err, &refused), "%v", err)
+				require.Contains(t, err.Error(), v.Error)
+			})
+		}
+	}
+}
+
+func TestStockPluginsThroughTheEngineAllocateNothing(t *testing.T) {
+	mapping, auth := host(t, "mapping", decoded(t, json.RawMessage(shippedTable(t)))), host(t, "topicauth", nil)
+	doc, dst := []byte(event300), make([]byte, 0, 1024)
+	ask := authorizeRequest(t)
+	for name, call := range map[string]func() error{
+		"transform": func() error { _, _, err := mapping.Transform(t.Context(), "BrokerAccountLinked", doc, dst); return err },
+		"authorize": func() error { _, err := auth.Authorize(t.Context(), ask); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, call())
+			require.Zero(t, testing.AllocsPerRun(200, func() {
+				if err := call(); err != nil {
+					panic(err)
+				}
+			}))
+		})
+	}
+}
+
+// authorizeRequest is what BenchmarkTopicAuth asks, as the engine has it.
+func authorizeRequest(t testing.TB) plugin.AuthorizeRequest {
+	t.Helper()
+	var r struct {
+		Topic    string
+		Identity struct {
+			Permissions []string
+			Claims      json.RawMessage
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(request), &r))
+	return plugin.AuthorizeRequest{Action: "subscribe", Topic: r.Topic,
+		Identity:   plugin.Identity{UserID: "u1", Permissions: r.Identity.Permissions, Claims: r.Identity.Claims},
+		Connection: plugin.Connection{ID: "c-0001", Dialect: "wse", RemoteIP: "192.0.2.7"}}
+}
