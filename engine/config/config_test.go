@@ -44,6 +44,22 @@ type shared struct {
 	Extra int `yaml:"extra"`
 }
 
+// class has defaults of its own.
+type class struct {
+	Pattern string        `yaml:"pattern"`
+	TTL     time.Duration `yaml:"ttl"`
+}
+
+func (c *class) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain class
+	p := plain{Pattern: "*", TTL: time.Hour}
+	if err := unmarshal(&p); err != nil {
+		return err
+	}
+	*c = class(p)
+	return nil
+}
+
 type plugin struct {
 	Name   string        `yaml:"name"`
 	Wait   time.Duration `yaml:"wait"`
@@ -59,6 +75,7 @@ type sample struct {
 	Origins []string          `yaml:"origins"`
 	Plugins []plugin          `yaml:"plugins"`
 	Labels  map[string]string `yaml:"labels"`
+	Classes []class           `yaml:"classes"`
 	Admin   struct {
 		Token string `yaml:"token"`
 	} `yaml:"admin"`
@@ -164,7 +181,7 @@ plugins:
 	require.EqualError(t, err, strings.TrimSpace(`
 c.yaml:1: config: listen: is a number, not text; put it in quotes
 c.yaml:2: config: lisen: is not a field; did you mean listen?
-c.yaml:3: config: nothing_like_it: is not a field; there are listen, secret, debug, level, origins, plugins, labels, admin, extra
+c.yaml:3: config: nothing_like_it: is not a field; there are listen, secret, debug, level, origins, plugins, labels, classes, admin, extra
 c.yaml:4: config: debug: is text, not true or false
 c.yaml:5: config: level: is neither low nor high
 c.yaml:6: config: origins: is text, not a list
@@ -241,6 +258,16 @@ func TestTheEnvironmentOverridesTheFileAndSetsOverrideBoth(t *testing.T) {
 		{Name: "stock", Limits: limits{Fuel: 9}, Config: map[string]any{"a": []any{uint64(1)}}},
 		{Name: "new", Wait: 2 * time.Second},
 	}, s.Plugins)
+}
+
+func TestElementsOfListsHaveDefaultsOfTheirOwn(t *testing.T) {
+	s := defaults()
+	require.NoError(t, load(t, "classes:\n- pattern: a\n- ttl: 1s\n- {}\n", nil, []string{"classes[3].ttl=2s", "classes[0].ttl=3s"}, s))
+	require.Equal(t, []class{{"a", 3 * time.Second}, {"*", time.Second}, {"*", time.Hour}, {"*", 2 * time.Second}}, s.Classes)
+
+	err := load(t, "classes:\n- patern: a\n- ttl: soon\n", nil, nil, defaults())
+	require.ErrorContains(t, err, "c.yaml:2: config: classes[0].patern: is not a field; did you mean pattern?")
+	require.ErrorContains(t, err, "c.yaml:3: config: classes[1].ttl: ")
 }
 
 func TestOverridesDoNotTouchTheDefaultsTheyWereMadeFrom(t *testing.T) {

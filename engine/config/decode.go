@@ -27,6 +27,16 @@ func (d *decoder) value(n ast.Node, path string, v reflect.Value) {
 		d.custom(n, path, v)
 		return
 	}
+	if u, ok := unmarshalerOf(v); ok {
+		err := u.UnmarshalYAML(func(into any) error {
+			d.value(n, path, reflect.ValueOf(into).Elem())
+			return nil
+		})
+		if err != nil {
+			d.add(d.source(lineOf(n)), path, "%v", err)
+		}
+		return
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
@@ -152,6 +162,20 @@ func isCustom(v reflect.Value) bool {
 		return true
 	}
 	return v.CanAddr() && v.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// unmarshaler is a value with defaults of its own, for elements of lists and maps: it is given a function that fills what it
+// points to, as package yaml does it. That function reports faults itself and returns nil.
+type unmarshaler interface {
+	UnmarshalYAML(unmarshal func(into any) error) error
+}
+
+func unmarshalerOf(v reflect.Value) (unmarshaler, bool) {
+	if !v.CanAddr() {
+		return nil, false
+	}
+	u, ok := v.Addr().Interface().(unmarshaler)
+	return u, ok
 }
 
 // custom sets a value that reads its own text from a scalar.

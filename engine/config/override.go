@@ -64,6 +64,9 @@ func (d *decoder) descendSlice(segment string, rest []string, path, text string,
 	// A copy, since the defaults may be shared with others.
 	grown := reflect.MakeSlice(v.Type(), max(v.Len(), i+1), max(v.Len(), i+1))
 	reflect.Copy(grown, v)
+	if u, ok := unmarshalerOf(grown.Index(i)); ok && i == v.Len() {
+		_ = u.UnmarshalYAML(func(any) error { return nil }) // only its defaults
+	}
 	v.Set(grown)
 	d.descend(rest, fmt.Sprintf("%s[%d]", path, i), text, v.Index(i))
 }
