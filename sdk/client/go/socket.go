@@ -1,0 +1,302 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+)
+
+// socket is one connection.
+type socket struct {
+	client *Client
+	conn   net.Conn
+	reader wsutil.Reader
+
+	subscribed bool
+	retryAfter time.Duration
+	// pending are the positions from which live delivery goes on, while the snapshots before them are still coming: were
+	// they taken for read now, a loss in between would lose those snapshots.
+	pending map[string]Position
+	refused *ServerError // the last error that the server called final
+}
+
+// envelope is the part of a message the client acts on (PROTOCOL §2.1).
+type envelope struct {
+	T   string          `json:"t"`
+	P   json.RawMessage `json:"p"`
+	ID  string          `json:"id"`
+	Tp  string          `json:"tp"`
+	E   string          `json:"e"`
+	O   uint64          `json:"o"`
+	Seq uint64          `json:"seq"`
+	Cat string          `json:"_msg_cat"`
+	CID string          `json:"cid"`
+}
+
+// subscribeID is the id of the one subscription request of a connection.
+const subscribeID = "subscribe-1"
+
+// connect dials and upgrades.
+func (c *Client) connect(ctx context.Context) (*socket, error) {
+	header := http.Header{}
+	if c.cfg.Token != "" {
+		header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
+	dialer := ws.Dialer{Timeout: c.cfg.DialTimeout, Protocols: []string{"wse.v2"}, Header: ws.HandshakeHeaderHTTP(header)}
+	conn, early, _, err := dialer.Dial(ctx, c.url)
+	if err != nil {
+		var status ws.StatusError
+		if errors.As(err, &status) {
+			return nil, fmt.Errorf("client: %s refused the upgrade with status %d", c.url, int(status))
+		}
+		return nil, fmt.Errorf("client: cannot connect to %s: %w", c.url, err)
+	}
+	s := &socket{client: c, conn: conn, pending: make(map[string]Position)}
+	var source io.Reader = conn
+	if early != nil { // frames that came with the answer to the upgrade
+		source = early
+	}
+	s.reader = wsutil.Reader{
+		Source: source, State: ws.StateClientSide, CheckUTF8: true,
+		MaxFrameSize: c.cfg.MessageBytesMax, OnIntermediate: wsutil.ControlFrameHandler(conn, ws.StateClientSide),
+	}
+	return s, nil
+}
+
+// run reads until the connection or ctx ends. It subscribes once the server says that it is ready, and not before: where it
+// refuses the token instead, writing to it would only hide why.
+func (s *socket) run(ctx context.Context, handle func(Publication) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	defer func() { _ = s.conn.Close() }()
+	for {
+		raw, err := s.read(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				s.sayGoodbye()
+			}
+			return s.ended(err)
+		}
+		if err := s.message(raw, handle); err != nil {
+			s.sayGoodbye()
+			return err
+		}
+	}
+}
+
+// sayGoodbye closes the connection politely; the server's answer is not waited for.
+func (s *socket) sayGoodbye() {
+	_ = s.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = wsutil.WriteClientMessage(s.conn, ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
+}
+
+// subscribe asks for all topics, each from where it was read to. A topic that was never read is asked for from an epoch that
+// never is: the answer to that holds the position it has now, so that a loss before its first publication costs nothing.
+func (s *socket) subscribe() error {
+	type position struct {
+		Epoch  string `json:"epoch"`
+		Offset uint64 `json:"offset"`
+	}
+	recovery := make(map[string]position)
+	for _, topic := range s.client.cfg.Topics {
+		p, ok := s.client.Position(topic)
+		if !ok || p.Epoch == "" {
+			p.Epoch = "00000000"
+		}
+		recovery[topic] = position(p)
+	}
+	request, err := json.Marshal(map[string]any{
+		"t": "subscription_update", "id": subscribeID, "v": 2,
+		"p": map[string]any{"action": "subscribe", "topics": s.client.cfg.Topics, "recover": true, "recovery": recovery},
+	})
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	_ = s.conn.SetWriteDeadline(time.Now().Add(s.client.cfg.DialTimeout))
+	if err := wsutil.WriteClientText(s.conn, request); err != nil {
+		return fmt.Errorf("client: cannot subscribe: %w", err)
+	}
+	return nil
+}
+
+// read returns the next data message. Control frames are answered on the way.
+func (s *socket) read(ctx context.Context) ([]byte, error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		_ = s.conn.SetReadDeadline(time.Now().Add(s.client.cfg.IdleTimeout))
+		if ctx.Err() != nil { // ended while the deadline was being moved
+			return nil, ctx.Err()
+		}
+		_ = s.conn.SetWriteDeadline(time.Now().Add(s.client.cfg.IdleTimeout)) // for pongs
+		header, err := s.reader.NextFrame()
+		if err != nil {
+			return nil, err
+		}
+		if header.OpCode.IsControl() {
+			if err := s.reader.OnIntermediate(header, &s.reader); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		limit := s.client.cfg.MessageBytesMax
+		raw, err := io.ReadAll(io.LimitReader(&s.reader, limit+1))
+		if err == nil && int64(len(raw)) > limit {
+			err = fmt.Errorf("a message is larger than %d bytes", limit)
+		}
+		return raw, err
+	}
+}
+
+// ended says why a connection ended, and whether another one may help (PROTOCOL §2.2).
+func (s *socket) ended(err error) error {
+	var closed wsutil.ClosedError
+	if !errors.As(err, &closed) {
+		return fmt.Errorf("client: connection lost: %w", err)
+	}
+	why := fmt.Errorf("client: the server closed the connection: %d %s", closed.Code, closed.Reason)
+	switch closed.Code {
+	case ws.StatusNormalClosure, ws.StatusGoingAway, ws.StatusPolicyViolation, 4401, 4403:
+		if s.refused != nil {
+			return &finalError{s.refused}
+		}
+		return &finalError{why}
+	}
+	return why
+}
+
+// message acts on one message of the server.
+func (s *socket) message(raw []byte, handle func(Publication) error) error {
+	var env envelope
+	if err := json.Unmarshal(raw, &env); err != nil {
+		return fmt.Errorf("client: a message is not JSON: %w", err)
+	}
+	if env.Seq > 0 {
+		return s.publication(&env, raw, handle)
+	}
+	switch env.T {
+	case "server_ready":
+		return s.subscribe()
+	case "subscription_update":
+		if env.CID == subscribeID {
+			return s.answered(env.P)
+		}
+	case "snapshot_complete", "heartbeat":
+		s.settle()
+	case "connection_state_change":
+		s.stateChanged(env.P)
+	case "error":
+		return s.fault(&env)
+	}
+	return nil
+}
+
+// publication hands over a publication and remembers where it stood.
+func (s *socket) publication(env *envelope, raw []byte, handle func(Publication) error) error {
+	p := Publication{Topic: env.Tp, Type: env.T, ID: env.ID, Position: Position{env.E, env.O}, Seq: env.Seq, Raw: bytes.TrimSpace(raw)}
+	if err := handle(p); err != nil {
+		if errors.Is(err, ErrStop) {
+			return err
+		}
+		return &finalError{err}
+	}
+	if _, syncing := s.pending[p.Topic]; p.Topic != "" && !(syncing && env.Cat == "S") {
+		delete(s.pending, p.Topic)
+		s.client.setPosition(p.Topic, p.Position)
+	}
+	return nil
+}
+
+// settle takes the pending positions for read.
+func (s *socket) settle() {
+	for topic, p := range s.pending {
+		s.client.setPosition(topic, p)
+	}
+	clear(s.pending)
+}
+
+// answered reads the answer to the subscription.
+func (s *socket) answered(p []byte) error {
+	var answer struct {
+		Failed []struct {
+			Topic, Error, Reason string
+		} `json:"failed_topics"`
+		Recovery map[string]struct {
+			Epoch     string
+			Offset    uint64
+			Recovered bool
+		} `json:"recovery"`
+	}
+	if err := json.Unmarshal(p, &answer); err != nil {
+		return fmt.Errorf("client: the answer to the subscription is malformed: %w", err)
+	}
+	if len(answer.Failed) > 0 {
+		var all []error
+		for _, f := range answer.Failed {
+			all = append(all, &ServerError{Code: f.Error, Message: f.Reason, Topic: f.Topic})
+		}
+		return &finalError{errors.Join(all...)}
+	}
+	for topic, r := range answer.Recovery {
+		before, known := s.client.Position(topic)
+		if r.Recovered && known {
+			continue // what was missed comes next, and moves the position itself
+		}
+		s.pending[topic] = Position{r.Epoch, r.Offset}
+		if known && before.Epoch != "" {
+			s.client.cfg.OnNotice(Notice{Kind: Gap, Topic: topic})
+		}
+	}
+	s.subscribed = true
+	s.client.cfg.OnNotice(Notice{Kind: Connected})
+	return nil
+}
+
+func (s *socket) stateChanged(p []byte) {
+	var change struct {
+		NewState     string `json:"new_state"`
+		RetryAfterMS int64  `json:"retry_after_ms"`
+	}
+	if json.Unmarshal(p, &change) != nil {
+		return
+	}
+	const retryMax = 5 * time.Minute
+	s.retryAfter = min(time.Duration(max(change.RetryAfterMS, 0))*time.Millisecond, retryMax)
+	if change.NewState == "degraded" {
+		s.client.cfg.OnNotice(Notice{Kind: Degraded})
+	}
+}
+
+// fault handles an error message. One that answers the subscription ends the connection; one that is not recoverable is
+// what the close code that follows means.
+func (s *socket) fault(env *envelope) error {
+	var p struct {
+		Code, Message string
+		Recoverable   bool
+	}
+	if err := json.Unmarshal(env.P, &p); err != nil {
+		return fmt.Errorf("client: an error message is malformed: %w", err)
+	}
+	fault := &ServerError{Code: p.Code, Message: p.Message}
+	if !p.Recoverable {
+		s.refused = fault
+	}
+	if env.CID == subscribeID && !s.subscribed {
+		if p.Recoverable {
+			return fault
+		}
+		return &finalError{fault}
+	}
+	s.client.cfg.OnNotice(Notice{Kind: ServerFault, Err: fault})
+	return nil
+}
