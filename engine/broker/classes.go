@@ -59,16 +59,8 @@ func DefaultClasses() []Class {
 	}
 }
 
-// UnmarshalYAML fills the fields that the document leaves out with [DefaultClass].
-func (c *Class) UnmarshalYAML(unmarshal func(any) error) error {
-	type plain Class
-	p := plain(DefaultClass(""))
-	if err := unmarshal(&p); err != nil {
-		return err
-	}
-	*c = Class(p)
-	return nil
-}
+// SetDefaults makes c [DefaultClass]; package config does so before it reads an element of the list.
+func (c *Class) SetDefaults() { *c = DefaultClass("") }
 
 // ValidateClasses checks a configuration's list of classes, the value of the key topics. The error joins every fault,
 // each beginning with its path, as in "topics[2].overflow: …".
@@ -212,6 +204,9 @@ func (cs *Classes) For(topic message.Topic) *CompiledClass {
 	}
 	return cs.rest
 }
+
+// Retains reports whether the class of topic, or of a pattern of topics, keeps snapshots for new subscribers.
+func (cs *Classes) Retains(topic message.Topic) bool { return cs.For(topic).Snapshots }
 
 // List returns the classes in the order in which they are tried, without the one for topics that none matches.
 func (cs *Classes) List() []*CompiledClass { return append([]*CompiledClass(nil), cs.list...) }

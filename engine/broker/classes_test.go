@@ -1,13 +1,15 @@
 package broker
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/message"
 )
 
@@ -141,15 +143,26 @@ func TestAllFaultsAreReportedAtOnce(t *testing.T) {
 }
 
 func TestWhatAClassInTheConfigurationLeavesOutHasItsDefault(t *testing.T) {
-	var list []Class
-	const doc = "- pattern: public:*\n  history_size: 10\n  history_ttl: 15s\n- {pattern: 'user:*', idempotency_ttl: 0s}\n"
-	require.NoError(t, yaml.UnmarshalWithOptions([]byte(doc), &list, yaml.Strict()))
+	var cfg struct {
+		Topics []Class `yaml:"topics"`
+	}
+	file := filepath.Join(t.TempDir(), "wse.yaml")
+	const doc = "topics:\n- pattern: public:*\n  history_size: 10\n  history_ttl: 15s\n- {pattern: 'user:*', idempotency_ttl: 0s}\n"
+	require.NoError(t, os.WriteFile(file, []byte(doc), 0o600))
+	require.NoError(t, config.Load(file, nil, nil, &cfg))
 	want := []Class{DefaultClass("public:*"), DefaultClass("user:*")}
 	want[0].HistorySize, want[0].HistoryTTL, want[1].IdempotencyTTL = 10, 15*time.Second, 0
-	require.Equal(t, want, list)
+	require.Equal(t, want, cfg.Topics)
+	require.NoError(t, ValidateClasses(cfg.Topics))
+}
 
-	err := yaml.UnmarshalWithOptions([]byte("- pattern: public:*\n  histroy_size: 10\n"), &list, yaml.Strict())
-	require.ErrorContains(t, err, "histroy_size")
+func TestAClassThatRetainsSaysSoForPatternsToo(t *testing.T) {
+	classes := compiled(t, DefaultClasses())
+	for topic, want := range map[message.Topic]bool{
+		"user:u1:events": true, "user:u1:*": true, "stream:market_data:*": true, "system:a": false, "public:*": false,
+	} {
+		require.Equal(t, want, classes.Retains(topic), topic)
+	}
 }
 
 func TestTheClassOfATopicIsFoundWithoutAllocating(t *testing.T) {
