@@ -21,8 +21,8 @@ type Publisher interface {
 // Transformer turns an event's document into documents of envelopes.
 //
 // Transform asks the plugins that are bound to eventType, in their order. doc is only read. With the verdict Data, out is
-// the answer, appended to dst[:0] where it fits. An error means that a plugin gave no answer; the Decision then names it.
-// It may block for as long as plugins may run, or until ctx ends, and may be called by any number of goroutines.
+// the answer, appended to dst[:0] where it fits. An error means that there is no answer: where a plugin is at fault the
+// Decision names it and its policy, else (the host is closed, ctx is over) its Plugin is empty. It may block for as long as plugins may run, or until ctx ends, and may be called by any number of goroutines.
 type Transformer interface {
 	Transform(ctx context.Context, eventType string, doc, dst []byte) (out []byte, d Decision, err error)
 }
@@ -40,9 +40,20 @@ const (
 // Decision is a verdict and whose it is.
 type Decision struct {
 	Verdict Verdict
-	Plugin  string // who decided or failed; empty with NotMine
+	Plugin  string // who decided or failed; may be empty, except with an error that is the plugin's fault
 	Version string
 	OnError Policy // what becomes of an event that this plugin fails on
+}
+
+// unnamed stands for a plugin whose name is not known.
+const unnamed = "?"
+
+// name returns the plugin as errors name it.
+func (d Decision) name() string {
+	if d.Plugin == "" {
+		return "a plugin"
+	}
+	return "plugin/" + d.Plugin + "@" + d.Version
 }
 
 // Policy says what becomes of an event whose transform failed.
@@ -185,21 +196,29 @@ func (in *Ingest) PublishEvent(ctx context.Context, ev *message.Event) ([]Result
 	s := in.scratch.Get().(*scratch)
 	defer in.put(s)
 	decision, fault := in.transform(ctx, ev, s)
-	if fault != nil {
+	switch {
+	case fault != nil && decision.Plugin == "":
+		return nil, in.unasked(ev, fault)
+	case fault != nil:
 		return in.failed(ev, s.doc, decision, fault)
-	}
-	switch decision.Verdict {
-	case Data:
+	case decision.Verdict == Data:
 		return in.publishAll(ctx, ev, s)
-	case Drop:
-		reason := fmt.Sprintf("plugin/%s dropped it", decision.Plugin)
-		return []Result{in.unpublished(ev, Dropped, reason)}, nil
+	case decision.Verdict == Drop:
+		return []Result{in.unpublished(ev, Dropped, decision.name()+" dropped it")}, nil
 	default:
 		return in.publishDefault(ctx, ev)
 	}
 }
 
-// transform asks the plugins and reads their answer into s. A fault is the plugin's.
+// unasked refuses an event because no plugin could be asked, which is no plugin's fault.
+func (in *Ingest) unasked(ev *message.Event, err error) *message.Error {
+	in.counters.refused.Add(1)
+	e := message.Errorf(message.CodePluginUnavailable, "event %q could not be transformed now; publish it again", ev.Type)
+	e.Err = err
+	return e
+}
+
+// transform asks the plugins and reads their answer into s. A fault is that of the plugin that the decision names.
 func (in *Ingest) transform(ctx context.Context, ev *message.Event, s *scratch) (Decision, error) {
 	if in.transformer == nil {
 		return Decision{}, nil
@@ -211,9 +230,12 @@ func (in *Ingest) transform(ctx context.Context, ev *message.Event, s *scratch) 
 	}
 	s.out = out
 	if s.answers, err = in.readAnswers(s.answers[:0], out); err != nil {
-		return d, fmt.Errorf("plugin/%s@%s: invalid answer: %w", d.Plugin, d.Version, err)
+		err = fmt.Errorf("%s: invalid answer: %w", d.name(), err)
+		if d.Plugin == "" {
+			d.Plugin = unnamed
+		}
 	}
-	return d, nil
+	return d, err
 }
 
 // publishAll publishes the envelopes in s, in order.

@@ -187,10 +187,10 @@ func TestAnEnvelopeSharesNothingWithThePluginsBuffer(t *testing.T) {
 }
 
 func TestAnEventThatAPluginDropsIsReportedAsDropped(t *testing.T) {
-	in, sink := open(t, &fake{decision: Decision{Verdict: Drop, Plugin: "filter"}})
+	in, sink := open(t, &fake{decision: Decision{Verdict: Drop, Plugin: "filter", Version: "abc"}})
 	results, err := in.PublishEvent(t.Context(), &message.Event{Type: "A", Payload: []byte(`{}`), ID: "e1"})
 	require.NoError(t, err)
-	require.Equal(t, []Result{{Status: Dropped, ID: "e1", Reason: "plugin/filter dropped it"}}, results)
+	require.Equal(t, []Result{{Status: Dropped, ID: "e1", Reason: "plugin/filter@abc dropped it"}}, results)
 	require.Empty(t, sink.got)
 	require.Equal(t, Stats{Dropped: 1}, in.Stats())
 }
@@ -328,10 +328,28 @@ func TestThePolicyOfThePluginSaysWhatBecomesOfAnEventItFailsOn(t *testing.T) {
 	})
 }
 
+func TestAnEventThatNoPluginCouldBeAskedAboutIsRefused(t *testing.T) {
+	closed := errors.New("the host is closed")
+	in, _ := open(t, &fake{err: closed})
+	results, err := in.PublishEvent(t.Context(), &message.Event{Type: "A", UserID: "u1", Payload: []byte(`{}`)})
+	refused(t, err, message.CodePluginUnavailable, "publish it again")
+	require.ErrorIs(t, err, closed)
+	require.Empty(t, results)
+	require.Empty(t, in.DeadLetters(1))
+}
+
+func TestAnInvalidAnswerOfAnUnnamedPluginIsADeadLetter(t *testing.T) {
+	in, _ := open(t, &fake{out: "{}", decision: Decision{Verdict: Data}})
+	results, err := in.PublishEvent(t.Context(), &message.Event{Type: "A", UserID: "u1", Payload: []byte(`{}`)})
+	require.NoError(t, err)
+	require.Equal(t, DeadLettered, results[0].Status)
+	require.Contains(t, results[0].Reason, "a plugin: invalid answer: t: is missing")
+}
+
 func TestTheNewestDeadLettersAreKept(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.DeadLettersMax = 3
-	in, err := New(cfg, &fake{err: errors.New("no")}, new(refusing))
+	in, err := New(cfg, &fake{err: errors.New("no"), decision: Decision{Plugin: "x"}}, new(refusing))
 	require.NoError(t, err)
 	list := func(limit int) (ids []string) {
 		for _, d := range in.DeadLetters(limit) {
