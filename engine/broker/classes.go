@@ -59,8 +59,16 @@ func DefaultClasses() []Class {
 	}
 }
 
-// SetDefaults makes c [DefaultClass]; package config does so before it reads an element of the list.
-func (c *Class) SetDefaults() { *c = DefaultClass("") }
+// UnmarshalYAML fills the fields that the document leaves out with [DefaultClass].
+func (c *Class) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Class
+	p := plain(DefaultClass(""))
+	if err := unmarshal(&p); err != nil {
+		return err
+	}
+	*c = Class(p)
+	return nil
+}
 
 // ValidateClasses checks a configuration's list of classes, the value of the key topics. The error joins every fault,
 // each beginning with its path, as in "topics[2].overflow: …".
