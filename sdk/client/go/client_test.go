@@ -50,7 +50,6 @@ func serve(t *testing.T, script ...func(p *peer)) *server {
 			upgrader := ws.Upgrader{Protocol: func(p []byte) bool { return string(p) == "wse.v2" },
 				OnHeader: func(k, v []byte) error { p.head.Add(string(k), string(v)); return nil }}
 			if _, err := upgrader.Upgrade(conn); err == nil {
-				p.send(`{"t":"server_ready","p":{"details":{}},"v":2}`)
 				step(p)
 			}
 			_ = conn.Close()
@@ -69,8 +68,9 @@ func (p *peer) close(code ws.StatusCode) {
 	_ = wsutil.WriteServerMessage(p.conn, ws.OpClose, ws.NewCloseFrameBody(code, "because"))
 }
 
-// asked reads the subscription request and returns the position that it asks for.
+// asked greets the client, reads its subscription request and returns the position that it asks for.
 func (p *peer) asked() client.Position {
+	p.send(`{"t":"server_ready","p":{"details":{}},"v":2}`)
 	raw, err := wsutil.ReadClientText(p.conn)
 	if err != nil {
 		p.t.Errorf("no request: %v", err)
