@@ -8,6 +8,7 @@ package message
 import (
 	"bytes"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -184,6 +185,9 @@ type Outgoing struct {
 	Overflow    Overflow
 	ConflateKey string
 	Exempt      bool // never shed: Priority.ExemptFromShedding of what is inside
+	// Linger is how long a connection that has nothing else to send may wait for company before it sends this; 0: not at
+	// all. It is for classes where fewer writes matter more than a few milliseconds.
+	Linger time.Duration
 	// Parts are the single publications where Frames holds several, else nil. A connection that cannot send at once keeps
 	// the parts instead, so that it can shed or conflate them one by one.
 	Parts []*Outgoing
