@@ -1,0 +1,83 @@
+package row
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wse-engine/wse/test/bench/internal/figure"
+	"github.com/wse-engine/wse/test/bench/internal/swarm"
+	"github.com/wse-engine/wse/test/bench/internal/target"
+)
+
+// The stalled row: five subscribers that never read, among 1,000 that do.
+const (
+	stalledCount        = 5
+	stalledPublications = 160
+	stalledEvery        = 30 * time.Millisecond
+	stalledTopic        = "stream:system_health:stalled"
+	stalledFill         = 48 // publications that fill the buffers of those that do not read
+	stalledFillBytes    = 4 << 10
+)
+
+// stalledReaders measures the time to the last of 1,000 subscribers with and without five others that never read.
+func stalledReaders(ctx context.Context, b *Bench) (figures []figure.Figure, err error) {
+	s, err := b.wse()
+	if err != nil {
+		return nil, err
+	}
+	defer stopAll([]*target.Server{s}, &err)
+	sw, err := swarm.New()
+	if err != nil {
+		return nil, err
+	}
+	defer sw.Close()
+	l := &lane{server: s, meter: newMeter(0, 0)}
+	a := audience{user: userName, topics: fixed(fanOutTopic), message: l.message}
+	if _, err := a.join(ctx, sw, s, fanOutSubscribers); err != nil {
+		return nil, err
+	}
+	with, without := figure.Series{Name: "wse, five never read"}, figure.Series{Name: "wse, all read"}
+	ld := load{fanOutTopic, stalledPublications, 1, stalledEvery, payloadBytes}
+	for rep := range 2 * b.Repetitions {
+		series := &without
+		if rep%2 == 1 {
+			series = &with
+		}
+		v, err := l.withStalled(ctx, sw, ld, rep%2*stalledCount)
+		if err != nil {
+			return nil, err
+		}
+		series.Values = append(series.Values, v...)
+		b.logf("stalled readers %d/%d %s: p99 so far %.2f ms", rep/2+1, b.Repetitions, series.Name, figure.Quantile("p99", 0.99).Of(*series))
+	}
+	return []figure.Figure{
+		{Name: "five subscribers that never read: p99 to the last of the others", Unit: "ms", Ours: with, Peer: without, Statistic: figure.Quantile("p99", 0.99), RatioMax: 1.2},
+		{Name: "five subscribers that never read: p50 to the last of the others", Unit: "ms", Ours: with, Peer: without, Statistic: figure.Quantile("p50", 0.5)},
+	}, intact(sw)
+}
+
+// withStalled runs the load with n more subscribers that do not read and whose buffers are full when it begins.
+func (l *lane) withStalled(ctx context.Context, sw *swarm.Swarm, ld load, n int) ([]float64, error) {
+	stalled, err := swarm.New()
+	if err != nil {
+		return nil, err
+	}
+	defer stalled.Close()
+	if n > 0 {
+		a := audience{user: slowUser, topics: fixed(fanOutTopic + "," + stalledTopic), message: ignore}
+		clients, err := a.join(ctx, stalled, l.server, n)
+		if err != nil {
+			return nil, err
+		}
+		stalled.Pace(clients, 0)
+		fill := load{stalledTopic, stalledFill, 1, 0, stalledFillBytes}
+		if err := newMeter(stalledFill, n).publish(ctx, l.server, fill); err != nil {
+			return nil, fmt.Errorf("filling the buffers: %w", err)
+		}
+	}
+	if _, err := l.run(ctx, sw, ld); err != nil {
+		return nil, err
+	}
+	return l.meter.latencies(), nil
+}

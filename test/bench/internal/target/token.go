@@ -1,0 +1,41 @@
+package target
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"time"
+
+	"github.com/wse-engine/wse/test/bench/internal/swarm"
+)
+
+// tokenLife is longer than any run.
+const tokenLife = 12 * time.Hour
+
+// Token returns an HS256 access token for user, with the permission level admin where topics of others are to be read.
+func Token(secret []byte, user string, now time.Time) string {
+	claims, err := json.Marshal(map[string]any{
+		"sub": user, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "permission_level": "trader",
+	})
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString(claims)
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(signed))
+	return signed + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// Request returns the upgrade request of a client called user for topics, a comma-separated list. Peers ignore the
+// token.
+func (s *Server) Request(user, topics string) []byte {
+	query := url.Values{"topics": {topics}}
+	if s.Name == "wse" {
+		query.Set("token", Token(s.Secret, user, time.Now()))
+		query.Set("compression", "false")
+	}
+	return swarm.UpgradeRequest("/wse?" + query.Encode())
+}
