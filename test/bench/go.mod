@@ -5,9 +5,14 @@ go 1.26.0
 replace github.com/wse-engine/wse => ../..
 
 require (
+	github.com/goccy/go-yaml v1.19.2
 	github.com/gorilla/websocket v1.5.3
 	github.com/stretchr/testify v1.12.1
+	github.com/wse-engine/wse v0.0.0-00010101000000-000000000000
 	golang.org/x/sys v0.49.0
 )
 
-require go.yaml.in/yaml/v3 v3.0.5 // indirect
+require (
+	github.com/tetratelabs/wazero v1.12.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+)

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/test/bench/internal/figure"
 	"github.com/wse-engine/wse/test/bench/internal/peer"
 	"github.com/wse-engine/wse/test/bench/internal/row"
@@ -35,6 +36,7 @@ bench COMMAND -h lists the flags.
 var errUsage = errors.New("wrong command line")
 
 func main() {
+	plugin.CompileChildMain() // the plugin host compiles modules in a child process, which is this program too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
@@ -92,7 +94,8 @@ func setUp(binary string, log io.Writer) (b *row.Bench, done func(), err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	return &row.Bench{Binary: path, Dir: dir, Log: log}, func() { _ = os.RemoveAll(dir) }, nil
+	root := filepath.Dir(filepath.Dir(path))
+	return &row.Bench{Binary: path, Configs: filepath.Join(root, "configs"), Dir: dir, Log: log}, func() { _ = os.RemoveAll(dir) }, nil
 }
 
 func table(ctx context.Context, args []string) error {

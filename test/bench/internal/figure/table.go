@@ -16,6 +16,8 @@ type Figure struct {
 	Statistic Statistic
 	// RatioMax is the target for ours ÷ peer's, ValueMax the one for ours; 0: none.
 	RatioMax, ValueMax float64
+	// ZeroMax is the target that ours is zero.
+	ZeroMax bool
 	// Note says in a few words what the line alone does not.
 	Note string
 }
@@ -40,14 +42,22 @@ func (f Figure) Check() error {
 	return nil
 }
 
-// Ratio is ours ÷ the peer's.
-func (f Figure) Ratio() float64 { return f.Statistic.Of(f.Ours) / f.Statistic.Of(f.Peer) }
+// Ratio is ours ÷ the peer's; two zeros are alike.
+func (f Figure) Ratio() float64 {
+	ours, peer := f.Statistic.Of(f.Ours), f.Statistic.Of(f.Peer)
+	if ours == peer {
+		return 1
+	}
+	return ours / peer
+}
 
 // Met reports whether every target of the figure is met; a figure without one has nothing to miss.
 func (f Figure) Met() bool {
 	return f.Check() == nil && (f.RatioMax == 0 || f.Ratio() <= f.RatioMax) &&
-		(f.ValueMax == 0 || f.Statistic.Of(f.Ours) <= f.ValueMax)
+		(f.ValueMax == 0 || f.Statistic.Of(f.Ours) <= f.ValueMax) && (!f.ZeroMax || f.Statistic.Of(f.Ours) == 0)
 }
+
+func (f Figure) targetless() bool { return f.RatioMax == 0 && f.ValueMax == 0 && !f.ZeroMax }
 
 func (f Figure) target() string {
 	var parts []string
@@ -57,6 +67,9 @@ func (f Figure) target() string {
 	if f.ValueMax > 0 {
 		parts = append(parts, "≤ "+number(f.ValueMax)+" "+f.Unit)
 	}
+	if f.ZeroMax {
+		parts = append(parts, "0")
+	}
 	if len(parts) == 0 {
 		return "–"
 	}
@@ -65,7 +78,7 @@ func (f Figure) target() string {
 
 func (f Figure) verdict() string {
 	switch {
-	case f.RatioMax == 0 && f.ValueMax == 0:
+	case f.targetless():
 		return "–"
 	case f.Met():
 		return "yes"

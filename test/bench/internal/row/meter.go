@@ -3,7 +3,6 @@ package row
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -199,5 +198,3 @@ func intact(sw *swarm.Swarm) error {
 func userName(i int) string { return fmt.Sprintf("u%d", i) }
 
 func fixed(topic string) func(int) string { return func(int) string { return topic } }
-
-var errNoSample = errors.New("nothing was measured")

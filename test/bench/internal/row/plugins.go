@@ -1,9 +1,196 @@
 package row
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
 
+	"github.com/goccy/go-yaml"
+
+	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/plugins"
 	"github.com/wse-engine/wse/test/bench/internal/figure"
+	"github.com/wse-engine/wse/test/bench/internal/native"
 )
 
-func plugins(ctx context.Context, b *Bench) ([]figure.Figure, error) { return nil, errNoSample }
+// The plugin rows: calls through the engine's host, metered, with the answer checked, as the engine makes them.
+const (
+	callWindow   = 300 * time.Millisecond
+	callsBetween = 1000 // calls between two looks at the clock
+	eventName    = "BrokerAccountLinked"
+	event300     = `{"type":"BrokerAccountLinked","payload":{"broker_account_id":"acc_1234567","broker_id":"alpaca",` +
+		`"account_number":"PA1234567","status":"linked","currency":"USD","buying_power":50000.00,"cash":25000.00` +
+		`},"user_id":"u1","id":"evt_acc_001","ts":"2025-11-25T10:00:00.000Z","cid":"req-77","event_version":2}`
+	marketTopic = "stream:market_data:BTC_USDT"
+	ownTopic    = "user:u1:order_events"
+	claims      = `{"sub":"u1","iss":"https://id.example.com","exp":1764064800}`
+)
+
+// pluginRow runs the stock plugins and the same work in Go.
+func pluginRow(ctx context.Context, b *Bench) ([]figure.Figure, error) {
+	host, err := plugin.New(plugin.Configs{
+		{Name: "mapping", Path: "stock:mapping", ConfigFile: filepath.Join(b.Configs, "mappings.yaml")},
+		{Name: "topicauth", Path: "stock:topicauth"},
+	}, plugin.Deps{ConfigDir: b.Dir, DataDir: b.Dir, Stock: plugins.Stock, DecodeYAML: yaml.YAMLToJSON})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = host.Close() }()
+	calls, err := pluginCalls(ctx, host, b.Configs)
+	if err != nil {
+		return nil, err
+	}
+	for rep := range b.Repetitions {
+		for _, c := range calls {
+			if err := c.measure(ctx); err != nil {
+				return nil, fmt.Errorf("%s: %w", c.us.Name, err)
+			}
+		}
+		b.logf("plugins %d/%d transform %.2f µs, native %.2f; authorize own %.2f, native %.2f; by permission %.2f, native %.2f",
+			rep+1, b.Repetitions, calls[0].last(), calls[1].last(), calls[2].last(), calls[3].last(), calls[4].last(), calls[5].last())
+	}
+	figures := make([]figure.Figure, 0, 6)
+	for i, name := range []string{"transform of a 300-byte event, metered", "authorize, an own topic", "authorize, by a permission"} {
+		limit := []float64{1.5, 1, 1}[i]
+		ours, floor := calls[2*i], calls[2*i+1]
+		figures = append(figures,
+			figure.Figure{Name: name, Unit: "µs", Ours: ours.us, Peer: floor.us, Statistic: figure.Minimum(), ValueMax: limit})
+		if i == 0 {
+			figures = append(figures, figure.Figure{Name: name + ": allocations of the host", Unit: "allocs", Ours: ours.allocs,
+				Peer: floor.allocs, Statistic: figure.Quantile("max", 1), ZeroMax: true})
+		}
+	}
+	return figures, nil
+}
+
+// call is one thing that is timed.
+type call struct {
+	f      func() error
+	us     figure.Series // µs a call
+	allocs figure.Series // a call
+}
+
+func (c *call) last() float64 { return c.us.Values[len(c.us.Values)-1] }
+
+// measure times calls for a window and counts what they allocate. A count below a hundredth of an allocation a call is
+// the runtime's own: it is what an empty loop shows too.
+func (c *call) measure(ctx context.Context) error {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n, begun := 0, time.Now()
+	for time.Since(begun) < callWindow {
+		for range callsBetween {
+			if err := c.f(); err != nil {
+				return err
+			}
+		}
+		n += callsBetween
+	}
+	took := time.Since(begun)
+	runtime.ReadMemStats(&after)
+	allocs := float64(after.Mallocs-before.Mallocs) / float64(n)
+	if allocs < 0.01 {
+		allocs = 0
+	}
+	c.us.Values = append(c.us.Values, float64(took.Nanoseconds())/float64(n)/1000)
+	c.allocs.Values = append(c.allocs.Values, allocs)
+	return ctx.Err()
+}
+
+var errAnswer = errors.New("not the expected answer")
+
+// pluginCalls lists each plugin's call and, behind it, the floor. It fails where the two do not answer alike.
+func pluginCalls(ctx context.Context, host *plugin.Host, configs string) ([]*call, error) {
+	rules, err := nativeMapping(filepath.Join(configs, "mappings.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	doc, dst, floor := []byte(event300), make([]byte, 0, 1024), make([]byte, 0, 1024)
+	calls := []*call{
+		newCall("stock mapping", func() error {
+			out, decision, err := host.Transform(ctx, eventName, doc, dst)
+			if err == nil && decision != plugin.Answered {
+				err = errAnswer
+			}
+			dst = out
+			return err
+		}),
+		newCall("native Go scanner", func() error {
+			var err error
+			floor, err = rules.Append(floor[:0], doc)
+			return err
+		}),
+	}
+	for _, c := range calls {
+		if err := c.f(); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.us.Name, err)
+		}
+	}
+	if !bytes.Equal(dst, floor) {
+		return nil, fmt.Errorf("%w: the plugin says %s, native code %s", errAnswer, dst, floor)
+	}
+	for _, topic := range []string{ownTopic, marketTopic} {
+		calls = append(calls, authorizeCall(ctx, host, topic), nativeAuthorize(topic))
+	}
+	return calls, nil
+}
+
+func newCall(name string, f func() error) *call {
+	return &call{f: f, us: figure.Series{Name: name}, allocs: figure.Series{Name: name}}
+}
+
+func authorizeCall(ctx context.Context, host *plugin.Host, topic string) *call {
+	ask := plugin.AuthorizeRequest{
+		Action: "subscribe", Topic: topic,
+		Identity:   plugin.Identity{UserID: "u1", Permissions: []string{"read_market_data", "trader"}, Claims: []byte(claims)},
+		Connection: plugin.Connection{ID: "c-0001", Dialect: "wse", RemoteIP: "192.0.2.7"},
+	}
+	return newCall("stock topicauth", func() error {
+		v, err := host.Authorize(ctx, ask)
+		if err == nil && !v.Allow {
+			err = errAnswer
+		}
+		return err
+	})
+}
+
+func nativeAuthorize(topic string) *call {
+	doc := []byte(`{"action":"subscribe","topic":"` + topic + `","identity":{"user_id":"u1","permissions":["read_market_data",` +
+		`"trader"],"claims":` + claims + `},"connection":{"id":"c-0001","dialect":"wse","remote_ip":"192.0.2.7"}}`)
+	return newCall("native Go scanner", func() error {
+		allow, err := native.Authorize(doc, "read_market_data", "stream:market_data:")
+		if err == nil && !allow {
+			err = errAnswer
+		}
+		return err
+	})
+}
+
+// nativeMapping reads the rows of the shipped table that the floor can do.
+func nativeMapping(path string) (native.Mapping, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var table struct {
+		Mappings []struct {
+			Event, Type, Topic string
+			Priority           int
+		}
+	}
+	if err := yaml.Unmarshal(text, &table); err != nil {
+		return nil, err
+	}
+	m := make(native.Mapping)
+	for _, row := range table.Mappings {
+		if topic, ok := bytes.CutPrefix([]byte(row.Topic), []byte("user:{user_id}:")); ok {
+			m[row.Event] = native.Rule{Type: row.Type, TopicType: string(topic), Priority: fmt.Sprint(row.Priority)}
+		}
+	}
+	return m, nil
+}

@@ -18,6 +18,7 @@ import (
 // Bench is what rows need: where the programs are, where to write, how often to repeat.
 type Bench struct {
 	Binary      string    // the wse program
+	Configs     string    // the repository's configs directory
 	Dir         string    // for data directories
 	Log         io.Writer // progress
 	Repetitions int
@@ -35,7 +36,7 @@ func All() []Row {
 	return []Row{
 		{"fan-out", fanOut},
 		{"idle memory", idleMemory},
-		{"plugins", plugins},
+		{"plugins", pluginRow},
 		{"urgent", urgent},
 		{"slow readers", slowReaders},
 		{"stalled readers", stalledReaders},
