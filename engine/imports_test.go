@@ -52,10 +52,11 @@ func table() []rule {
 		{path: "engine/plugin/meter", own: []string{"engine/plugin/scan", "sdk/abi"}},
 		{path: "engine/plugin/wasmtest"},
 		{path: "engine/admin", own: all, outside: []string{"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/..."}},
-		{path: "engine", own: append(all, "plugins"), outside: []string{"github.com/hashicorp/go-hclog"}},
+		{path: "engine", own: append(all, "plugins", "configs"), outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/cmd/wse", own: []string{"engine/...", "sdk/...", "plugins"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 		{path: "sdk/abi"},
 		{path: "sdk/client/go", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
+		{path: "configs"},
 		{path: "plugins", own: []string{"sdk/abi"}},
 		{path: "test/scenario", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
 	}

@@ -166,7 +166,7 @@ func (l *lane) join(pubs []*publication, encoding int) *message.Outgoing {
 	first := parts[0]
 	out := &message.Outgoing{
 		Frames: make([]byte, 0, size), Count: len(pubs), Topic: first.Topic, Level: first.Level,
-		Overflow: first.Overflow, Parts: parts,
+		Overflow: first.Overflow, Linger: first.Linger, Parts: parts,
 	}
 	for _, part := range parts {
 		out.Frames = append(out.Frames, part.Frames...)

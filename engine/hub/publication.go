@@ -61,6 +61,7 @@ func (h *Hub) encode(env *message.Envelope, encoding int) *message.Outgoing {
 		Level:       env.Level,
 		Overflow:    env.Overflow,
 		ConflateKey: env.ConflateKey,
+		Linger:      env.Linger,
 		Exempt:      env.Priority.ExemptFromShedding(),
 	}
 }

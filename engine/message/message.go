@@ -152,9 +152,10 @@ type Envelope struct {
 	EventVersion int   // 0: none
 	LatencyMS    int64 // from the event's own time to here, rounded up to a whole millisecond; 0 or less: none
 
-	Level       Level    // the queue it leaves from: the level of its topic's class, never of Priority
-	Overflow    Overflow // what its class does with it when a consumer is slow
-	ConflateKey string   // with Overflow == Conflate: an older pending envelope of the topic with this key is replaced
+	Level       Level         // the queue it leaves from: the level of its topic's class, never of Priority
+	Overflow    Overflow      // what its class does with it when a consumer is slow
+	ConflateKey string        // with Overflow == Conflate: an older pending envelope of the topic with this key is replaced
+	Linger      time.Duration // how long its class lets a delivery wait for company; 0: not at all
 }
 
 // HasHistory reports whether the envelope's topic keeps history, so that it carries topic, epoch and offset.

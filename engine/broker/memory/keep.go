@@ -12,6 +12,7 @@ func (t *topic) fill(env *message.Envelope) {
 	env.Topic, env.Seq, env.Epoch = t.name, t.seq, t.position().Epoch
 	env.Category = message.CategoryOf(env.Type)
 	env.Level, env.Overflow, env.ConflateKey = t.class.Level, t.class.OnOverflow, ""
+	env.Linger = t.class.Linger
 	if env.Priority == 0 {
 		env.Priority = t.class.Level.Priority()
 	}

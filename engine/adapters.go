@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/feed"
+	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/router"
+)
+
+var (
+	_ ingest.Transformer = transformer{}
+	_ feed.Authorizer    = authorizer{}
+	_ feed.Retention     = retention{}
+	_ router.Status      = status{}
+)
+
+// transformer is the plugin host in the words of ingest.
+type transformer struct{ host *plugin.Host }
+
+// authorizer is the plugin host in the words of feed.
+type authorizer struct{ host *plugin.Host }
+
+// Authorize implements [feed.Authorizer].
+func (a authorizer) Authorize(ctx context.Context, q feed.Access) (allowed bool, reason string, err error) {
+	verdict, err := a.host.Authorize(ctx, plugin.AuthorizeRequest{
+		Action: string(q.Action),
+		Topic:  string(q.Topic),
+		Identity: plugin.Identity{
+			UserID: q.Identity.UserID, Permissions: q.Identity.Permissions.AppendNames(nil), Claims: q.Identity.Claims,
+		},
+		Connection: plugin.Connection{ID: q.ConnID, Dialect: "wse", RemoteIP: q.RemoteIP},
+	})
+	return verdict.Allow, verdict.Reason, err
+}
+
+// retention answers from the topic classes.
+type retention struct{ classes *broker.Classes }
+
+// Retains implements [feed.Retention].
+func (r retention) Retains(topic message.Topic) bool { return r.classes.For(topic).Snapshots }
+
+// status answers what clients may ask about the engine.
+type status struct{ engine *Engine }
+
+// Health implements [router.Status].
+func (s status) Health() message.Health {
+	now := time.Now()
+	_, gauges := s.engine.conns.Stats()
+	h := message.Health{
+		Status: "healthy", ServerTimeMS: now.UnixMilli(), UptimeMS: now.Sub(s.engine.started).Milliseconds(),
+		Connections: gauges.Connections,
+	}
+	if s.engine.stopping() {
+		h.Status = "draining"
+	}
+	return h
+}
+
+// Limits implements [router.Status].
+func (s status) Limits() message.ConnectionLimits {
+	l := &s.engine.cfg.Limits
+	return message.ConnectionLimits{MessageBytesMax: l.MessageKiBMax << 10, TopicsMax: l.Feed.TopicsPerConnection}
+}
+
+// Version implements [router.Status].
+func (s status) Version() string { return s.engine.opts.Version }
+
+// stopping reports that the engine drains.
+func (e *Engine) stopping() bool {
+	select {
+	case <-e.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// Transform implements [ingest.Transformer].
+func (t transformer) Transform(ctx context.Context, eventType string, doc, dst []byte) ([]byte, ingest.Decision, error) {
+	out, decision, err := t.host.Transform(ctx, eventType, doc, dst)
+	if err != nil {
+		var d ingest.Decision
+		var failed *plugin.CallError
+		if errors.As(err, &failed) {
+			d = ingest.Decision{Plugin: failed.Plugin, Version: failed.Version, OnError: policy(failed.Policy)}
+		}
+		return out, d, err
+	}
+	return out, ingest.Decision{Verdict: verdict(decision)}, nil
+}
+
+func policy(p plugin.Policy) ingest.Policy {
+	switch p {
+	case plugin.Drop:
+		return ingest.OnErrorDrop
+	case plugin.Deny:
+		return ingest.OnErrorDeny
+	default:
+		return ingest.OnErrorDeadLetter
+	}
+}
+
+func verdict(d plugin.Decision) ingest.Verdict {
+	switch d {
+	case plugin.Answered:
+		return ingest.Data
+	case plugin.Dropped:
+		return ingest.Drop
+	default:
+		return ingest.NotMine
+	}
+}

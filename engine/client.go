@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/router"
+)
+
+var _ conn.Handler = (*client)(nil)
+
+// client joins a connection to its session: what the network core tells goes to the router, what the router sends goes
+// to the connection.
+type client struct {
+	engine   *Engine
+	identity *auth.Identity // who was admitted; the session takes it over
+	topics   []string       // asked for in the upgrade request
+	session  *router.Session
+}
+
+// Event implements [conn.Handler].
+func (c *client) Event(cn *conn.Conn, ev conn.Event) {
+	switch ev {
+	case conn.Opened:
+		c.open(cn)
+	case conn.Deadline:
+		c.session.Deadline()
+	case conn.Closed:
+		if c.session != nil { // else the client was gone before it was told that it is in
+			c.session.Closed()
+		}
+	}
+}
+
+// Request implements [conn.Handler].
+func (c *client) Request(_ *conn.Conn, r *message.Request, err error) {
+	c.session.Handle(r, err)
+}
+
+func (c *client) open(cn *conn.Conn) {
+	e := c.engine
+	p := peer{cn}
+	c.session = e.router.Open(router.Connection{Peer: p, Describer: p, LockedSender: p}, e.wse, e.hub.Member(cn), c.identity)
+	cn.Send(&message.Reply{Body: c.session.Ready(e.cfg.Heartbeat.Interval, e.cfg.Heartbeat.IdleTimeout, e.cfg.Limits.DrainJitter)})
+	if len(c.topics) > 0 {
+		c.session.Handle(&message.Request{
+			Type: "subscription_update",
+			Body: &message.Subscribe{Action: "subscribe", Topics: c.topics},
+		}, nil)
+	}
+	c.identity, c.topics = nil, nil
+}
+
+// peer is a connection in the router's words.
+type peer struct{ *conn.Conn }
+
+var (
+	_ router.Peer         = peer{}
+	_ router.Describer    = peer{}
+	_ router.LockedSender = peer{}
+)
+
+// Describe implements [router.Describer].
+func (p peer) Describe() router.Description {
+	return router.Description{
+		ID: p.ID(), Remote: p.Remote(), State: p.State(), Since: p.Since(), Counters: p.Counters(),
+	}
+}
+
+// SetDeadline implements [router.Peer].
+func (p peer) SetDeadline(t time.Time) { p.Conn.SetDeadline(t) }

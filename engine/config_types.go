@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/wse-engine/wse/configs"
+	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/broker/memory"
+	"github.com/wse-engine/wse/engine/config"
+	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/feed"
+	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/router"
+)
+
+// Config is the whole configuration of an engine; configs/wse.yaml explains every field.
+type Config struct {
+	Listen         string              `yaml:"listen"`
+	TLS            TLS                 `yaml:"tls"`
+	DataDir        string              `yaml:"data_dir"`
+	Auth           auth.Config         `yaml:"auth"`
+	Limits         Limits              `yaml:"limits"`
+	Topics         []broker.Class      `yaml:"topics"`
+	Plugins        plugin.Configs      `yaml:"plugins"`
+	Broker         Broker              `yaml:"broker"`
+	Logging        Logging             `yaml:"logging"`
+	Debug          Debug               `yaml:"debug"`
+	Origins        []string            `yaml:"origins"`
+	ClientMessages feed.ClientMessages `yaml:"client_messages"`
+	Heartbeat      conn.Heartbeat      `yaml:"heartbeat"`
+}
+
+// TLS makes the public listener speak TLS when both files are given.
+type TLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// Limits holds every limit of connections, requests, topics and events.
+type Limits struct {
+	conn.Config   `yaml:",inline"`
+	Router        router.Config `yaml:",inline"`
+	Feed          feed.Config   `yaml:",inline"`
+	Ingest        ingest.Config `yaml:",inline"`
+	DrainTimeout  time.Duration `yaml:"drain_timeout"`   // a shutdown takes no longer
+	DrainJitter   time.Duration `yaml:"drain_jitter"`    // the time over which a shutdown spreads its closes, and clients their return
+	DeflateKiBMin int           `yaml:"deflate_kib_min"` // publications from this size are deflated, where that was negotiated
+}
+
+// Broker chooses what carries publications. There is one kind today: memory, for one process.
+type Broker struct {
+	Memory memory.Config `yaml:"memory"`
+}
+
+// Logging says what is logged, and how.
+type Logging struct {
+	Level string `yaml:"level"` // trace, debug, info, warn or error
+	JSON  bool   `yaml:"json"`  // JSON lines instead of text
+}
+
+// Debug holds what is for tests and diagnosis.
+type Debug struct {
+	Echo   bool   `yaml:"echo"`   // serve /echo; the listener must be loopback
+	Poller string `yaml:"poller"` // auto, epoll or goroutine
+}
+
+// The values of Debug.Poller.
+const (
+	PollerAuto      = "auto"
+	PollerEpoll     = "epoll"
+	PollerGoroutine = "goroutine"
+)
+
+// DefaultConfig returns what holds where no configuration says otherwise. configs/wse.yaml says the same.
+func DefaultConfig() Config {
+	mapping, topicauth := plugin.DefaultConfig(), plugin.DefaultConfig()
+	mapping.Config = defaultMapping(configs.Mappings())
+	mapping.Name, mapping.Path, mapping.Kinds = "mapping", "stock:mapping", []plugin.Kind{plugin.Transform}
+	topicauth.Name, topicauth.Path, topicauth.Kinds = "topicauth", "stock:topicauth", []plugin.Kind{plugin.Authorize}
+	return Config{
+		Listen:  ":8080",
+		DataDir: "data",
+		Auth:    auth.DefaultConfig(),
+		Limits: Limits{
+			Config: conn.DefaultConfig(), Router: router.DefaultConfig(), Feed: feed.DefaultConfig(), Ingest: ingest.DefaultConfig(),
+			DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second, DeflateKiBMin: 1,
+		},
+		Topics:         broker.DefaultClasses(),
+		Plugins:        plugin.Configs{mapping, topicauth},
+		Broker:         Broker{Memory: memory.DefaultConfig()},
+		Logging:        Logging{Level: "info"},
+		Debug:          Debug{Poller: PollerAuto},
+		ClientMessages: feed.DefaultClientMessages(),
+		Heartbeat:      conn.DefaultHeartbeat(),
+	}
+}
+
+// Validate reports every field that is out of range or at odds with another, each fault beginning with its path.
+func (c *Config) Validate() error {
+	return errors.Join(
+		checkListen("listen", c.Listen),
+		c.checkTLS(),
+		c.checkDataDir(),
+		config.Prefix("auth", c.Auth.Validate()),
+		config.Prefix("limits", c.Limits.validate()),
+		broker.ValidateClasses(c.Topics),
+		config.Prefix("plugins", c.Plugins.Validate()),
+		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
+		c.Logging.validate(),
+		c.checkDebug(),
+		config.Prefix("client_messages", c.ClientMessages.Validate()),
+		config.Prefix("heartbeat", c.Heartbeat.Validate()),
+	)
+}
+
+func (l *Limits) validate() error {
+	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Ingest.Validate()}
+	if l.DrainTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("drain_timeout: must be positive, is %s", l.DrainTimeout))
+	}
+	if l.DrainJitter < 0 || l.DrainJitter > l.DrainTimeout {
+		errs = append(errs, fmt.Errorf("drain_jitter: must lie within 0 and drain_timeout (%s), is %s", l.DrainTimeout, l.DrainJitter))
+	}
+	if l.DeflateKiBMin < 0 {
+		errs = append(errs, fmt.Errorf("deflate_kib_min: must not be negative, is %d", l.DeflateKiBMin))
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Logging) validate() error {
+	switch l.Level {
+	case "trace", "debug", "info", "warn", "error":
+		return nil
+	}
+	return fmt.Errorf("logging.level: must be trace, debug, info, warn or error, is %q", l.Level)
+}
+
+func checkListen(path, addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("%s: %q is not host:port, as in 127.0.0.1:8080 or :8080", path, addr)
+	}
+	return nil
+}
+
+func (c *Config) checkTLS() error {
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		return errors.New("tls: cert_file and key_file belong together; one of them is missing")
+	}
+	return nil
+}
+
+func (c *Config) checkDataDir() error {
+	if c.DataDir == "" {
+		return errors.New("data_dir: must name a directory the engine may write to")
+	}
+	return nil
+}
+
+func (c *Config) checkDebug() error {
+	var errs []error
+	switch c.Debug.Poller {
+	case PollerAuto, PollerEpoll, PollerGoroutine:
+	default:
+		errs = append(errs, fmt.Errorf("debug.poller: must be auto, epoll or goroutine, is %q", c.Debug.Poller))
+	}
+	if c.Debug.Poller == PollerEpoll && c.TLS.CertFile != "" {
+		errs = append(errs, errors.New("debug.poller: epoll does not serve TLS; leave it at auto"))
+	}
+	if c.Debug.Echo && !loopback(c.Listen) {
+		errs = append(errs, fmt.Errorf("debug.echo: needs a loopback address under listen, as in 127.0.0.1:8080; it is %q", c.Listen))
+	}
+	return errors.Join(errs...)
+}
+
+// loopback reports whether an address to listen on is reachable from this machine only.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

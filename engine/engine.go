@@ -1,0 +1,308 @@
+// Package engine is the façade: it puts the packages below it together into one program that serves.
+//
+// Ownership: New opens and checks everything and starts nothing. Run owns every goroutine and ends them all before it
+// returns. Reload, Publish and PublishEvent may be called by any goroutine while Run is under way.
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/broker/memory"
+	"github.com/wse-engine/wse/engine/config"
+	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/dialect"
+	"github.com/wse-engine/wse/engine/dialect/wse"
+	"github.com/wse-engine/wse/engine/feed"
+	"github.com/wse-engine/wse/engine/hub"
+	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/router"
+	"github.com/wse-engine/wse/plugins"
+)
+
+// The encodings, as indexes of the list that hub and connections share.
+const (
+	encodingWSE = iota
+	encodingWSEDeflate
+)
+
+// Options is what an engine gets besides its configuration.
+type Options struct {
+	Log     hclog.Logger                   // nil: nothing is logged
+	Version string                         // told to clients and shown by the admin API
+	Dir     string                         // what relative paths of the configuration are relative to; "": the working directory
+	Reread  func() (plugin.Configs, error) // reads the section plugins again for Reload; nil: the section stays as it was
+}
+
+// Engine is a running wse.
+type Engine struct {
+	cfg     Config
+	opts    Options
+	log     hclog.Logger
+	started time.Time
+
+	auth    *auth.Auth
+	classes *broker.Classes
+	broker  *memory.Broker
+	hub     *hub.Hub
+	plugins *plugin.Host
+	router  *router.Router
+	ingest  *ingest.Ingest
+	conns   *conn.Server
+	wse     dialect.Dialect
+
+	reloading sync.Mutex
+	draining  chan struct{} // closed when the engine stops taking connections
+}
+
+// New opens what cfg names: the data directory, keys, plugins, listeners. It starts no goroutine. An error says what to
+// change; it joins several where several things are wrong.
+func New(cfg Config, opts Options) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Log == nil {
+		opts.Log = hclog.NewNullLogger()
+	}
+	e := &Engine{cfg: cfg, opts: opts, log: opts.Log, wse: wse.Dialect{}, started: time.Now(), draining: make(chan struct{})}
+	if err := e.open(); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// open makes the parts in the order they depend on each other.
+func (e *Engine) open() error {
+	if err := openDataDir(e.cfg.DataDir); err != nil {
+		return err
+	}
+	for _, step := range []func() error{e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openDataDir makes the data directory and checks that it can be written to.
+func openDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("data_dir: %s cannot be written to: %w", dir, err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+func (e *Engine) openAuth() (err error) {
+	e.auth, err = auth.New(e.cfg.Auth, e.cfg.DataDir, auth.WithFetchReport(func(keys int, err error) {
+		if err != nil {
+			e.log.Warn("fetching the key set failed; the keys known so far stay", "keys", keys, "error", err)
+		}
+	}))
+	return config.Prefix("auth", err)
+}
+
+func (e *Engine) openPlugins() (err error) {
+	e.plugins, err = plugin.New(e.cfg.Plugins, plugin.Deps{
+		ConfigDir: e.opts.Dir, DataDir: e.cfg.DataDir, Stock: plugins.Stock, DecodeYAML: config.YAMLToJSON,
+		Log: func(name, version string, level int, text string) {
+			e.log.Log(hclog.Level(level+1), text, "plugin", name, "version", version)
+		},
+	})
+	return err
+}
+
+func (e *Engine) openConns() error {
+	tlsConfig, err := e.loadTLS()
+	if err != nil {
+		return err
+	}
+	e.conns, err = conn.New(e.cfg.Limits.Config, e.cfg.Heartbeat, conn.Options{
+		Addr: e.cfg.Listen, TLS: tlsConfig,
+		Goroutines: e.cfg.Debug.Poller == PollerGoroutine, Origins: e.cfg.Origins,
+		Gate: &gate{engine: e, echo: e.cfg.Debug.Echo}, HTTP: e.publicHTTP(), Log: e.log,
+		Encodings: e.encodings(),
+	})
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	lanes := e.conns.Lanes()
+	seams := make([]hub.Lane, len(lanes))
+	for i, l := range lanes {
+		seams[i] = l
+	}
+	e.hub = hub.New(seams, e.encodings())
+	for i, w := range e.hub.Works() {
+		lanes[i].Attach(w)
+	}
+	return nil
+}
+
+func (e *Engine) encodings() []dialect.Encoding {
+	return []dialect.Encoding{
+		encodingWSE:        {Name: "wse", Dialect: e.wse},
+		encodingWSEDeflate: {Name: "wse+deflate", Dialect: e.wse, Deflate: true, DeflateBytesMin: e.cfg.Limits.DeflateKiBMin << 10},
+	}
+}
+
+func (e *Engine) loadTLS() (*tls.Config, error) {
+	if e.cfg.TLS.CertFile == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(e.path(e.cfg.TLS.CertFile), e.path(e.cfg.TLS.KeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+}
+
+// path resolves a path of the configuration.
+func (e *Engine) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(e.opts.Dir, name)
+}
+
+func (e *Engine) openBroker() (err error) {
+	if e.classes, err = broker.CompileClasses(e.cfg.Topics); err != nil {
+		return err
+	}
+	if e.broker, err = memory.New(e.cfg.Broker.Memory, e.classes, e.hub); err != nil {
+		return err
+	}
+	e.ingest, err = ingest.New(e.cfg.Limits.Ingest, transformer{e.plugins}, e.broker)
+	return err
+}
+
+func (e *Engine) openRouter() error {
+	f, err := feed.New(e.cfg.Limits.Feed, e.cfg.ClientMessages, e.hub, e.broker, authorizer{e.plugins}, retention{e.classes})
+	if err != nil {
+		return err
+	}
+	e.router, err = router.New(e.cfg.Limits.Router, f.Routes(), e.auth, status{e}, e.log)
+	return err
+}
+
+// Addr returns the address of the public listener, with the port that a configured zero stands for.
+func (e *Engine) Addr() net.Addr { return e.conns.Addr() }
+
+// Run serves until ctx is cancelled, then drains: no new connections, every client told and closed with 1012 over the
+// configured jitter, queues flushed, at most limits.drain_timeout altogether. It is called once.
+func (e *Engine) Run(ctx context.Context) error {
+	// Parts outlive ctx so that a drain can use them; each group ends after those that depend on it.
+	under, stopUnder := context.WithCancel(context.WithoutCancel(ctx))
+	front, stopFront := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopUnder()
+	defer stopFront()
+	var underneath, frontline sync.WaitGroup
+	failed := make(chan error, 5)
+	start := func(group *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
+		group.Go(func() {
+			if err := run(ctx); err != nil {
+				failed <- fmt.Errorf("%s: %w", name, err)
+			}
+		})
+	}
+	start(&underneath, under, "broker", func(ctx context.Context) error { e.broker.Run(ctx); return nil })
+	start(&underneath, under, "auth", e.auth.Run)
+	start(&underneath, under, "router", e.router.Run)
+	start(&frontline, front, "connections", e.conns.Run)
+	e.log.Info("serving", "listen", e.Addr().String(), "version", e.opts.Version)
+
+	var err error
+	select {
+	case <-ctx.Done():
+		e.drain(ctx)
+	case err = <-failed:
+		e.log.Error("stopping", "error", err)
+	}
+	stopFront()
+	frontline.Wait()
+	stopUnder()
+	underneath.Wait()
+	return errors.Join(err, e.close())
+}
+
+// drain lets every client go in its own time, within limits.drain_timeout.
+func (e *Engine) drain(ctx context.Context) {
+	close(e.draining)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Limits.DrainTimeout)
+	defer cancel()
+	_, gauges := e.conns.Stats()
+	e.log.Info("draining", "connections", gauges.Connections, "timeout", e.cfg.Limits.DrainTimeout)
+	if err := e.conns.Drain(ctx, e.cfg.Limits.DrainJitter); err != nil {
+		e.log.Warn("the drain ended before every client was gone", "error", err)
+	}
+}
+
+// close releases what New opened. It may be called with some of it missing.
+func (e *Engine) close() error {
+	var errs []error
+	if e.broker != nil {
+		errs = append(errs, e.broker.Close())
+	}
+	if e.plugins != nil {
+		errs = append(errs, e.plugins.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Reload reads the section plugins and the files it names again. Either every plugin is ready and serves from the next
+// call on, or nothing changes and the error says why. No connection is touched.
+func (e *Engine) Reload(ctx context.Context) error {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	cfgs := e.cfg.Plugins
+	if e.opts.Reread != nil {
+		var err error
+		if cfgs, err = e.opts.Reread(); err != nil {
+			e.log.Error("reload refused; what served before goes on", "error", err)
+			return err
+		}
+	}
+	if err := e.plugins.Reload(ctx, cfgs); err != nil {
+		e.log.Error("reload refused; what served before goes on", "error", err)
+		return err
+	}
+	for _, p := range e.plugins.List() {
+		e.log.Info("plugin ready", "plugin", p.Name, "version", p.Version, "path", p.Path)
+	}
+	return nil
+}
+
+// Publish numbers an envelope and delivers it to its topic's subscribers.
+func (e *Engine) Publish(ctx context.Context, env *message.Envelope) (ingest.Result, error) {
+	return e.ingest.Publish(ctx, env)
+}
+
+// PublishEvent runs a domain event through the transform plugins and publishes what they make of it.
+func (e *Engine) PublishEvent(ctx context.Context, ev *message.Event) ([]ingest.Result, error) {
+	return e.ingest.PublishEvent(ctx, ev)
+}
+
+// defaultMapping is the stock mapping's configuration for an engine without a configuration file.
+func defaultMapping(yaml []byte) json.RawMessage {
+	raw, err := config.YAMLToJSON(yaml)
+	if err != nil {
+		panic(fmt.Sprintf("engine: configs/mappings.yaml is broken: %v", err)) // it is compiled in, and tested
+	}
+	return raw
+}

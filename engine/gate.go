@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// Subprotocols and paths of the two protocols (PROTOCOL §1). A subprotocol that is offered wins over the path.
+const (
+	subprotocolV2 = "wse.v2"
+	subprotocolV1 = "wsapi.v1"
+	pathV2        = "/wse"
+	pathEcho      = "/echo"
+)
+
+// Close codes of a refused upgrade (PROTOCOL §2.2).
+const (
+	closeAuth   = 4401
+	closeOrigin = 4403
+)
+
+var _ conn.Gate = (*gate)(nil)
+
+// gate decides on upgrade requests. It runs on the network core's handshake workers.
+type gate struct {
+	engine *Engine
+	echo   bool
+}
+
+// Admit implements [conn.Gate]. A client of protocol v2 that may not enter is let in to be told why and closed, since a
+// browser shows a script neither the status nor the body of a refused upgrade.
+func (g *gate) Admit(ctx context.Context, up *conn.Upgrade) conn.Admission {
+	protocol := chooseSubprotocol(up.Protocols)
+	switch {
+	case protocol == subprotocolV1:
+		return refuseV1()
+	case protocol == subprotocolV2 || up.Path == pathV2:
+		return g.admitV2(ctx, up, protocol)
+	case up.Path == pathEcho && g.echo:
+		return conn.Admission{Echo: true, Encoding: encodingWSE, EncodingDeflate: encodingWSEDeflate}
+	case up.Path == "/" || up.Path == "/ws":
+		return refuseV1()
+	}
+	return conn.Admission{Status: http.StatusNotFound, Body: "no WebSocket endpoint here; protocol v2 is at /wse"}
+}
+
+func refuseV1() conn.Admission {
+	return conn.Admission{
+		Status: http.StatusNotImplemented,
+		Body:   "protocol v1 (WebSocket API) is not served by this version; protocol v2 is at /wse",
+	}
+}
+
+func chooseSubprotocol(offered []string) string {
+	for _, p := range offered {
+		if p == subprotocolV2 || p == subprotocolV1 {
+			return p
+		}
+	}
+	return ""
+}
+
+// admitV2 reads what a v2 client says in its upgrade request, and who it is.
+func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) conn.Admission {
+	e := g.engine
+	a := conn.Admission{
+		Protocol: protocol, Encoding: encodingWSE, EncodingDeflate: encodingWSEDeflate,
+	}
+	if !up.OriginAllowed {
+		a.Reject = rejection(closeOrigin, message.Errorf(message.CodeOriginNotAllowed,
+			"pages from %s may not connect; the operator lists allowed origins under origins", cut(up.Origin)))
+		return a
+	}
+	query, err := url.ParseQuery(up.RawQuery)
+	if err != nil {
+		return conn.Admission{Status: http.StatusBadRequest, Body: "the query string is malformed"}
+	}
+	identity, err := e.auth.Verify(ctx, auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie))
+	if err != nil {
+		refused := message.AsError(err)
+		if refused.Code == message.CodeAuthExpired { // nothing to renew yet: to this client it is simply a bad token
+			refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
+		}
+		a.Reject = rejection(closeAuth, refused)
+		return a
+	}
+	a.Handler = &client{engine: e, identity: identity, topics: splitTopics(query.Get("topics"))}
+	return a
+}
+
+func rejection(code uint16, err *message.Error) *conn.Rejection {
+	return &conn.Rejection{Reply: &message.Reply{Body: &message.Failure{Err: err}}, Code: code, Reason: err.Message}
+}
+
+// splitTopics reads the topics parameter: names with commas between.
+func splitTopics(list string) []string {
+	var topics []string
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			topics = append(topics, name)
+		}
+	}
+	return topics
+}
+
+// cut keeps a client's own words in an error short.
+func cut(text string) string {
+	const bytesMax = 128
+	if len(text) > bytesMax {
+		return text[:bytesMax] + "…"
+	}
+	return text
+}

@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// publicHTTP answers the plain HTTP requests of the public listener (PROTOCOL §1).
+func (e *Engine) publicHTTP() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if e.stopping() {
+			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "draining"})
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
+	})
+	mux.HandleFunc("/wse", upgradeRequired)
+	mux.HandleFunc("/ws", upgradeRequired)
+	mux.HandleFunc("/{$}", upgradeRequired)
+	return mux
+}
+
+// upgradeRequired answers a plain request to a WebSocket endpoint (RFC 9110 §15.5.22).
+func upgradeRequired(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	http.Error(w, "this is a WebSocket endpoint; connect with a WebSocket client", http.StatusUpgradeRequired)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client may be gone
+}
