@@ -3,14 +3,11 @@ package plugin
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"hash/maphash"
-	"strconv"
 	"sync"
 	"time"
-	"unicode/utf8"
 
+	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/sdk/abi"
 )
 
@@ -114,15 +111,15 @@ type authScratch struct{ doc, out []byte }
 // may be remembered by: action, topic and identity, but not the connection.
 func (s *authScratch) encode(r *AuthorizeRequest) (identity int) {
 	b := append(s.doc[:0], `{"action":`...)
-	b = appendJSONString(b, r.Action)
-	b = appendJSONString(append(b, `,"topic":`...), r.Topic)
-	b = appendJSONString(append(b, `,"identity":{"user_id":`...), r.Identity.UserID)
+	b = jsonscan.AppendQuoted(b, r.Action)
+	b = jsonscan.AppendQuoted(append(b, `,"topic":`...), r.Topic)
+	b = jsonscan.AppendQuoted(append(b, `,"identity":{"user_id":`...), r.Identity.UserID)
 	b = append(b, `,"permissions":[`...)
 	for i, p := range r.Identity.Permissions {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendJSONString(b, p)
+		b = jsonscan.AppendQuoted(b, p)
 	}
 	b = append(b, `],"claims":`...)
 	if claims := bytes.TrimSpace(r.Identity.Claims); len(claims) > 0 {
@@ -131,9 +128,9 @@ func (s *authScratch) encode(r *AuthorizeRequest) (identity int) {
 		b = append(b, "{}"...)
 	}
 	identity = len(b)
-	b = appendJSONString(append(b, `},"connection":{"id":`...), r.Connection.ID)
-	b = appendJSONString(append(b, `,"dialect":`...), r.Connection.Dialect)
-	b = appendJSONString(append(b, `,"remote_ip":`...), r.Connection.RemoteIP)
+	b = jsonscan.AppendQuoted(append(b, `},"connection":{"id":`...), r.Connection.ID)
+	b = jsonscan.AppendQuoted(append(b, `,"dialect":`...), r.Connection.Dialect)
+	b = jsonscan.AppendQuoted(append(b, `,"remote_ip":`...), r.Connection.RemoteIP)
 	s.doc = append(b, "}}"...)
 	return identity
 }
@@ -207,91 +204,4 @@ func (c *verdictCache) put(request []byte, v Verdict) {
 func (c *verdictCache) remove(key uint64, e *remembered) {
 	delete(c.entries, key)
 	c.bytes -= e.size()
-}
-
-// parseVerdict reads {"allow":bool,"reason"?:string,"ttl_s"?:number}, and says what is wrong with it, or "". Reasons
-// with escapes are decoded, numbers of seconds may have a fraction.
-func parseVerdict(b []byte) (v Verdict, wrong string) {
-	s := scanner{b: b}
-	if !s.take('{') {
-		return v, "is not a JSON object"
-	}
-	allow := false
-	for first := true; !s.take('}'); first = false {
-		if (!first && !s.take(',')) || s.peek() != '"' {
-			return v, fmt.Sprintf("is not JSON at byte %d", s.i)
-		}
-		name, ok := s.text()
-		if !ok || !s.take(':') {
-			return v, fmt.Sprintf("is not JSON at byte %d", s.i)
-		}
-		s.peek()
-		start := s.i
-		if !s.value() {
-			return v, fmt.Sprintf("is not JSON at byte %d", s.i)
-		}
-		if !v.field(string(name), b[start:s.i]) {
-			return v, fmt.Sprintf("has a field %q that is unknown or of the wrong type", name)
-		}
-		allow = allow || string(name) == "allow"
-	}
-	switch {
-	case s.peek() != 0 || s.i != len(b):
-		return v, fmt.Sprintf("has more after the answer, at byte %d", s.i)
-	case !allow:
-		return v, `has no field "allow"`
-	case !utf8.Valid(b):
-		return v, "is not UTF-8"
-	}
-	return v, ""
-}
-
-func (v *Verdict) field(name string, value []byte) bool {
-	switch name {
-	case "allow":
-		v.Allow = string(value) == "true"
-		return v.Allow || string(value) == "false"
-	case "reason":
-		return value[0] == '"' && json.Unmarshal(value, &v.Reason) == nil
-	case "ttl_s":
-		seconds, err := strconv.ParseFloat(string(value), 64)
-		v.TTL = time.Duration(min(seconds, ttlSecondsMax) * float64(time.Second))
-		return err == nil && seconds >= 0
-	}
-	return false
-}
-
-// ttlSecondsMax is a day: a verdict older than that is nobody's intention.
-const ttlSecondsMax = 24 * 60 * 60
-
-func checkVerdict(b []byte) string {
-	_, wrong := parseVerdict(b)
-	return wrong
-}
-
-// checkValidation returns what is wrong with the answer of a validate hook, or "".
-func checkValidation(b []byte) string {
-	if wrong := checkJSON(b); wrong != "" {
-		return wrong
-	}
-	type finding struct{ Path, Message *string }
-	var answer struct {
-		Valid            *bool
-		Errors, Warnings []finding
-	}
-	if err := json.Unmarshal(b, &answer); err != nil {
-		return "is not a verdict: " + err.Error()
-	}
-	for _, f := range append(answer.Errors, answer.Warnings...) {
-		if f.Path == nil || f.Message == nil {
-			return "has an error or warning without path or message"
-		}
-	}
-	switch {
-	case answer.Valid == nil:
-		return `has no field "valid"`
-	case *answer.Valid && len(answer.Errors) > 0:
-		return "contradicts itself: valid, and yet with errors"
-	}
-	return ""
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/wse-engine/wse/engine/plugin"
 
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
 )
@@ -25,6 +25,15 @@ func BenchmarkCall(b *testing.B) {
 	verdict.Data = []w.Data{{At: 1024, Bytes: answer}}
 	h := f.open(b, f.add(b, "say", verdict))
 	doc, dst := document(300), make([]byte, 0, 1024)
+	b.Run("authorize", func(b *testing.B) {
+		b.ReportAllocs()
+		r := plugin.AuthorizeRequest{Action: "subscribe", Topic: "user:u1:events"}
+		for b.Loop() {
+			if v, err := h.Authorize(context.Background(), r); err != nil || !v.Allow {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("transform", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -34,5 +43,3 @@ func BenchmarkCall(b *testing.B) {
 		}
 	})
 }
-
-var _ = require.New

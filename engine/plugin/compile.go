@@ -28,6 +28,9 @@ import (
 
 const childEnv = "WSE_PLUGIN_COMPILE"
 
+// refused is the exit code of a child that found the module at fault; any other is a crash.
+const refused = 1
+
 // job is what a child is told.
 type job struct {
 	Cache string
@@ -46,7 +49,7 @@ func CompileChildMain() {
 	}
 	if err := compileChild(told, os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(refused)
 	}
 	os.Exit(0)
 }
@@ -110,7 +113,7 @@ func (h *Host) compile(ctx context.Context, cfg *Config, wasm []byte) (*compiled
 	sum := sha256.Sum256(wasm)
 	note := filepath.Join(dir, "compiled-"+hex.EncodeToString(sum[:]))
 	if _, err := os.Stat(note); err != nil && !isStock(cfg.Path) {
-		if err := h.compileInChild(ctx, cfg, wasm, job{dir, cfg.Limits.CompileMiB, cfg.Limits.CompileTimeout, pages}); err != nil {
+		if err := compileInChild(ctx, wasm, job{dir, cfg.Limits.CompileMiB, cfg.Limits.CompileTimeout, pages}); err != nil {
 			return nil, err
 		}
 		if err := os.WriteFile(note, nil, 0o600); err != nil {
@@ -147,7 +150,7 @@ func (h *Host) cacheDir() (string, error) {
 	return dir, nil
 }
 
-func (h *Host) compileInChild(ctx context.Context, cfg *Config, wasm []byte, j job) error {
+func compileInChild(ctx context.Context, wasm []byte, j job) error {
 	told, err := json.Marshal(j)
 	if err != nil {
 		return err
@@ -168,11 +171,12 @@ func (h *Host) compileInChild(ctx context.Context, cfg *Config, wasm []byte, j j
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("took longer than %v (compile_timeout)", j.Limit)
-	case strings.Contains(stderr.String(), "out of memory"), strings.Contains(stderr.String(), "cannot allocate"):
-		return fmt.Errorf("needed more than %d MiB (compile_mib)", cfg.Limits.CompileMiB)
+	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() != refused:
+		first, _, _ := strings.Cut(stderr.String(), "\n")
+		return fmt.Errorf("the compiler crashed, which it does when it needs more than %d MiB (compile_mib): %s", j.MiB, first)
 	default:
 		first, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
-		return fmt.Errorf("%s (%w)", first, err)
+		return fmt.Errorf("%s (compiler: %w)", first, err)
 	}
 }
 

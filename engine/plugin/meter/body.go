@@ -59,6 +59,9 @@ func (b *body) analyse(w *rewriter, i int) error {
 	walker := scan.Walk(w.wasm, w.m, w.limits, i)
 	var in scan.Instr
 	for walker.Next(&in) {
+		if w.opt.each && !b.dead {
+			b.cut(in.Start, -1)
+		}
 		if !b.dead {
 			b.pieces[b.cur].cost += price(&in, w.m.ImportedFuncs)
 		}
@@ -196,7 +199,7 @@ func (w *rewriter) rewriteBody(i int) ([]byte, error) {
 	own := w.m.Bodies[i]
 	e := emitter{w: w, scratch: uint32(len(w.m.Type(uint32(w.m.ImportedFuncs+i)).Params) + own.Locals)}
 	results := w.m.Type(uint32(w.m.ImportedFuncs + i)).Results
-	e.wrapped = len(results) <= 1
+	e.wrapped = len(results) <= 1 && !w.opt.trapInPlace
 	e.locals(w.wasm[own.Start:own.Code], len(w.body.bulks) > 0)
 	if e.wrapped {
 		blockType := scan.EmptyType
@@ -279,7 +282,7 @@ func (e *emitter) dynamic(op bulk) {
 	e.out = append(e.out, i64ExtendI32U, byte(scan.OpI64Const))
 	switch op.op {
 	case scan.OpMemoryGrow:
-		e.out = append(appendSLEB(e.out, 14), i64Shl)
+		e.out = append(appendSLEB(e.out, pageShift), i64Shl)
 	case scan.OpMemoryInit, scan.OpMemoryCopy, scan.OpMemoryFill:
 		e.out = append(appendSLEB(e.out, bulkBytesShift), i64ShrU)
 	default:

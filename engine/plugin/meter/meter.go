@@ -40,6 +40,9 @@ type Options struct {
 	// refuse.
 	MemoryPagesMax   uint32
 	TableElementsMax uint32
+
+	trapInPlace bool // for BenchmarkTrapForm: "if unreachable end" at each charge
+	each        bool // for tests: every instruction pays for itself, when it runs
 }
 
 // Rewrite returns the metered form of wasm, whose shape m is. The same input gives the same bytes.

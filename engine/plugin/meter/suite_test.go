@@ -3,7 +3,6 @@ package meter_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -62,14 +61,15 @@ func suiteDir(t testing.TB) string {
 type side struct {
 	rt      wazero.Runtime
 	rewrite bool
+	options meter.Options
 	last    api.Module
 	names   map[string]api.Module // as the script calls them
 	linked  map[string]api.Module // as other modules import them
 }
 
-func newSide(t *testing.T, dir string, rewrite bool) *side {
+func newSide(t *testing.T, dir string, rewrite bool, options meter.Options) *side {
 	ctx := t.Context()
-	s := &side{rt: wazero.NewRuntime(ctx), rewrite: rewrite,
+	s := &side{rt: wazero.NewRuntime(ctx), rewrite: rewrite, options: options,
 		names: map[string]api.Module{}, linked: map[string]api.Module{}}
 	t.Cleanup(func() { _ = s.rt.Close(context.Background()) })
 	bin, err := os.ReadFile(filepath.Join(dir, "testdata", "spectest.wasm"))
@@ -87,7 +87,7 @@ func (s *side) module(ctx context.Context, bin []byte, name string) error {
 		if err != nil {
 			return fmt.Errorf("scan: %w", err)
 		}
-		if bin, err = meter.Rewrite(bin, m, suiteLimits(), meter.Options{Fuel: plenty}); err != nil {
+		if bin, err = meter.Rewrite(bin, m, suiteLimits(), s.options); err != nil {
 			return fmt.Errorf("rewrite: %w", err)
 		}
 	}
@@ -107,15 +107,19 @@ func (s *side) find(name string) api.Module {
 	return s.names[name]
 }
 
-// invoke returns the results, or the trap's first line.
-func (s *side) invoke(ctx context.Context, module, field string, args []uint64) string {
+// invoke returns the results, or the trap's first line, and the fuel used.
+func (s *side) invoke(ctx context.Context, module, field string, args []uint64) (result string, used int64) {
 	fn := s.find(module).ExportedFunction(field)
+	if fuel, ok := s.find(module).ExportedGlobal(meter.Export).(api.MutableGlobal); ok {
+		fuel.Set(uint64(plenty))
+		defer func() { used = plenty - int64(fuel.Get()) }()
+	}
 	out, err := fn.Call(ctx, args...)
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return first
+		return first, 0
 	}
-	return fmt.Sprint(out)
+	return fmt.Sprint(out), 0
 }
 
 func bits(t *testing.T, v value) []uint64 {
@@ -153,51 +157,72 @@ func TestCoreSuite_behaves_the_same_metered(t *testing.T) {
 	require.NoError(t, err)
 	v1, err := filepath.Glob(filepath.Join(dir, "v1/testdata/*.json"))
 	require.NoError(t, err)
-	total := 0
+	var total totals
 	for _, file := range append(scripts, v1...) {
 		t.Run(filepath.Base(filepath.Dir(filepath.Dir(file)))+"/"+filepath.Base(file), func(t *testing.T) {
-			total += runScript(t, dir, file)
+			runScript(t, dir, file, &total)
 		})
 	}
-	t.Logf("%d actions compared in %d scripts", total, len(scripts)+len(v1))
-	require.Greater(t, total, 40_000)
+	t.Logf("%d actions compared in %d scripts; %d units charged for %d executed", total.actions, len(scripts)+len(v1),
+		total.charged, total.executed)
+	require.Greater(t, total.actions, 60_000)
 }
 
-func runScript(t *testing.T, dir, file string) (actions int) {
+// totals sums up over scripts. executed is the price of what ran, charged what was paid for it.
+type totals struct {
+	actions           int
+	charged, executed int64
+}
+
+func runScript(t *testing.T, dir, file string, sum *totals) {
 	ctx := t.Context()
 	raw, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var sc script
 	require.NoError(t, json.Unmarshal(raw, &sc))
-	a, b := newSide(t, dir, false), newSide(t, dir, true)
-	for _, c := range sc.Commands {
-		at := fmt.Sprintf("%s:%d", filepath.Base(file), c.Line)
-		switch c.Type {
+	c := newSide(t, dir, true, meter.Each(meter.Options{Fuel: plenty}))
+	a, b := newSide(t, dir, false, meter.Options{}), newSide(t, dir, true, meter.Options{Fuel: plenty})
+	sides := []*side{a, b, c}
+	for _, cmd := range sc.Commands {
+		at := fmt.Sprintf("%s:%d: %s", filepath.Base(file), cmd.Line, cmd.Action.Field)
+		switch cmd.Type {
 		case "module", "assert_uninstantiable", "assert_unlinkable":
-			bin, err := os.ReadFile(filepath.Join(filepath.Dir(file), c.Filename))
+			bin, err := os.ReadFile(filepath.Join(filepath.Dir(file), cmd.Filename))
 			require.NoError(t, err)
-			name := c.Name
-			ea, eb := a.module(ctx, bin, name), b.module(ctx, bin, name)
-			require.False(t, errors.Is(eb, scan.ErrModule) && ea == nil, "%s: %v", at, eb)
-			require.Equal(t, ea == nil, eb == nil, "%s: %v, metered %v", at, ea, eb)
-			if name != "" && ea == nil {
-				a.names[name], b.names[name] = a.last, b.last
-			}
+			loadAll(ctx, t, at, sides, bin, cmd.Name)
 		case "register":
-			a.linked[c.As], b.linked[c.As] = a.find(c.Name), b.find(c.Name)
-		case "action", "assert_return", "assert_trap", "assert_exhaustion":
-			if c.Action.Type != "invoke" || c.Type == "assert_exhaustion" {
+			for _, s := range sides {
+				s.linked[cmd.As] = s.find(cmd.Name)
+			}
+		case "action", "assert_return", "assert_trap":
+			if cmd.Action.Type != "invoke" {
 				continue
 			}
 			var args []uint64
-			for _, v := range c.Action.Args {
+			for _, v := range cmd.Action.Args {
 				args = append(args, bits(t, v)...)
 			}
-			ra := a.invoke(ctx, c.Action.Module, c.Action.Field, args)
-			rb := b.invoke(ctx, c.Action.Module, c.Action.Field, args)
-			require.Equal(t, ra, rb, "%s: %s", at, c.Action.Field)
-			actions++
+			ra, _ := a.invoke(ctx, cmd.Action.Module, cmd.Action.Field, args)
+			rb, charged := b.invoke(ctx, cmd.Action.Module, cmd.Action.Field, args)
+			rc, executed := c.invoke(ctx, cmd.Action.Module, cmd.Action.Field, args)
+			require.Equal(t, ra, rb, at)
+			require.Equal(t, ra, rc, at)
+			require.GreaterOrEqual(t, charged, executed, "%s: runs for less than it executes", at)
+			sum.actions, sum.charged, sum.executed = sum.actions+1, sum.charged+charged, sum.executed+executed
 		}
 	}
-	return actions
+}
+
+// loadAll instantiates a module on every side, which must all accept or all refuse it.
+func loadAll(ctx context.Context, t *testing.T, at string, sides []*side, bin []byte, name string) {
+	first := sides[0].module(ctx, bin, name)
+	for _, s := range sides[1:] {
+		err := s.module(ctx, bin, name)
+		require.Equal(t, first == nil, err == nil, "%s: plain %v, metered %v", at, first, err)
+	}
+	for _, s := range sides {
+		if name != "" && first == nil {
+			s.names[name] = s.last
+		}
+	}
 }

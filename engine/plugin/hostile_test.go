@@ -1,0 +1,366 @@
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/plugin"
+	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
+)
+
+// forever is a loop without an end.
+func forever() []byte { return w.Loop(w.Br(0)) }
+
+func i32s(n int) []byte { return []byte(strings.Repeat(string(w.I32), n)) }
+
+// imported returns a transform plugin that imports f and runs code, in which f is function 0.
+func imported(f w.Import, code ...[]byte) w.Module {
+	return w.Plugin(w.Module{Imports: []w.Import{f}, Funcs: []w.Func{w.Hook("wse_transform", code...)}})
+}
+
+func wasi(name string, params int) w.Import {
+	return w.Import{Module: "wasi_snapshot_preview1", Name: name, Params: i32s(params), Results: []byte{w.I32}}
+}
+
+func TestLoad_refuses_with_step_and_reason(t *testing.T) {
+	hook := w.Hook("wse_transform", w.I64Const(1))
+	without := func(export string) w.Module {
+		m := w.Plugin(w.Module{Funcs: []w.Func{hook}})
+		for i, f := range m.Funcs {
+			if f.Export == export {
+				m.Funcs[i].Export = ""
+			}
+		}
+		return m
+	}
+	with := func(f w.Func) w.Module { return w.Plugin(w.Module{Funcs: []w.Func{hook, f}}) }
+	version2 := without("wse_abi_v1")
+	version2.Funcs[1].Export = "wse_abi_v2"
+	noMemory := w.Plugin(w.Module{Funcs: []w.Func{hook}})
+	noMemory.Pages = 0
+	smallBuffer := without("wse_buffer")
+	smallBuffer.Funcs = append(smallBuffer.Funcs, w.Func{Export: "wse_buffer", Params: i32s(1), Results: i32s(1), Code: w.I32Const(4<<16 - 10)})
+	noBuffer := without("wse_buffer")
+	noBuffer.Funcs = append(noBuffer.Funcs, w.Func{Export: "wse_buffer", Params: i32s(1), Results: i32s(1), Code: w.I32Const(0)})
+	starting := with(w.Func{Code: forever()})
+	starting.Start = 2
+	for _, c := range []struct {
+		name string
+		m    w.Module
+		step plugin.Step
+		want string
+	}{
+		{"no memory", noMemory, plugin.StepExports, `no memory of its own`},
+		{"no ABI", without("wse_abi_v1"), plugin.StepExports, `does not export "wse_abi_v1"`},
+		{"another ABI", version2, plugin.StepExports, "built for ABI version 2, this host speaks 1"},
+		{"no buffer function", without("wse_buffer"), plugin.StepExports, `"wse_buffer"`},
+		{"no hook", w.Plugin(w.Module{}), plugin.StepExports, "exports none of wse_transform"},
+		{"a hook of the wrong type", with(w.Func{Export: "wse_authorize", Code: nil}), plugin.StepExports, "wse_authorize has type () -> (), it must be (i32) -> (i64)"},
+		{"an unknown import", imported(w.Import{Module: "env", Name: "system"}, w.I64Const(1)), plugin.StepImports, "imports env.system"},
+		{"an import of the wrong type", imported(w.Import{Module: "wse", Name: "log"}, w.I64Const(1)), plugin.StepImports, "imports wse.log as () -> (), the host offers (i32, i32, i32) -> ()"},
+		{"too much memory", w.Plugin(w.Module{Pages: 300, Funcs: []w.Func{hook}}), plugin.StepScan, "memory_mib"},
+		{"an operand of the wrong type", with(w.Func{Code: w.Cat(w.I64Const(1), []byte{0x45, 0x1a})}), plugin.StepCompile, "type mismatch"},
+		{"a start function without end", starting, plugin.StepInstantiate, "unreachable"},
+		{"an _initialize without end", with(w.Func{Export: "_initialize", Code: forever()}), plugin.StepInitialize, "fuel_init"},
+		{"a buffer refused", noBuffer, plugin.StepBuffer, "wse_buffer(65536) refused"},
+		{"a buffer outside", smallBuffer, plugin.StepBuffer, "does not lie inside the memory"},
+		{"a configuration refused", with(w.Hook("wse_configure", w.I64Const(0))), plugin.StepConfigure, "answered no instead of yes"},
+		{"a configuration without end", with(w.Hook("wse_configure", forever(), w.I64Const(1))), plugin.StepConfigure, "fuel_init"},
+		{"the host's own name", with(w.Func{Export: "wse:fuel"}), plugin.StepRewrite, "wse:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			cfg := f.add(t, "bad", c.m)
+			cfg.Limits.FuelInit = 1_000_000
+			_, err := plugin.New(plugin.Configs{cfg}, f.deps())
+			var le *plugin.LoadError
+			require.ErrorAs(t, err, &le)
+			require.Equal(t, c.step, le.Step, err)
+			require.ErrorContains(t, err, "plugin/bad: "+string(c.step)+": ")
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestLoad_refuses_what_the_configuration_does_not_mean(t *testing.T) {
+	f := newFixture(t)
+	good := f.add(t, "good", returning("wse_transform", 1))
+	for _, c := range []struct {
+		name   string
+		change func(*plugin.Config)
+		want   string
+	}{
+		{"a wrong digest", func(c *plugin.Config) { c.SHA256 = strings.Repeat("0", 64) }, "good: digest: the file's SHA-256 is "},
+		{"a kind it has not", func(c *plugin.Config) { c.Kinds = []plugin.Kind{plugin.Authorize} }, "wants kind authorize"},
+		{"a config it does not read", func(c *plugin.Config) { c.Config = map[string]any{"a": 1} }, "does not export wse_configure"},
+		{"a file that is not there", func(c *plugin.Config) { c.Path = "none.wasm" }, "good: read: "},
+		{"a stock plugin that is not there", func(c *plugin.Config) { c.Path = "stock:none" }, `there is no stock plugin "none"`},
+		{"a config file that is not there", func(c *plugin.Config) { c.ConfigFile = "none.yaml" }, "good: config: "},
+		{"a file too large", func(c *plugin.Config) { c.Path, c.Limits.Scan.ModuleKiBMax = "large.wasm", 1 }, "more than 1 KiB"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(filepath.Join(f.dir, "large.wasm"), make([]byte, 2048), 0o600))
+			cfg := good
+			c.change(&cfg)
+			_, err := plugin.New(plugin.Configs{cfg}, f.deps())
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestCall_contains_what_a_guest_does(t *testing.T) {
+	log := w.Import{Module: "wse", Name: "log", Params: i32s(3)}
+	recursion := w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", w.LocalGet(0), w.Call(0))}})
+	bombs := w.Loop(w.I32Const(1), []byte{0x40, 0, 0x1a}, w.Br(0))
+	hook := func(code ...[]byte) w.Module {
+		return w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", code...)}})
+	}
+	for _, c := range []struct {
+		name string
+		m    w.Module
+		kind plugin.Failure
+		want string
+	}{
+		{"loops", hook(forever(), w.I64Const(1)), plugin.OutOfFuel, "used more than"},
+		{"recurses", recursion, plugin.OutOfFuel, "used more than"},
+		{"grows its memory for ever", hook(bombs, w.I64Const(1)), plugin.OutOfFuel, "used more than"},
+		{"logs for ever", imported(log, w.Loop(w.I32Const(2), w.I32Const(0), w.I32Const(9), w.Call(0), w.Br(0)), w.I64Const(1)), plugin.OutOfFuel, "used more than"},
+		{"logs from outside its memory", imported(log, w.I32Const(2), w.I32Const(-9), w.I32Const(9), w.Call(0), w.I64Const(1)), plugin.Trap, "wse.log was given 9 bytes at 4294967287"},
+		{"asks for endless random bytes", imported(wasi("random_get", 2), w.Loop(w.I32Const(0), w.I32Const(200_000), w.Call(0), []byte{0x1a}, w.Br(0)), w.I64Const(1)), plugin.OutOfFuel, "used more than"},
+		{"exits", imported(w.Import{Module: "wasi_snapshot_preview1", Name: "proc_exit", Params: i32s(1)}, w.I32Const(3), w.Call(0), w.I64Const(1)), plugin.Trap, "proc_exit(3)"},
+		{"aborts", imported(w.Import{Module: "env", Name: "abort", Params: i32s(4)}, w.I32Const(0), w.I32Const(0), w.I32Const(7), w.I32Const(8), w.Call(0), w.I64Const(1)), plugin.Trap, "abort: ? at ?:7:8"},
+		{"divides by zero", hook(w.I64Const(1), w.I64Const(0), []byte{0x7f}), plugin.Trap, "integer divide by zero"},
+		{"reads outside", hook(w.I32Const(-1), []byte{0x29, 0, 0}), plugin.Trap, "out of bounds memory access"},
+		{"answers from outside", hook(w.Pack(4<<16, 1)), plugin.Violation, "outside the memory"},
+		{"answers across the end", hook(w.Pack(4<<16-1, 2)), plugin.Violation, "outside the memory"},
+		{"answers more than allowed", hook(w.Pack(16, 3<<20)), plugin.Violation, "out_kib"},
+		{"answers no result", hook(w.I64Const(2)), plugin.Violation, "no result"},
+		{"answers nothing", hook(w.Pack(16, 0)), plugin.Violation, "wse_transform"},
+		{"answers no JSON", answering("hello"), plugin.Violation, "is not what it must be"},
+		{"answers half an object", answering(envelope[:len(envelope)-1]), plugin.Violation, "is not what it must be"},
+		{"answers two objects", answering(envelope + envelope), plugin.Violation, "is not what it must be"},
+		{"answers a number", answering("1"), plugin.Violation, "is not what it must be"},
+		{"answers without a topic", answering(`{"t":"a","p":{}}`), plugin.Violation, "without t, topic or p"},
+		{"answers an empty type", answering(`{"t":"","topic":"b","p":{}}`), plugin.Violation, `"t"`},
+		{"answers a payload that is no object", answering(`{"t":"a","topic":"b","p":[]}`), plugin.Violation, `"p"`},
+		{"answers a field nobody knows", answering(`{"t":"a","topic":"b","p":{},"seq":1}`), plugin.Violation, `unknown field "seq"`},
+		{"answers a field twice", answering(`{"t":"a","topic":"b","p":{},"p":{}}`), plugin.Violation, "twice"},
+		{"answers a priority of 11", answering(`{"t":"a","topic":"b","p":{},"pri":11}`), plugin.Violation, `"pri"`},
+		{"answers bytes that are no text", answering("{\"t\":\"a\",\"topic\":\"b\",\"p\":{\"x\":\"\xff\"}}"), plugin.Violation, "is not what it must be"},
+		{"reports an error from outside", hook(w.I64Const(-1<<63 | 4<<48 | 5)), plugin.Guest, "an error without a text"},
+		{"reports a number", hook(w.I64Const(-1<<63 | 42)), plugin.Guest, "error 42"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			cfg := f.add(t, "bad", c.m)
+			cfg.Limits.Fuel = 1_000_000
+			h := f.open(t, cfg, f.add(t, "good", returning("wse_authorize", 1)))
+			begin := time.Now()
+			_, d, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+			ce := callError(t, err)
+			require.Equal(t, c.kind, ce.Kind, ce.Text)
+			require.Contains(t, ce.Text, c.want)
+			require.Equal(t, plugin.NotMine, d)
+			require.Less(t, time.Since(begin), time.Second)
+			v, err := h.Authorize(t.Context(), plugin.AuthorizeRequest{})
+			require.NoError(t, err)
+			require.True(t, v.Allow, "others serve on")
+			require.LessOrEqual(t, len(f.logs), 16)
+		})
+	}
+}
+
+// failingOn returns a transform plugin that traps when its document begins with a t, and else counts its calls in its
+// answer: a number that starts anew shows a new instance.
+func failingOn() w.Module {
+	const body = `{"t":"a","topic":"b","p":{"n":1}}`
+	one := int64(strings.Index(body, "1"))
+	return w.Plugin(w.Module{
+		Funcs: []w.Func{w.Hook("wse_transform",
+			w.I32Const(w.Buffer), []byte{0x2d, 0, 0}, w.I32Const('t'), []byte{0x46, 0x04, 0x40, 0x00, 0x0b},
+			w.I32Const(1024+one), w.I32Const(1024+one), []byte{0x2d, 0, 0}, w.I32Const(1), []byte{0x6a, 0x3a, 0, 0},
+			w.Pack(1024, len(body)))},
+		Data: []w.Data{{At: 1024, Bytes: []byte(body)}},
+	})
+}
+
+func TestCall_replaces_an_instance_that_trapped(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "some", failingOn())
+	cfg.Limits.Instances = 1
+	h := f.open(t, cfg)
+	say := func() string {
+		out, _, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+		require.NoError(t, err)
+		return string(out)
+	}
+	require.Contains(t, say(), `"n":2`)
+	require.Contains(t, say(), `"n":3`, "state lives as long as its instance")
+	_, _, err := h.Transform(t.Context(), "E", []byte(`t`), nil)
+	require.Equal(t, plugin.Trap, callError(t, err).Kind)
+	require.Zero(t, h.Stats()[0].Instances)
+	require.Contains(t, say(), `"n":2`, "a new instance")
+	s := h.Stats()[0]
+	require.Equal(t, 1, s.Instances)
+	require.Equal(t, uint64(1), s.Replaced)
+	require.Equal(t, uint64(3), s.Hooks[0].Calls[plugin.OutcomeData])
+	require.Equal(t, uint64(1), s.Hooks[0].Calls[plugin.OutcomeTrap])
+}
+
+func TestBreaker_opens_after_traps_in_a_row_and_closes_when_a_try_succeeds(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "some", failingOn())
+	cfg.Limits.BreakerTraps, cfg.Limits.BreakerPause = 3, 20*time.Millisecond
+	h := f.open(t, cfg)
+	call := func(doc string) plugin.Failure {
+		_, _, err := h.Transform(t.Context(), "E", []byte(doc), nil)
+		if err == nil {
+			return ""
+		}
+		return callError(t, err).Kind
+	}
+	for range 2 {
+		require.Equal(t, plugin.Trap, call("t"))
+	}
+	require.Empty(t, call("{}"), "a success in between starts the count anew")
+	for range 3 {
+		require.Equal(t, plugin.Trap, call("t"))
+	}
+	require.Equal(t, "open", h.List()[0].Breaker)
+	require.Equal(t, plugin.Open, call("{}"))
+	require.Eventually(t, func() bool { return h.List()[0].Breaker == "half_open" }, time.Second, time.Millisecond)
+	require.Equal(t, plugin.Trap, call("t"), "the try is made")
+	require.Equal(t, plugin.Open, call("{}"), "and failed")
+	require.Eventually(t, func() bool { return call("{}") == "" }, time.Second, time.Millisecond)
+	require.Equal(t, "closed", h.List()[0].Breaker)
+}
+
+func TestCompile_happens_in_a_child_under_limits(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "say", answering(envelope))
+	cfg.Path = "say"
+	h := f.open(t, cfg)
+	_, d, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+	require.NoError(t, err)
+	require.Equal(t, plugin.Answered, d)
+	notes, err := filepath.Glob(filepath.Join(f.dir, "data/plugins/cache/compiled-*"))
+	require.NoError(t, err)
+	require.Len(t, notes, 1)
+	info, err := os.Stat(filepath.Dir(notes[0]))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+}
+
+func TestCompile_that_takes_too_long_or_too_much_is_refused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*plugin.Limits)
+		want   string
+	}{
+		{"time", func(l *plugin.Limits) { l.CompileTimeout = time.Millisecond }, "took longer than 1ms (compile_timeout)"},
+		{"memory", func(l *plugin.Limits) { l.CompileMiB = 4 }, "needs more than 4 MiB (compile_mib)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			// 120,000 values that are all alive at the end.
+			body := bytes.Repeat(w.Cat(w.LocalGet(0), []byte{0xad}), 120_000)
+			body = append(body, bytes.Repeat([]byte{0x7c}, 119_999)...)
+			f := newFixture(t)
+			cfg := f.add(t, "say", w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", body)}}))
+			cfg.Path = "say"
+			c.change(&cfg.Limits)
+			_, err := plugin.New(plugin.Configs{cfg}, f.deps())
+			require.ErrorContains(t, err, "plugin/say: compile: ")
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestCompile_heals_a_damaged_cache(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "say", answering(envelope))
+	f.open(t, cfg)
+	files, err := filepath.Glob(filepath.Join(f.dir, "data/plugins/cache/wazero-*/*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		b[len(b)/2] ^= 0xff
+		require.NoError(t, os.WriteFile(file, b, 0o600))
+	}
+	f.open(t, cfg)
+}
+
+func TestCompile_refuses_a_cache_that_others_may_write_to(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "say", answering(envelope))
+	dir := filepath.Join(f.dir, "data/plugins/cache")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	require.NoError(t, os.Chmod(dir, 0o777))
+	_, err := plugin.New(plugin.Configs{cfg}, f.deps())
+	require.ErrorContains(t, err, "make it 0700")
+}
+
+// slow waits for a log line, which the test answers: it holds its instance until then.
+func TestCall_gives_up_when_no_instance_comes_free(t *testing.T) {
+	f := newFixture(t)
+	log := w.Import{Module: "wse", Name: "log", Params: i32s(3)}
+	cfg := f.add(t, "slow", imported(log, w.I32Const(2), w.I32Const(1024), w.I32Const(1), w.Call(0), w.I64Const(1)))
+	cfg.Limits.Instances, cfg.Limits.InstanceWait = 1, time.Millisecond
+	held, release := make(chan struct{}), make(chan struct{})
+	deps := f.deps()
+	deps.Log = func(string, string, int, string) { held <- struct{}{}; <-release }
+	h, err := plugin.New(plugin.Configs{cfg}, deps)
+	require.NoError(t, err)
+	first := make(chan error)
+	go func() {
+		_, _, err := h.Transform(context.Background(), "E", nil, nil)
+		first <- err
+	}()
+	<-held
+	_, _, err = h.Transform(t.Context(), "E", nil, nil)
+	require.Equal(t, plugin.Busy, callError(t, err).Kind)
+	closed := make(chan error)
+	go func() { closed <- h.Close() }()
+	close(release)
+	require.NoError(t, <-first, "a call under way ends well while the host closes")
+	require.NoError(t, <-closed)
+}
+
+func TestGuest_sees_a_clock_that_stands_still_and_repeating_random_numbers(t *testing.T) {
+	clock := w.Import{Module: "wasi_snapshot_preview1", Name: "clock_time_get", Params: []byte{w.I32, w.I64, w.I32}, Results: i32s(1)}
+	read := func(at int64) []byte {
+		return w.Cat(w.I32Const(0), w.I64Const(1), w.I32Const(at), w.Call(0), []byte{0x1a})
+	}
+	load := func(at int64) []byte { return w.Cat(w.I32Const(at), []byte{0x29, 3, 0}) }
+	// 1 (not mine) when both readings are the same and not zero, 0 (drop) otherwise.
+	same := w.Cat(load(1024), load(1032), []byte{0x51}, load(1024), []byte{0x50, 0x45, 0x71, 0xad})
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "clock", imported(clock, read(1024), read(1032), same)))
+	_, d, err := h.Transform(t.Context(), "E", nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, plugin.NotMine, d)
+}
+
+func TestMetrics_of_a_guest_are_counted_under_capped_names(t *testing.T) {
+	metric := w.Import{Module: "wse", Name: "metric", Params: []byte{w.I32, w.I32, w.F64}}
+	count := func(at, n int64) []byte {
+		return w.Cat(w.I32Const(at), w.I32Const(n), []byte{0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f}, w.Call(0)) // 1.5
+	}
+	m := imported(metric, count(1024, 2), count(1024, 2), count(1025, 2), count(1026, 2), count(1027, 1), w.I64Const(1))
+	m.Data = []w.Data{{At: 1024, Bytes: []byte("abcd-")}}
+	f := newFixture(t)
+	cfg := f.add(t, "count", m)
+	cfg.Limits.Metrics = 2
+	h := f.open(t, cfg)
+	_, _, err := h.Transform(t.Context(), "E", nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]float64{"ab": 3, "bc": 1.5}, h.Stats()[0].Metrics)
+}
