@@ -1,0 +1,140 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/plugin"
+)
+
+// Publisher publishes one JSON document; [ingest.Ingest] has the contract. It may block until ctx ends.
+type Publisher interface {
+	PublishJSON(ctx context.Context, raw []byte) ([]ingest.Result, error)
+	PublishEventJSON(ctx context.Context, raw []byte) ([]ingest.Result, error)
+}
+
+// Intake tells what became of what was handed in.
+type Intake interface {
+	DeadLetters(limit int) []ingest.DeadLetter // newest first
+	Stats() ingest.Stats
+}
+
+// Topics lists topics by name, those that begin with prefix, at most limit of them.
+type Topics interface {
+	Topics(prefix string, limit int) []Topic
+}
+
+// History reads what is kept of a topic; [broker.Broker] has the contract. It may block until ctx ends.
+type History interface {
+	History(ctx context.Context, topic message.Topic, q broker.Query) (broker.History, error)
+}
+
+// Connections are the clients of this node.
+type Connections interface {
+	// Connections lists at most limit of the connections, of one user where user is not empty, and tells how many of them
+	// there are in all.
+	Connections(user string, limit int) (list []Connection, total int)
+	// Disconnect closes a connection for good and reports whether there was one with this id. It does not wait.
+	Disconnect(id string) bool
+}
+
+// Plugins are those that serve, in the order of the configuration.
+type Plugins interface {
+	List() []plugin.Info
+	Stats() []plugin.Stats
+}
+
+// Engine is the whole of what is served.
+type Engine interface {
+	// Reload reads the configuration again. An error means that everything is as it was; its text is for operators.
+	Reload(ctx context.Context) error
+	// Ready returns nil while the engine can do its work, else the reason why not.
+	Ready(ctx context.Context) error
+	// Measure returns the figures of now. It is called for every scrape and must not block for long.
+	Measure() Measurements
+}
+
+// Deps is what a Server shows and does. All but Log must be there.
+type Deps struct {
+	Version     string
+	Started     time.Time
+	Publisher   Publisher
+	Intake      Intake
+	Topics      Topics
+	History     History
+	Connections Connections
+	Plugins     Plugins
+	Engine      Engine
+	Log         func(msg string, args ...any) // takes what clients are not told; args are keys and values
+}
+
+// Topic describes a topic.
+type Topic struct {
+	Topic        message.Topic `json:"topic"`
+	Class        string        `json:"class,omitempty"` // its class's pattern
+	Seq          uint64        `json:"seq"`
+	Epoch        Epoch         `json:"epoch,omitempty"`
+	Publications int           `json:"publications"` // kept
+	Snapshots    int           `json:"snapshots"`    // retained
+	Bytes        int64         `json:"bytes"`        // kept
+	IdleMS       int64         `json:"idle_ms"`      // since it was last published to or read
+	Subscribers  int           `json:"subscribers"`  // on this node, patterns not counted
+}
+
+// Connection describes a client's connection.
+type Connection struct {
+	ID               string `json:"id"`
+	UserID           string `json:"user_id"`
+	Dialect          string `json:"dialect"`
+	RemoteIP         string `json:"remote_ip"`
+	State            string `json:"state"`
+	ConnectedMS      int64  `json:"connected_ms"` // Unix milliseconds
+	Topics           int    `json:"topics"`
+	MessagesSent     uint64 `json:"messages_sent"`
+	MessagesReceived uint64 `json:"messages_received"`
+	BytesSent        uint64 `json:"bytes_sent"`
+	BytesReceived    uint64 `json:"bytes_received"`
+	Dropped          uint64 `json:"dropped"`
+	QueuedBytes      uint64 `json:"queued_bytes"`
+}
+
+// Measurements are the engine's figures. Those that do not say "now" count from the start of the process.
+type Measurements struct {
+	Connections       int               `json:"connections"`        // now
+	Handshakes        int               `json:"handshakes"`         // now, unfinished
+	Stalled           int               `json:"stalled"`            // now: connections with a backlog
+	Accepted          uint64            `json:"accepted"`           // connections
+	Upgraded          uint64            `json:"upgraded"`           // connections
+	HandshakesRefused map[string]uint64 `json:"handshakes_refused"` // by reason
+	Closed            map[string]uint64 `json:"closed"`             // connections the engine ended, by reason
+	Degraded          uint64            `json:"degraded"`           // connections told that they are
+	MessagesReceived  uint64            `json:"messages_received"`
+	MessagesSent      uint64            `json:"messages_sent"`
+	BytesReceived     uint64            `json:"bytes_received"`
+	BytesSent         uint64            `json:"bytes_sent"`
+	Writes            uint64            `json:"writes"`        // system calls
+	QueuedBytes       int64             `json:"queued_bytes"`  // now, to all connections
+	PartialBytes      int64             `json:"partial_bytes"` // now, of incomplete messages
+	Dropped           map[string]uint64 `json:"dropped"`       // publications shed, by reason
+	Deliveries        uint64            `json:"deliveries"`    // publications times subscribers
+	SubscribedTopics  int               `json:"subscribed_topics"`
+	Broker            BrokerFigures     `json:"broker"`
+}
+
+// BrokerFigures are the broker's part of the measurements.
+type BrokerFigures struct {
+	Topics       int    `json:"topics"`         // now
+	BytesKept    int64  `json:"bytes_kept"`     // now
+	BytesKeptMax int64  `json:"bytes_kept_max"` // the limit
+	Published    uint64 `json:"published"`
+	Duplicates   uint64 `json:"duplicates"`
+	Refused      uint64 `json:"refused"`
+	Expired      uint64 `json:"expired"`
+	Evicted      uint64 `json:"evicted"`
+}
+
+// Epoch is written as on the wire: eight hexadecimal digits, and nothing where there is none.
+type Epoch message.Epoch

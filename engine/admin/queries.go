@@ -1,0 +1,236 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/dialect/wse"
+	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/plugin"
+)
+
+const listDefault = 100
+
+// query reads a request's parameters, of which only the named ones may be there, each once: a misspelt filter would
+// otherwise answer with everything.
+func query(w http.ResponseWriter, r *http.Request, names ...string) (url.Values, bool) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, codeBadRequest, "the query cannot be read: %v", err)
+		return nil, false
+	}
+	for name, v := range values {
+		if !slices.Contains(names, name) || len(v) != 1 {
+			refuse(w, http.StatusBadRequest, codeBadRequest, "query parameter %q is unknown here or given twice; there are: %s", name, strings.Join(names, ", "))
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// listing reads the parameters of a list: the named ones and limit.
+func (s *Server) listing(w http.ResponseWriter, r *http.Request, names ...string) (url.Values, int, bool) {
+	values, ok := query(w, r, append(names, "limit")...)
+	if !ok {
+		return nil, 0, false
+	}
+	limit := min(listDefault, s.cfg.ListMax)
+	if text := values.Get("limit"); values.Has("limit") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > s.cfg.ListMax {
+			refuse(w, http.StatusBadRequest, codeBadRequest, "limit: %q is not a number from 0 to %d", text, s.cfg.ListMax)
+			return nil, 0, false
+		}
+		limit = n
+	}
+	return values, limit, true
+}
+
+func (s *Server) topics(w http.ResponseWriter, r *http.Request) {
+	values, limit, ok := s.listing(w, r, "prefix")
+	if !ok {
+		return
+	}
+	list := s.deps.Topics.Topics(values.Get("prefix"), limit)
+	writeJSON(w, map[string]any{"topics": orEmpty(list), "total": s.deps.Engine.Measure().Broker.Topics})
+}
+
+func (s *Server) connections(w http.ResponseWriter, r *http.Request) {
+	values, limit, ok := s.listing(w, r, "user")
+	if !ok {
+		return
+	}
+	list, total := s.deps.Connections.Connections(values.Get("user"), limit)
+	writeJSON(w, map[string]any{"connections": orEmpty(list), "total": total})
+}
+
+func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
+	if id := r.PathValue("id"); !s.deps.Connections.Disconnect(id) {
+		refuse(w, http.StatusNotFound, codeNotFound, "there is no connection %q on this node", id)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// kept is a topic's history as the API shows it. Publications and snapshots are as v2 clients get them.
+type kept struct {
+	Topic        message.Topic     `json:"topic"`
+	Epoch        Epoch             `json:"epoch,omitempty"`
+	Offset       uint64            `json:"offset"`
+	Snapshots    []json.RawMessage `json:"snapshots"`
+	Publications []json.RawMessage `json:"publications"`
+}
+
+func (s *Server) history(w http.ResponseWriter, r *http.Request) {
+	values, limit, ok := s.listing(w, r, "topic")
+	if !ok {
+		return
+	}
+	topic, err := message.ParseTopic(values.Get("topic"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, spell(message.CodeInvalidArgument), "topic: %v", err)
+		return
+	}
+	snapshots, err := s.deps.History.History(r.Context(), topic, broker.Query{Snapshots: true})
+	if err != nil {
+		s.fail(w, r, err, nil)
+		return
+	}
+	h, err := s.deps.History.History(r.Context(), topic, broker.Query{Limit: limit})
+	if err != nil {
+		s.fail(w, r, err, nil)
+		return
+	}
+	writeJSON(w, kept{
+		Topic: topic, Epoch: Epoch(h.Position.Epoch), Offset: h.Position.Offset,
+		Snapshots: onTheWire(snapshots.Snapshots), Publications: onTheWire(h.Publications),
+	})
+}
+
+func onTheWire(envs []*message.Envelope) []json.RawMessage {
+	out := make([]json.RawMessage, len(envs))
+	for i, env := range envs {
+		out[i] = wse.Dialect{}.AppendPublication(nil, env)
+	}
+	return out
+}
+
+// servingPlugin is a plugin as the API shows it.
+type servingPlugin struct {
+	Name      string            `json:"name"`
+	Version   string            `json:"version"`
+	SHA256    string            `json:"sha256"`
+	Path      string            `json:"path"`
+	Kinds     []plugin.Kind     `json:"kinds"`
+	Bind      []string          `json:"bind"`
+	OnError   plugin.Policy     `json:"on_error"`
+	Bytes     int               `json:"bytes"`
+	Instances int               `json:"instances"`
+	Loaded    time.Time         `json:"loaded"`
+	Breaker   string            `json:"breaker"`
+	Calls     map[string]uint64 `json:"calls"` // by result, all hooks
+}
+
+func (s *Server) plugins(w http.ResponseWriter, r *http.Request) {
+	if _, ok := query(w, r); !ok {
+		return
+	}
+	calls := make(map[string]map[string]uint64)
+	for _, st := range s.deps.Plugins.Stats() {
+		sum := make(map[string]uint64)
+		for _, hook := range st.Hooks {
+			for outcome, n := range hook.Calls {
+				if n > 0 {
+					sum[plugin.Outcome(outcome).String()] += n
+				}
+			}
+		}
+		calls[st.Plugin] = sum
+	}
+	list := make([]servingPlugin, 0)
+	for _, p := range s.deps.Plugins.List() {
+		list = append(list, servingPlugin{
+			Name: p.Name, Version: p.Version, SHA256: p.SHA256, Path: p.Path, Kinds: p.Kinds, Bind: p.Bind, OnError: p.OnError,
+			Bytes: p.Bytes, Instances: p.Instances, Loaded: p.Loaded.UTC(), Breaker: p.Breaker, Calls: calls[p.Name],
+		})
+	}
+	writeJSON(w, map[string]any{"plugins": list})
+}
+
+// deadLetter is one as the API shows it.
+type deadLetter struct {
+	Time     time.Time `json:"time"`
+	ID       string    `json:"id"`
+	Event    string    `json:"event"`
+	Plugin   string    `json:"plugin"`
+	Version  string    `json:"version"`
+	Reason   string    `json:"reason"`
+	Document string    `json:"document"` // the first 512 bytes
+	Bytes    int       `json:"bytes"`    // of all of it
+}
+
+func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
+	_, limit, ok := s.listing(w, r)
+	if !ok {
+		return
+	}
+	list := make([]deadLetter, 0)
+	for _, d := range s.deps.Intake.DeadLetters(limit) {
+		d.Time = d.Time.UTC()
+		list = append(list, deadLetter(d))
+	}
+	writeJSON(w, map[string]any{"dead_letters": list, "total": s.deps.Intake.Stats().DeadLettered})
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if err := s.deps.Engine.Reload(r.Context()); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, codeReload, "nothing was changed: %v", err)
+		return
+	}
+	writeJSON(w, map[string]any{"reloaded": true})
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, map[string]any{"status": "ok"})
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.deps.Engine.Ready(r.Context()); err != nil {
+		refuse(w, http.StatusServiceUnavailable, codeNotReady, "%v", err)
+		return
+	}
+	writeJSON(w, map[string]any{"status": "ready"})
+}
+
+// status is the engine at a glance, for the page.
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	in := s.deps.Intake.Stats()
+	answer := map[string]any{
+		"version": s.deps.Version, "go": runtime.Version(), "goroutines": runtime.NumGoroutine(),
+		"uptime_s": int64(time.Since(s.deps.Started).Seconds()), "ready": true, "engine": s.deps.Engine.Measure(),
+		"ingest": map[string]uint64{
+			ingest.Published.String(): in.Published, ingest.Duplicate.String(): in.Duplicates, ingest.Dropped.String(): in.Dropped,
+			ingest.DeadLettered.String(): in.DeadLettered, "refused": in.Refused, "default": in.Defaulted,
+		},
+	}
+	if err := s.deps.Engine.Ready(r.Context()); err != nil {
+		answer["ready"], answer["not_ready"] = false, err.Error()
+	}
+	writeJSON(w, answer)
+}
+
+// orEmpty returns list, and an empty one instead of nil, which JSON would write as null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
