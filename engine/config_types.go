@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wse-engine/wse/configs"
+	"github.com/wse-engine/wse/engine/admin"
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/broker/memory"
@@ -22,6 +23,7 @@ import (
 type Config struct {
 	Listen         string              `yaml:"listen"`
 	TLS            TLS                 `yaml:"tls"`
+	Admin          admin.Config        `yaml:"admin"`
 	DataDir        string              `yaml:"data_dir"`
 	Auth           auth.Config         `yaml:"auth"`
 	Limits         Limits              `yaml:"limits"`
@@ -84,6 +86,7 @@ func DefaultConfig() Config {
 	topicauth.Name, topicauth.Path, topicauth.Kinds = "topicauth", "stock:topicauth", []plugin.Kind{plugin.Authorize}
 	return Config{
 		Listen:  ":8080",
+		Admin:   admin.DefaultConfig(),
 		DataDir: "data",
 		Auth:    auth.DefaultConfig(),
 		Limits: Limits{
@@ -105,6 +108,7 @@ func (c *Config) Validate() error {
 	return errors.Join(
 		checkListen("listen", c.Listen),
 		c.checkTLS(),
+		config.Prefix("admin", c.Admin.Validate()),
 		c.checkDataDir(),
 		config.Prefix("auth", c.Auth.Validate()),
 		config.Prefix("limits", c.Limits.validate()),

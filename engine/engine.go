@@ -18,6 +18,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/wse-engine/wse/engine/admin"
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/broker/memory"
@@ -63,8 +64,10 @@ type Engine struct {
 	router  *router.Router
 	ingest  *ingest.Ingest
 	conns   *conn.Server
+	admin   *admin.Server
 	wse     dialect.Dialect
 
+	refusals  refusals
 	reloading sync.Mutex
 	draining  chan struct{} // closed when the engine stops taking connections
 }
@@ -90,7 +93,7 @@ func (e *Engine) open() error {
 	if err := openDataDir(e.cfg.DataDir); err != nil {
 		return err
 	}
-	for _, step := range []func() error{e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter} {
+	for _, step := range []func() error{e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -204,6 +207,9 @@ func (e *Engine) openRouter() error {
 // Addr returns the address of the public listener, with the port that a configured zero stands for.
 func (e *Engine) Addr() net.Addr { return e.conns.Addr() }
 
+// AdminAddr returns the address of the admin listener.
+func (e *Engine) AdminAddr() net.Addr { return e.admin.Addr() }
+
 // Run serves until ctx is cancelled, then drains: no new connections, every client told and closed with 1012 over the
 // configured jitter, queues flushed, at most limits.drain_timeout altogether. It is called once.
 func (e *Engine) Run(ctx context.Context) error {
@@ -225,7 +231,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "auth", e.auth.Run)
 	start(&underneath, under, "router", e.router.Run)
 	start(&frontline, front, "connections", e.conns.Run)
-	e.log.Info("serving", "listen", e.Addr().String(), "version", e.opts.Version)
+	start(&frontline, front, "admin", e.admin.Run)
+	e.log.Info("serving", "listen", e.Addr().String(), "admin", e.AdminAddr().String(), "version", e.opts.Version)
 
 	var err error
 	select {

@@ -34,7 +34,7 @@ type running struct {
 func start(t *testing.T, change func(*engine.Config)) *running {
 	t.Helper()
 	cfg := engine.DefaultConfig()
-	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
+	cfg.Listen, cfg.Admin.Listen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	cfg.Limits.DrainJitter, cfg.Limits.DrainTimeout = 0, 5*time.Second
 	if change != nil {
 		change(&cfg)

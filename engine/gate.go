@@ -47,6 +47,7 @@ func (g *gate) Admit(ctx context.Context, up *conn.Upgrade) conn.Admission {
 	case up.Path == "/" || up.Path == "/ws":
 		return refuseV1()
 	}
+	g.engine.refusals.add(refusedPath)
 	return conn.Admission{Status: http.StatusNotFound, Body: "no WebSocket endpoint here; protocol v2 is at /wse"}
 }
 
@@ -73,6 +74,7 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 		Protocol: protocol, Encoding: encodingWSE, EncodingDeflate: encodingWSEDeflate,
 	}
 	if !up.OriginAllowed {
+		e.refusals.add(refusedOrigin)
 		a.Reject = rejection(closeOrigin, message.Errorf(message.CodeOriginNotAllowed,
 			"pages from %s may not connect; the operator lists allowed origins under origins", cut(up.Origin)))
 		return a
@@ -84,6 +86,11 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 	identity, err := e.auth.Verify(ctx, auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie))
 	if err != nil {
 		refused := message.AsError(err)
+		if refused.Code == message.CodeAuthRequired {
+			e.refusals.add(refusedNoToken)
+		} else {
+			e.refusals.add(refusedToken)
+		}
 		if refused.Code == message.CodeAuthExpired { // nothing to renew yet: to this client it is simply a bad token
 			refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
 		}

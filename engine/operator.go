@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/wse-engine/wse/engine/admin"
+	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/message"
+)
+
+var (
+	_ admin.Topics      = operator{}
+	_ admin.Connections = operator{}
+	_ admin.Engine      = operator{}
+)
+
+func (e *Engine) openAdmin() (err error) {
+	e.admin, err = admin.New(e.cfg.Admin, admin.Deps{
+		Version: e.opts.Version, Started: e.started,
+		Publisher: e.ingest, Intake: e.ingest, Topics: operator{e}, History: e.broker,
+		Connections: operator{e}, Plugins: e.plugins, Engine: operator{e},
+		Log: func(msg string, args ...any) { e.log.Warn(msg, args...) },
+	})
+	return err
+}
+
+// operator is the engine as the admin API sees it.
+type operator struct{ engine *Engine }
+
+// closeGone is the code of a connection that an operator ends. Clients take 1000 as "do not come back", which is what
+// Disconnect promises.
+const closeGone = 1000
+
+// Reload implements [admin.Engine].
+func (o operator) Reload(ctx context.Context) error { return o.engine.Reload(ctx) }
+
+// Ready implements [admin.Engine].
+func (o operator) Ready(context.Context) error {
+	if o.engine.stopping() {
+		return errors.New("the engine is draining")
+	}
+	return nil
+}
+
+// Topics implements [admin.Topics].
+func (o operator) Topics(prefix string, limit int) []admin.Topic {
+	infos := o.engine.broker.Topics(prefix, limit)
+	topics := make([]admin.Topic, len(infos))
+	for i, t := range infos {
+		topics[i] = admin.Topic{
+			Topic: t.Topic, Class: t.Class, Seq: t.Seq, Epoch: admin.Epoch(t.Epoch), Publications: t.Publications,
+			Snapshots: t.Snapshots, Bytes: t.Bytes, IdleMS: t.Idle.Milliseconds(), Subscribers: o.engine.hub.Subscribers(t.Topic),
+		}
+	}
+	return topics
+}
+
+// Connections implements [admin.Connections].
+func (o operator) Connections(user string, limit int) (list []admin.Connection, total int) {
+	o.engine.conns.Each(func(cn *conn.Conn) bool {
+		c, ok := cn.Handler().(*client)
+		if !ok || c.session == nil || user != "" && c.session.Identity().UserID != user {
+			return true
+		}
+		if total++; len(list) < limit {
+			list = append(list, describe(cn, c))
+		}
+		return true
+	})
+	return list, total
+}
+
+func describe(cn *conn.Conn, c *client) admin.Connection {
+	counters := cn.Counters()
+	topics := 0
+	c.session.Member.Do(func() { topics = c.session.Member.Len() })
+	return admin.Connection{
+		ID: cn.ID(), UserID: c.session.Identity().UserID, Dialect: "wse", RemoteIP: cn.Remote().Addr().String(),
+		State: cn.State(), ConnectedMS: cn.Since().UnixMilli(), Topics: topics,
+		MessagesSent: counters.MessagesSent, MessagesReceived: counters.MessagesReceived,
+		BytesSent: counters.BytesSent, BytesReceived: counters.BytesReceived,
+		Dropped: counters.Dropped, QueuedBytes: counters.QueuedBytes,
+	}
+}
+
+// Disconnect implements [admin.Connections].
+func (o operator) Disconnect(id string) (found bool) {
+	o.engine.conns.Each(func(cn *conn.Conn) bool {
+		if found = cn.ID() == id; found {
+			cn.Close(closeGone, "closed by the operator")
+		}
+		return !found
+	})
+	return found
+}
+
+// Measure implements [admin.Engine].
+func (o operator) Measure() admin.Measurements {
+	e := o.engine
+	totals, gauges := e.conns.Stats()
+	stats := e.broker.Stats()
+	topics := 0
+	e.hub.Topics(func(message.Topic, int) bool { topics++; return true })
+	return admin.Measurements{
+		Connections: gauges.Connections, Handshakes: gauges.Handshakes, Stalled: gauges.Stalled,
+		Accepted: totals.Accepted, Upgraded: totals.Upgraded, HandshakesRefused: e.refusals.counts(totals.Refused),
+		Closed:   map[string]uint64{"overloaded": totals.Overloaded, "silent": totals.Silent, "lost": totals.Lost},
+		Degraded: totals.Degraded, MessagesReceived: totals.MessagesReceived, MessagesSent: totals.MessagesSent,
+		BytesReceived: totals.BytesReceived, BytesSent: totals.BytesSent, Writes: totals.Writes,
+		QueuedBytes: gauges.QueuedBytes, PartialBytes: gauges.PartialBytes,
+		Dropped: map[string]uint64{"slow_consumer": totals.Dropped}, Deliveries: e.hub.Delivered(), SubscribedTopics: topics,
+		Broker: admin.BrokerFigures{
+			Topics: stats.Topics, BytesKept: stats.BytesKept, BytesKeptMax: stats.BytesKeptMax, Published: stats.Published,
+			Duplicates: stats.Duplicates, Refused: stats.Refused, Expired: stats.Expired, Evicted: stats.Evicted,
+		},
+	}
+}
+
+// refusals counts upgrades that the gate refused, by reason.
+type refusals struct {
+	mu       sync.Mutex
+	byReason map[string]uint64 // guarded by mu
+}
+
+// The reasons an upgrade is refused for.
+const (
+	refusedNoToken = "auth_required"
+	refusedToken   = "auth_failed"
+	refusedOrigin  = "origin"
+	refusedPath    = "path"
+	refusedHTTP    = "http"
+)
+
+func (r *refusals) add(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byReason == nil {
+		r.byReason = make(map[string]uint64)
+	}
+	r.byReason[reason]++
+}
+
+// counts returns the figures; http are those that never came as far as the gate.
+func (r *refusals) counts(http uint64) map[string]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]uint64{refusedNoToken: 0, refusedToken: 0, refusedOrigin: 0, refusedPath: 0, refusedHTTP: http}
+	for reason, n := range r.byReason {
+		out[reason] = n
+	}
+	return out
+}
