@@ -55,7 +55,7 @@ func (b *body) analyse(w *rewriter, i int) error {
 	b.frames = append(b.frames, frame{op: scan.OpBlock})
 	b.open(own.Code, -1)
 	params := len(w.m.Type(uint32(w.m.ImportedFuncs + i)).Params)
-	b.pieces[0].cost = priceEntry + int64(own.Locals+params)/priceLocals
+	b.pieces[0].cost = priceEntry + int64(own.Locals+params)/localsPerUnit
 	walker := scan.Walk(w.wasm, w.m, w.limits, i)
 	var in scan.Instr
 	for walker.Next(&in) {

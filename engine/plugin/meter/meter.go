@@ -11,8 +11,9 @@
 // of its own is made. A guest never pays less than it executes, and at most foldMax more for each charge it passes.
 // The price of a run is therefore a function of the module and its input alone.
 //
-// Why not a deadline: see PLUGINS in the engine's rationale. wazero checks for one only at function entries and loop
-// headers, at a price of microseconds and allocations per call, and recursion escapes it.
+// Why not a deadline: with one, the runtime checks the context only at function entries and loop headers, at a price of
+// a microsecond and allocations per call and of many times that in loops, and recursion escapes it; without one, a
+// looping guest cannot be stopped at all, and the next garbage collection hangs the process.
 //
 // Ownership: Rewrite is a pure function.
 package meter

@@ -8,7 +8,7 @@ import "github.com/wse-engine/wse/engine/plugin/scan"
 // it: a chain of loads that all miss the cache, and the first growth of the guest's stack, which the runtime bounds.
 const (
 	priceEntry     = 12  // of a function, for the frame it needs: recursion makes the host grow and copy the stack
-	priceLocals    = 2   // locals a unit: they are set to zero at entry, and may be spilled into the frame
+	localsPerUnit  = 2   // locals a unit: they are set to zero at entry, and may be spilled into the frame
 	priceImport    = 100 // of calling the host: leaving compiled code and coming back, beside what the host does
 	priceIndirect  = 8   // of call_indirect: bounds, signature
 	priceDivide    = 16  // integer division
