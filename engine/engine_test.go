@@ -65,7 +65,7 @@ func (r *running) tail(t *testing.T, user string, topics ...string) <-chan clien
 	t.Helper()
 	connected := make(chan struct{}, 1)
 	c, err := client.New(client.Config{
-		URL: "ws://" + r.Addr().String() + "/wse", Token: r.token(t, user), Topics: topics,
+		URL: "ws://" + r.Addr().String() + "/wse", Token: client.StaticToken(r.token(t, user)), Topics: topics,
 		OnNotice: func(n client.Notice) {
 			if n.Kind == client.Connected {
 				connected <- struct{}{}

@@ -20,13 +20,13 @@ func generatedKey(dir string) ([]byte, error) {
 	if dir == "" {
 		return nil, errors.New("auth: no key is configured and there is no data_dir to keep a generated one in")
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("auth: data_dir: %w", err)
+	}
 	path := filepath.Join(dir, KeyFileName)
 	secret, err := readKeyFile(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return secret, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("auth: data_dir: %w", err)
 	}
 	if err := createKeyFile(dir, path); err != nil {
 		return nil, err

@@ -15,8 +15,9 @@ import (
 type Config struct {
 	// URL is the engine's public address: http, https, ws or wss. Without a path it is /wse.
 	URL string
-	// Token is sent as Authorization: Bearer; "" sends none.
-	Token string
+	// Token returns the token to show, as Authorization: Bearer; nil or "" shows none. It is called for each connection, and
+	// when the server says that the token has run out, to go on with a new one in place. See [StaticToken].
+	Token func(context.Context) (string, error)
 	// Topics are the topics, or patterns of topics, to subscribe to.
 	Topics []string
 	// From gives topics to be read from a position on, the first publication after it being the first to come.
@@ -34,6 +35,11 @@ type Config struct {
 	RetryMax time.Duration
 	// OnNotice is told of what happens beside the publications.
 	OnNotice func(Notice)
+}
+
+// StaticToken returns the function for a token that stays the same.
+func StaticToken(token string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return token, nil }
 }
 
 // Position is a place in a topic: after the publication with that offset.
@@ -112,6 +118,9 @@ func New(cfg Config) (*Client, error) {
 	setDefault(&cfg.MessageBytesMax, 16<<20)
 	setDefault(&cfg.RetryMin, 250*time.Millisecond)
 	setDefault(&cfg.RetryMax, 10*time.Second)
+	if cfg.Token == nil {
+		cfg.Token = StaticToken("")
+	}
 	if cfg.OnNotice == nil {
 		cfg.OnNotice = func(Notice) {}
 	}

@@ -113,7 +113,7 @@ type outcome struct {
 
 // run runs a client until it has seen stopAt publications, or ends by itself.
 func (s *server) run(stopAt int, change func(*client.Config)) (o outcome) {
-	cfg := client.Config{URL: "http://" + s.addr, Token: "tok", Topics: []string{topic}, RetryMin: time.Millisecond, RetryMax: 2 * time.Millisecond}
+	cfg := client.Config{URL: "http://" + s.addr, Token: client.StaticToken("tok"), Topics: []string{topic}, RetryMin: time.Millisecond, RetryMax: 2 * time.Millisecond}
 	cfg.OnNotice = func(n client.Notice) { o.notices = append(o.notices, n.Kind) }
 	if change != nil {
 		change(&cfg)
@@ -271,7 +271,7 @@ func TestWhatCannotGetBetterEndsTheRun(t *testing.T) {
 
 func TestTheHandlersErrorEndsTheRun(t *testing.T) {
 	s := serve(t, func(p *peer) { p.asked(); p.publish("U", "000000aa", 1); p.wait() })
-	c, err := client.New(client.Config{URL: "ws://" + s.addr + "/wse", Token: "tok", Topics: []string{topic}})
+	c, err := client.New(client.Config{URL: "ws://" + s.addr + "/wse", Token: client.StaticToken("tok"), Topics: []string{topic}})
 	require.NoError(t, err)
 	broken := errors.New("broken pipe")
 	require.ErrorIs(t, c.Run(t.Context(), func(client.Publication) error { return broken }), broken)
@@ -310,6 +310,36 @@ func TestPingsAreAnswered(t *testing.T) {
 	})
 	require.NoError(t, s.run(1, nil).err)
 	require.Equal(t, ws.OpPong, <-pong)
+}
+
+func TestATokenThatHasRunOutIsRenewedInPlace(t *testing.T) {
+	s := serve(t, func(p *peer) {
+		p.asked()
+		p.send(`{"t":"error","p":{"code":"AUTH_EXPIRED","message":"it ran out","recoverable":true},"v":2}`)
+		raw, err := wsutil.ReadClientText(p.conn)
+		if err != nil || !strings.Contains(string(raw), `"token":"token-2"`) {
+			t.Errorf("%s, %v", raw, err)
+		}
+		p.publish("U", "000000aa", 1)
+		p.wait()
+	})
+	calls := 0
+	o := s.run(1, func(c *client.Config) {
+		c.Token = func(context.Context) (string, error) {
+			calls++
+			return fmt.Sprintf("token-%d", calls), nil
+		}
+	})
+	require.NoError(t, o.err)
+	require.NotContains(t, o.notices, client.ServerFault)
+}
+
+func TestATokenThatCannotBeHadEndsTheRun(t *testing.T) {
+	none := errors.New("no key")
+	c, err := client.New(client.Config{URL: "http://127.0.0.1:1", Topics: []string{topic},
+		Token: func(context.Context) (string, error) { return "", none }})
+	require.NoError(t, err)
+	require.ErrorIs(t, c.Run(t.Context(), nil), none)
 }
 
 func TestASilentServerIsLeft(t *testing.T) {

@@ -1,7 +1,8 @@
 // Package client is a Go client of protocol v2: it subscribes to topics and hands over what is published to them, and goes
 // on where it stopped when the connection is lost.
 //
-//	c, err := client.New(client.Config{URL: "http://127.0.0.1:8080", Token: token, Topics: []string{"user:u1:order_events"}})
+//	c, err := client.New(client.Config{URL: "http://127.0.0.1:8080", Token: client.StaticToken(token),
+//		Topics: []string{"user:u1:order_events"}})
 //	if err != nil { … }
 //	err = c.Run(ctx, func(p client.Publication) error {
 //		fmt.Println(string(p.Raw))

@@ -21,6 +21,7 @@ type socket struct {
 	conn   net.Conn
 	reader wsutil.Reader
 
+	token      string // the last one shown
 	subscribed bool
 	retryAfter time.Duration
 	// pending are the positions from which live delivery goes on, while the snapshots before them are still coming: were
@@ -47,9 +48,13 @@ const subscribeID = "subscribe-1"
 
 // connect dials and upgrades.
 func (c *Client) connect(ctx context.Context) (*socket, error) {
+	token, err := c.cfg.Token(ctx)
+	if err != nil {
+		return nil, &finalError{err}
+	}
 	header := http.Header{}
-	if c.cfg.Token != "" {
-		header.Set("Authorization", "Bearer "+c.cfg.Token)
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
 	}
 	dialer := ws.Dialer{Timeout: c.cfg.DialTimeout, Protocols: []string{"wse.v2"}, Header: ws.HandshakeHeaderHTTP(header)}
 	conn, early, _, err := dialer.Dial(ctx, c.url)
@@ -60,7 +65,7 @@ func (c *Client) connect(ctx context.Context) (*socket, error) {
 		}
 		return nil, fmt.Errorf("client: cannot connect to %s: %w", c.url, err)
 	}
-	s := &socket{client: c, conn: conn, pending: make(map[string]Position)}
+	s := &socket{client: c, conn: conn, token: token, pending: make(map[string]Position)}
 	var source io.Reader = conn
 	if early != nil { // frames that came with the answer to the upgrade
 		source = early
@@ -86,7 +91,7 @@ func (s *socket) run(ctx context.Context, handle func(Publication) error) error 
 			}
 			return s.ended(err)
 		}
-		if err := s.message(raw, handle); err != nil {
+		if err := s.message(ctx, raw, handle); err != nil {
 			s.sayGoodbye()
 			return err
 		}
@@ -174,7 +179,7 @@ func (s *socket) ended(err error) error {
 }
 
 // message acts on one message of the server.
-func (s *socket) message(raw []byte, handle func(Publication) error) error {
+func (s *socket) message(ctx context.Context, raw []byte, handle func(Publication) error) error {
 	var env envelope
 	if err := json.Unmarshal(raw, &env); err != nil {
 		return fmt.Errorf("client: a message is not JSON: %w", err)
@@ -194,7 +199,7 @@ func (s *socket) message(raw []byte, handle func(Publication) error) error {
 	case "connection_state_change":
 		s.stateChanged(env.P)
 	case "error":
-		return s.fault(&env)
+		return s.fault(ctx, &env)
 	}
 	return nil
 }
@@ -277,7 +282,7 @@ func (s *socket) stateChanged(p []byte) {
 
 // fault handles an error message. One that answers the subscription ends the connection; one that is not recoverable is
 // what the close code that follows means.
-func (s *socket) fault(env *envelope) error {
+func (s *socket) fault(ctx context.Context, env *envelope) error {
 	var p struct {
 		Code, Message string
 		Recoverable   bool
@@ -286,6 +291,9 @@ func (s *socket) fault(env *envelope) error {
 		return fmt.Errorf("client: an error message is malformed: %w", err)
 	}
 	fault := &ServerError{Code: p.Code, Message: p.Message}
+	if p.Code == "AUTH_EXPIRED" && s.renew(ctx) {
+		return nil
+	}
 	if !p.Recoverable {
 		s.refused = fault
 	}
@@ -297,4 +305,15 @@ func (s *socket) fault(env *envelope) error {
 	}
 	s.client.cfg.OnNotice(Notice{Kind: ServerFault, Err: fault})
 	return nil
+}
+
+// renew shows the server a new token on the same connection, where there is one (PROTOCOL §2.3, auth).
+func (s *socket) renew(ctx context.Context) bool {
+	token, err := s.client.cfg.Token(ctx)
+	if err != nil || token == s.token {
+		return false
+	}
+	s.token = token
+	request, err := json.Marshal(map[string]any{"t": "auth", "id": "auth-1", "v": 2, "p": map[string]string{"token": token}})
+	return err == nil && wsutil.WriteClientText(s.conn, request) == nil
 }
