@@ -179,7 +179,7 @@ func serve(t testing.TB, cfg admin.Config) *api {
 		cancel()
 		require.NoError(t, <-ended)
 	})
-	return &api{t: t, world: w, url: "http://" + s.Addr().String(), token: cfg.Token}
+	return &api{t: t, world: w, url: "http://" + s.Addr().String(), token: cfg.Token.Reveal()}
 }
 
 // answer is a response, read.

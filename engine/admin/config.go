@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/wse-engine/wse/engine/auth"
 )
 
 // Config is the section admin.
 type Config struct {
 	Listen          string        `yaml:"listen"`           // host:port
-	Token           string        `yaml:"token"`            // what a request's Authorization: Bearer has to hold; empty: nothing
+	Token           auth.Secret   `yaml:"token"`            // what a request's Authorization: Bearer has to hold; empty: nothing
 	BodyKiBMax      int           `yaml:"body_kib_max"`     // of a request
 	BatchItemsMax   int           `yaml:"batch_items_max"`  // events or envelopes in one request
 	ListMax         int           `yaml:"list_max"`         // the largest limit a listing can be asked with

@@ -38,7 +38,7 @@ func (g *globals) send(ctx context.Context, path string, document any, asJSON bo
 	}
 	token := g.token
 	if token == "" && isLocal(g.adminURL) {
-		token = string(cfg.Admin.Token)
+		token = cfg.Admin.Token.Reveal()
 	}
 	answer, err := post(ctx, base+path, token, document)
 	if err != nil {
