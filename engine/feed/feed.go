@@ -26,11 +26,12 @@ type Config struct {
 	TopicsPerConnection int `yaml:"topics_per_connection"`
 	TopicsPerRequest    int `yaml:"topics_per_request"`
 	EventTypesPerTopic  int `yaml:"event_types_per_topic"`
+	ReplayKiBMax        int `yaml:"replay_kib_max"` // history and snapshots sent for one request
 }
 
 // DefaultConfig returns the values that configs/wse.yaml documents.
 func DefaultConfig() Config {
-	return Config{TopicsPerConnection: 1000, TopicsPerRequest: 200, EventTypesPerTopic: 100}
+	return Config{TopicsPerConnection: 1000, TopicsPerRequest: 200, EventTypesPerTopic: 100, ReplayKiBMax: 16 << 10}
 }
 
 // Validate reports every field that is out of range.
@@ -43,6 +44,7 @@ func (c Config) Validate() error {
 		{"topics_per_connection", c.TopicsPerConnection},
 		{"topics_per_request", c.TopicsPerRequest},
 		{"event_types_per_topic", c.EventTypesPerTopic},
+		{"replay_kib_max", c.ReplayKiBMax},
 	} {
 		if f.value < 1 {
 			errs = append(errs, fmt.Errorf("%s: must be at least 1, is %d", f.name, f.value))

@@ -336,6 +336,27 @@ func TestClientMessagesAreAuthorisedAndPublished(t *testing.T) {
 	require.Equal(t, message.CodeMessageTooLarge, message.AsError(w.feed.publish(t.Context(), s, req)).Code)
 }
 
+func TestAHistoryTooLargeForOneAnswerIsRefusedAndTheOthersGoOn(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.ReplayKiBMax = 3
+	w := newWorld(t, cfg)
+	for range 5 {
+		w.publish(t, "user:u1:position_events", "position_snapshot")
+		w.publish(t, "user:u1:position_events", "x")
+		w.publish(t, "user:u1:events", "event_snapshot")
+	}
+	for range 20 {
+		w.publish(t, "user:u1:position_events", "x")
+	}
+	s, c := w.open("u1")
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{Topics: []string{"position_events", "events"}}))
+	require.Equal(t, []message.Topic{"user:u1:events"}, c.lastAnswer().SuccessTopics)
+	require.Len(t, c.lastAnswer().FailedTopics, 1)
+	require.Equal(t, "position_events", c.lastAnswer().FailedTopics[0].Topic)
+	require.Equal(t, []string{"Subscribed", "event_snapshot/5", "SnapshotComplete"}, c.take())
+	require.Zero(t, w.hub.Subscribers("user:u1:position_events"))
+}
+
 // TestRecoveryUnderFire has clients leave and come back with their position while four publishers publish, and checks that
 // every client ends with every publication exactly once and in order.
 func TestRecoveryUnderFire(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/hub"
@@ -135,6 +136,10 @@ func (f *Feed) deliver(ctx context.Context, s *router.Session, req *message.Requ
 				return errors.Join(err, f.abandon(ctx, joined))
 			}
 		}
+		var err error
+		if joined, err = f.fit(ctx, joined, answer); err != nil {
+			return errors.Join(err, f.abandon(ctx, joined))
+		}
 		answer.Recovery = recovered(joined)
 		finish(answer, s)
 		lives := make([]hub.Live, len(joined))
@@ -148,6 +153,38 @@ func (f *Feed) deliver(ctx context.Context, s *router.Session, req *message.Requ
 	}
 	return errors.Join(message.Errorf(message.CodeSyncFailed,
 		"more was published than could be held back while the history was read; subscribe again"), f.abandon(ctx, joined))
+}
+
+// fit leaves the topics whose history does not fit into one answer any more, and answers them as failed: sent all the
+// same, they would fill the connection's queue faster than any client can read it.
+func (f *Feed) fit(ctx context.Context, joined []*joining, answer *message.Subscribed) ([]*joining, error) {
+	left := f.cfg.ReplayKiBMax << 10
+	kept := make([]*joining, 0, len(joined))
+	for i, j := range joined {
+		size := bytesOf(j.history.Snapshots) + bytesOf(j.history.Publications)
+		if size <= left {
+			left -= size
+			kept = append(kept, j)
+			continue
+		}
+		if err := f.leave(ctx, j.sub); err != nil {
+			return append(kept, joined[i+1:]...), err
+		}
+		topic := j.sub.Topic()
+		answer.SuccessTopics = slices.DeleteFunc(answer.SuccessTopics, func(t message.Topic) bool { return t == topic })
+		fail(answer, j.name, message.Errorf(message.CodeSyncFailed,
+			"the topic's history does not fit into this answer, which holds %d KiB; subscribe to it in a request of its own, or without recovery", f.cfg.ReplayKiBMax))
+	}
+	return kept, nil
+}
+
+// bytesOf is about what envelopes take on the wire.
+func bytesOf(envs []*message.Envelope) (n int) {
+	const overhead = 256 // of an envelope besides its payload
+	for _, env := range envs {
+		n += len(env.Payload) + len(env.Topic) + overhead
+	}
+	return n
 }
 
 // abandon leaves topics that could not be brought up to date.
@@ -293,6 +330,10 @@ func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request
 		}
 		snapshots = append(snapshots, sub.Filter(h.Snapshots)...)
 		history = append(history, sub.Filter(h.Publications)...)
+	}
+	if n := bytesOf(snapshots) + bytesOf(history); n > f.cfg.ReplayKiBMax<<10 {
+		return message.Errorf(message.CodeSyncFailed, "%d KiB would have to be sent, at most %d KiB are; name fewer topics, or a later last_sequence",
+			n>>10, f.cfg.ReplayKiBMax)
 	}
 	s.Member.Do(func() {
 		done.SnapshotsSent = f.enqueue(s, snapshots)

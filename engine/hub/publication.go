@@ -92,14 +92,14 @@ func (h *Hub) appendFrame(dst []byte, env *message.Envelope, encoding int) []byt
 	return dst[:start+len(hdr)+n]
 }
 
-// Batch makes one Outgoing of several envelopes, in order, in an encoding: a replay. It leaves at the given level and is
-// never shed.
+// Batch makes one Outgoing of several envelopes, in order, in an encoding: a replay. It leaves at the given level, is
+// never shed and does not count against its connection's limits; the caller bounds it.
 func (h *Hub) Batch(envs []*message.Envelope, encoding int, level message.Level) *message.Outgoing {
 	size := 0
 	for _, env := range envs {
 		size += len(env.Payload) + len(env.Topic) + envelopeOverhead
 	}
-	out := &message.Outgoing{Frames: make([]byte, 0, size), Count: len(envs), Level: level, Exempt: true}
+	out := &message.Outgoing{Frames: make([]byte, 0, size), Count: len(envs), Level: level, Exempt: true, Replay: true}
 	for _, env := range envs {
 		out.Frames = h.appendFrame(out.Frames, env, encoding)
 	}

@@ -186,6 +186,9 @@ type Outgoing struct {
 	Overflow    Overflow
 	ConflateKey string
 	Exempt      bool // never shed: Priority.ExemptFromShedding of what is inside
+	// Replay marks what a client asked for at once: it counts against the process's queue budget but not against the
+	// connection's own limits, which are there for what comes faster than it is read.
+	Replay bool
 	// Linger is how long a connection that has nothing else to send may wait for company before it sends this; 0: not at
 	// all. It is for classes where fewer writes matter more than a few milliseconds.
 	Linger time.Duration
