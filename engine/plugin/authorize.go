@@ -56,9 +56,9 @@ func (h *Host) Authorize(ctx context.Context, r AuthorizeRequest) (Verdict, erro
 	defer h.scratch.Put(scratch)
 	identity := scratch.encode(&r)
 	sum := Verdict{}
-	asked := 0
+	asked, covered := 0, false
 	for _, e := range t.hooks[hookAuthorize] {
-		if !matchAny(e.bind, r.Topic) {
+		if !bound(e.bind, r.Topic) {
 			continue
 		}
 		v, err := e.authorize(ctx, scratch, identity)
@@ -72,8 +72,9 @@ func (h *Host) Authorize(ctx context.Context, r AuthorizeRequest) (Verdict, erro
 			sum.TTL = v.TTL
 		}
 		sum.Reason = v.Reason
+		covered = covered || matchAny(e.bind, r.Topic)
 	}
-	if asked == 0 {
+	if !covered { // of a pattern, plugins bound to a part of its topics cannot open the whole
 		return Verdict{Reason: "no authorize plugin is bound to this topic"}, nil
 	}
 	sum.Allow = true
