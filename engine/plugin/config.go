@@ -217,10 +217,14 @@ func (l Limits) faults() []error {
 	if l.FuelInit < 0 || l.FuelInit > fuelMax {
 		fault("fuel_init: %d must be between 0 (the default) and %d", l.FuelInit, int64(fuelMax))
 	}
-	if l.InstanceWait < 0 || l.CompileTimeout < 0 || l.BreakerPause < 0 {
-		fault("instance_wait, compile_timeout, breaker_pause: must not be negative")
+	for name, d := range map[string]time.Duration{
+		"instance_wait": l.InstanceWait, "compile_timeout": l.CompileTimeout, "breaker_pause": l.BreakerPause,
+	} {
+		if d < 0 {
+			fault("%s: %v must not be negative", name, d)
+		}
 	}
-	if err := l.Scan.Validate(); err != nil {
+	for _, err := range l.Scan.Faults() {
 		fault("scan.%w", err)
 	}
 	return errs

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -293,4 +294,27 @@ func TestValidate_gives_the_plugins_verdict(t *testing.T) {
 		_, err := newFixture(t).open(t).Validate(t.Context(), nil)
 		require.True(t, errors.Is(err, plugin.ErrNone))
 	})
+}
+
+func TestAuthorize_remembers_a_verdict_with_a_TTL_until_the_plugin_changes(t *testing.T) {
+	f := newFixture(t)
+	verdict := func(s string) w.Module {
+		return w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_authorize", w.Pack(1024, len(s)))}, Data: []w.Data{{At: 1024, Bytes: []byte(s)}}})
+	}
+	cfg := f.add(t, "auth", verdict(`{"allow":false,"reason":"no \"x\"","ttl_s":60}`))
+	h := f.open(t, cfg)
+	ask := func(user string) plugin.Verdict {
+		v, err := h.Authorize(t.Context(), plugin.AuthorizeRequest{Action: "subscribe", Topic: "t", Identity: plugin.Identity{UserID: user}})
+		require.NoError(t, err)
+		return v
+	}
+	calls := func() uint64 { return h.Stats()[0].Hooks[0].Calls[plugin.OutcomeData] }
+	require.Equal(t, plugin.Verdict{Reason: `no "x"`, TTL: time.Minute}, ask("u1"))
+	require.False(t, ask("u1").Allow)
+	require.Equal(t, uint64(1), calls(), "the second time it was remembered")
+	ask("u2")
+	require.Equal(t, uint64(2), calls(), "per identity")
+	f.add(t, "auth", verdict(`{"allow":true}`))
+	require.NoError(t, h.Reload(t.Context(), plugin.Configs{cfg}))
+	require.True(t, ask("u1").Allow)
 }

@@ -76,7 +76,11 @@ func TestReload_of_a_config_file_changes_what_the_next_event_becomes(t *testing.
 func TestStock_plugins_cost_no_host_allocations(t *testing.T) {
 	h, _, _ := openStock(t)
 	doc, dst, r := []byte(event300), make([]byte, 0, 1024), subscribe("user:u1:order_events")
-	require.Zero(t, testing.AllocsPerRun(200, func() {
+	most := 0.0
+	if raceDetector {
+		most = 1
+	}
+	require.LessOrEqual(t, testing.AllocsPerRun(200, func() {
 		_, d, err := h.Transform(context.Background(), "BrokerAccountLinked", doc, dst)
 		if err != nil || d != plugin.Answered {
 			panic(err)
@@ -84,14 +88,13 @@ func TestStock_plugins_cost_no_host_allocations(t *testing.T) {
 		if v, err := h.Authorize(context.Background(), r); err != nil || !v.Allow {
 			panic(err)
 		}
-	}))
+	}), most)
 }
 
-// A plugin's trap names the guest's functions: rewriting does not shift the name section.
-func TestStock_plugin_trap_shows_the_guests_stack(t *testing.T) {
+func TestStock_plugin_reports_a_bad_document_and_does_not_trap_on_it(t *testing.T) {
 	h, _, _ := openStock(t)
 	_, _, err := h.Transform(t.Context(), "E", []byte(strings.Repeat("[", 60_000)), nil)
-	require.Equal(t, plugin.Guest, callError(t, err).Kind, "bad documents are reported, not trapped on")
+	require.Equal(t, plugin.Guest, callError(t, err).Kind)
 }
 
 // BenchmarkStock is the figure of the README: a 300-byte event through the mapping, metered and checked, and a topic

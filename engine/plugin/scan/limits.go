@@ -93,12 +93,15 @@ func (l Limits) WithDefaults() Limits {
 
 // Validate reports every limit outside its range, each by its name in the configuration. The upper bounds keep the
 // products of limits within what the process survives.
-func (l Limits) Validate() error {
+func (l Limits) Validate() error { return errors.Join(l.Faults()...) }
+
+// Faults is Validate as a list.
+func (l Limits) Faults() []error {
 	var errs []error
 	for _, f := range l.fields() {
 		if *f.value < 0 || *f.value > 1<<20 {
 			errs = append(errs, fmt.Errorf("%s: %d must be between 0 (the default) and %d", f.name, *f.value, 1<<20))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
