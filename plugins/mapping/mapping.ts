@@ -1,5 +1,5 @@
 // mapping turns domain events into envelopes by a table from its configuration (WSE v2 §8, PROTOCOL §2.8).
-import { Span, YES, ascii, holds, input, isError, json, lenOf, same, writer } from "../../sdk/assemblyscript/assembly";
+import { Span, YES, append, ascii, between, holds, input, isError, json, lenOf, same, writer } from "../../sdk/assemblyscript/assembly";
 import * as event from "./event";
 import * as snake from "./snake";
 import * as table from "./table";
@@ -7,13 +7,17 @@ import * as topic from "./topic";
 
 export { wse_abi_v1, wse_buffer } from "../../sdk/assemblyscript/assembly";
 
-const HEAD_TYPE = ascii("{\"t\":\"");
-const HEAD_TOPIC = ascii("\",\"topic\":\"");
+// Pieces of an envelope, in their order, and a bound on the bytes of all of them together.
 const PAYLOAD = ascii("\",\"p\":{\"original_event_type\":\"");
-const PRI = ascii(",\"pri\":");
+const QUOTE = ascii("\"");
+const QUOTE_END = ascii("\"}");
+const QUOTE_COMMA = ascii("\",");
+const COMMA = ascii(",");
+const END = ascii("}");
 const CID = ascii(",\"cid\":\"");
 const ID = ascii(",\"id\":\"");
 const VERSION = ascii(",\"event_version\":");
+const PIECES_BYTES: u32 = 256;
 
 const TOO_LONG = ascii("document is longer than the buffer");
 const AGAIN = ascii("already configured");
@@ -78,50 +82,51 @@ function tagOf(result: u64): u32 {
   return isError(result) ? TAG_ERROR : TAG_DATA;
 }
 
-// transform writes the envelope of one event, or its error text, behind what has been written so far.
+// transform writes the envelope of one event, or its error text, behind what has been written so far. No part of the
+// event is written twice but its type, so the room an envelope needs is known before its first byte.
 function transform(ptr: usize, len: u32): u64 {
   const from = writer.mark();
   if (!event.read(ptr, len)) return unreadable(from);
   if (lenOf(event.type) == 0) return refuseEvent(from, NO_TYPE);
   const row = table.find(json.text(event.type, event.typeEscaped));
   if (row == null) return YES;
-  if (row.head != 0) {
-    writer.put(row.head);
-  } else {
-    writer.put(HEAD_TYPE);
-    if (!snake.write(json.text(event.type, event.typeEscaped))) return nameless(from);
-    writer.put(HEAD_TOPIC);
+  let w = writer.room(len + 2 * lenOf(event.type) + lenOf(row.head) + row.topic.bytesMax + PIECES_BYTES);
+  if (w == 0) return writer.result(from);
+  w = head(row, w);
+  if (w == 0) return nameless(from);
+  w = lenOf(event.topic) != 0 ? append(w, event.topic) : topic.write(row.topic, w);
+  if (w == 0) {
+    topic.explain(row.topic);
+    return writer.failure(from);
   }
-  if (lenOf(event.topic) != 0) writer.put(event.topic);
-  else if (!topic.write(row.topic, from)) return writer.failure(from);
-  payload(row);
-  tail(row);
+  writer.wrote(tail(row, payload(row, w)));
   return writer.result(from);
 }
 
+// head writes what stands before the topic; 0 where the type has no name in snake case.
+function head(row: table.Row, w: usize): usize {
+  if (row.head != 0) return append(w, row.head);
+  w = append(w, table.HEAD_TYPE);
+  const end = snake.write(json.text(event.type, event.typeEscaped), w);
+  return end == w ? 0 : append(end, table.HEAD_TOPIC);
+}
+
 // payload writes p: the event's own type first, then the payload's members as they were written.
-function payload(row: table.Row): void {
-  writer.put(PAYLOAD);
-  writer.put(event.type);
-  writer.putByte(0x22);
+function payload(row: table.Row, w: usize): usize {
+  w = append(append(w, PAYLOAD), event.type);
   const n = event.memberCount;
-  if (n == 0) {
-    writer.putByte(0x7d);
-    return;
-  }
+  if (n == 0) return append(w, QUOTE_END);
   if (row.fields == table.ALL && !event.hasOriginal) {
     const first = event.memberAt(0).from;
-    writer.putByte(0x2c);
-    writer.putBytes(first, <u32>(event.memberAt(n - 1).end - first));
-  } else {
-    for (let i: u32 = 0; i < n; i++) {
-      const m = event.memberAt(i);
-      if (m.original || !passes(row, m)) continue;
-      writer.putByte(0x2c);
-      writer.putBytes(m.from, <u32>(m.end - m.from));
-    }
+    w = append(append(w, QUOTE_COMMA), between(first, event.memberAt(n - 1).end));
+    return append(w, END);
   }
-  writer.putByte(0x7d);
+  w = append(w, QUOTE);
+  for (let i: u32 = 0; i < n; i++) {
+    const m = event.memberAt(i);
+    if (!m.original && passes(row, m)) w = append(append(w, COMMA), between(m.from, m.end));
+  }
+  return append(w, END);
 }
 
 function passes(row: table.Row, m: event.Member): bool {
@@ -134,28 +139,12 @@ function passes(row: table.Row, m: event.Member): bool {
 }
 
 // tail writes what stands behind p, and the closing brace.
-function tail(row: table.Row): void {
-  if (lenOf(event.priority) != 0) {
-    writer.put(PRI);
-    writer.put(event.priority);
-  } else if (row.priority != 0) {
-    writer.put(PRI);
-    writer.putInt(row.priority);
-  }
-  member(CID, event.cid);
-  member(ID, event.id);
-  if (lenOf(event.version) != 0) {
-    writer.put(VERSION);
-    writer.put(event.version);
-  }
-  writer.putByte(0x7d);
-}
-
-function member(name: Span, content: Span): void {
-  if (lenOf(content) == 0) return;
-  writer.put(name);
-  writer.put(content);
-  writer.putByte(0x22);
+function tail(row: table.Row, w: usize): usize {
+  w = lenOf(event.priority) != 0 ? append(append(w, table.PRI), event.priority) : append(w, row.pri);
+  if (lenOf(event.cid) != 0) w = append(append(append(w, CID), event.cid), QUOTE);
+  if (lenOf(event.id) != 0) w = append(append(append(w, ID), event.id), QUOTE);
+  if (lenOf(event.version) != 0) w = append(append(w, VERSION), event.version);
+  return append(w, END);
 }
 
 function unreadable(from: u32): u64 {

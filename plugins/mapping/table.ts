@@ -20,7 +20,7 @@ export class Row {
   next: Row | null; // the next row with a star
   head: Span; // {"t":"<type>","topic":" ready to be written; 0: the type is the event's name in snake case
   topic: topic.Template;
-  priority: u32; // 0: none
+  pri: Span; // ,"pri":<priority> ready to be written; empty: none
   fields: u32; // ALL, KEEP or DROP
   names: usize; // Spans
   nameCount: u32;
@@ -36,8 +36,11 @@ const K_KEEP = word("keep");
 const K_DROP = word("drop");
 const SNAKE_CASE = ascii("snake_case");
 const DEFAULT_TOPIC = ascii("user:{user_id}:events");
-const HEAD_TYPE = ascii("{\"t\":\"");
-const HEAD_TOPIC = ascii("\",\"topic\":\"");
+
+// Pieces of an envelope.
+export const HEAD_TYPE = ascii("{\"t\":\"");
+export const HEAD_TOPIC = ascii("\",\"topic\":\"");
+export const PRI = ascii(",\"pri\":");
 
 const F_EVENT = ascii(".event: ");
 const F_TYPE = ascii(".type: ");
@@ -235,8 +238,12 @@ function setPriority(row: Row): bool {
   if (json.peek() != json.NUMBER || !json.skip()) return badRow(F_PRIORITY, NOT_PRIORITY);
   const n = json.integer(json.raw(), 10);
   if (n < 1) return badRow(F_PRIORITY, NOT_PRIORITY);
-  row.priority = <u32>n;
-  return true;
+  const from = writer.mark();
+  writer.put(PRI);
+  writer.putInt(<u32>n);
+  row.pri = writer.overflowed() ? 0 : keep(writer.written(from));
+  writer.reset(from);
+  return row.pri != 0 || badRow(F_PRIORITY, MEMORY);
 }
 
 function setNames(row: Row, fields: u32, name: Span): bool {

@@ -1,5 +1,5 @@
 // Topic templates: user:{user_id}:order_events, stream:market_data:{payload.symbol}.
-import { Span, alloc, ascii, between, json, lenOf, ptrOf, same, span, writer } from "../../sdk/assemblyscript/assembly";
+import { Span, alloc, append, ascii, between, json, lenOf, ptrOf, same, span, writer } from "../../sdk/assemblyscript/assembly";
 import * as event from "./event";
 
 // What a part of a template stands for.
@@ -16,6 +16,7 @@ class Part {
 @unmanaged
 export class Template {
   source: Span;
+  bytesMax: u32; // of a topic it makes
   count: u32;
   parts: usize;
 }
@@ -40,6 +41,8 @@ const SEGMENT = ascii(" is no topic segment, which topic ");
 const RULE = ascii(" needs: 1 to 128 of A-Z a-z 0-9 _ . @ -");
 
 let faultText: Span = 0;
+let failed: Part | null = null; // the placeholder that write could not fill
+let failedEmpty: bool = false; // because it has no value at all
 
 // fault says why compile returned null.
 export function fault(): Span {
@@ -52,7 +55,7 @@ export function compile(source: Span): Template | null {
   const block = alloc(offsetof<Template>());
   if (parts == 0 || block == 0) return refuse(MEMORY);
   if (lenOf(source) == 0) return refuse(EMPTY);
-  let count: u32 = 0;
+  let count: u32 = 0, bytes: u32 = 0;
   const end = ptrOf(source) + lenOf(source);
   for (let p = ptrOf(source); p < end; count++) {
     const part = changetype<Part>(parts + count * offsetof<Part>());
@@ -62,34 +65,57 @@ export function compile(source: Span): Template | null {
       if (p == end) return refuse(OPEN);
       if (!placeholder(part, between(from + 1, p))) return refuse(UNKNOWN);
       p++;
+      bytes += SEGMENT_BYTES_MAX;
     } else {
       while (p < end && literal(load<u8>(p))) p++;
       if (p == from) return refuse(CHARACTER);
       part.kind = LITERAL;
       part.text = between(from, p);
+      bytes += <u32>(p - from);
     }
   }
   const template = changetype<Template>(block);
   template.source = source;
+  template.bytesMax = bytes;
   template.count = count;
   template.parts = parts;
   return template;
 }
 
-// write writes the topic of the event read last. Where a placeholder has no value that may stand in a topic it returns
-// false, having written an error text from the mark `from` on.
-export function write(template: Template, from: u32): bool {
-  for (let i: u32 = 0; i < template.count; i++) {
-    const part = changetype<Part>(template.parts + i * offsetof<Part>());
+// write writes the topic of the event read last at w, which has room for bytesMax, and returns the address behind it. Where
+// a placeholder has no value that may stand in a topic it returns 0, and explain says why.
+//
+// A value that may not stand in a segment is refused, so that no value can reach a topic that the template does not name:
+// not even one with a colon.
+export function write(template: Template, w: usize): usize {
+  const end = template.parts + template.count * offsetof<Part>();
+  for (let p = template.parts; p < end; p += offsetof<Part>()) {
+    const part = changetype<Part>(p);
     if (part.kind == LITERAL) {
-      writer.put(part.text);
-    } else if (part.kind == USER_ID) {
-      if (!segment(template, from, part, json.text(event.userID, event.userIDEscaped))) return false;
-    } else if (!segment(template, from, part, fieldText(part.text))) {
-      return false;
+      w = append(w, part.text);
+      continue;
     }
+    const value = part.kind == USER_ID ? json.text(event.userID, event.userIDEscaped) : fieldText(part.text);
+    if (!isSegment(value)) {
+      failed = part;
+      failedEmpty = lenOf(value) == 0;
+      return 0;
+    }
+    w = append(w, value);
   }
-  return true;
+  return w;
+}
+
+// explain writes why write returned 0.
+export function explain(template: Template): void {
+  writer.put(Q_EVENT);
+  writer.put(event.type);
+  writer.put(Q_FIELD);
+  if (failed!.kind == FIELD) writer.put(N_PAYLOAD);
+  writer.put(failed!.text);
+  writer.put(failedEmpty ? MISSING : SEGMENT);
+  writer.put(template.source);
+  writer.put(failedEmpty ? NEEDS : RULE);
 }
 
 // fieldText is the text of a payload's field: a string's content, or a number, true or false as written. It is empty for
@@ -109,26 +135,11 @@ function hasBackslash(s: Span): bool {
   return false;
 }
 
-// segment writes a placeholder's value. What may not stand in a segment is refused, so that no value can reach a topic
-// that the template does not name: not even one with a colon.
-function segment(template: Template, from: u32, part: Part, value: Span): bool {
+function isSegment(value: Span): bool {
   const n = lenOf(value);
-  let ok = n != 0 && n <= SEGMENT_BYTES_MAX;
-  for (let p = ptrOf(value), end = p + n; ok && p < end; p++) ok = inSegment(load<u8>(p));
-  if (ok) {
-    writer.put(value);
-    return true;
-  }
-  writer.reset(from);
-  writer.put(Q_EVENT);
-  writer.put(event.type);
-  writer.put(Q_FIELD);
-  if (part.kind == FIELD) writer.put(N_PAYLOAD);
-  writer.put(part.text);
-  writer.put(n == 0 ? MISSING : SEGMENT);
-  writer.put(template.source);
-  writer.put(n == 0 ? NEEDS : RULE);
-  return false;
+  if (n == 0 || n > SEGMENT_BYTES_MAX) return false;
+  for (let p = ptrOf(value), end = p + n; p < end; p++) if (!inSegment(load<u8>(p))) return false;
+  return true;
 }
 
 // @ts-ignore: decorator

@@ -5,5 +5,5 @@ import * as host from "./host";
 
 export { wse_abi_v1, wse_buffer, input, holds, data, error, errorCode, isError, textOf, NO, YES, INPUT_MAX } from "./abi";
 export { alloc, SLACK } from "./arena";
-export { Span, span, between, ptrOf, lenOf, same, hash, copy, keep, ascii, word, wordAt } from "./span";
+export { Span, span, between, ptrOf, lenOf, same, hash, copy, append, keep, ascii, word, wordAt } from "./span";
 export { json, writer, host };

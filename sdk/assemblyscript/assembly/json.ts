@@ -184,17 +184,24 @@ export function skip(): bool {
 
 // keyWord is a key of up to eight characters as one number, to be compared with word("name"); 0 for a longer one, or
 // one with a NUL in it.
-export function keyWord(): u64 {
+// @ts-ignore: decorator
+@inline export function keyWord(): u64 {
+  if (keyEscaped) return escapedWord();
+  const n = lenOf(keySpan);
+  return n > 8 ? 0 : wordAt(ptrOf(keySpan), n);
+}
+
+function escapedWord(): u64 {
   const k = keyText();
   const n = lenOf(k);
-  if (n > 8) return 0;
+  if (n == 0 || n > 8) return 0;
   const w = wordAt(ptrOf(k), n);
-  if (keyEscaped && n != 0 && ((w - (ONES >> (64 - (n << 3)))) & ~w & HIGHS) != 0) return 0;
-  return w;
+  return ((w - (ONES >> (64 - (n << 3)))) & ~w & HIGHS) != 0 ? 0 : w;
 }
 
 // keyIs compares the key with a name of any length.
-export function keyIs(name: Span): bool {
+// @ts-ignore: decorator
+@inline export function keyIs(name: Span): bool {
   return (keyEscaped || lenOf(keySpan) == lenOf(name)) && same(keyText(), name);
 }
 
@@ -273,7 +280,8 @@ function enter(bracket: u8): bool {
 
 // next steps over the comma that is due and returns where the next member or element begins, 0 at the closing bracket or
 // a fault. Having left a container its parent is never fresh.
-function next(closing: u8): usize {
+// @ts-ignore: decorator
+@inline function next(closing: u8): usize {
   if (at == 0) return 0;
   let p = blanks(at);
   const c = load<u8>(p);
@@ -315,7 +323,8 @@ function manyBlanks(p: usize): usize {
 // scanString finds the quote that ends the string whose content begins at p; 0 is a fault. Eight bytes at a time: a byte
 // is of interest when it is a quote, a backslash or below 0x20, and the lowest one found is exact, because a borrow only
 // ever disturbs bytes above a hit.
-function scanString(p: usize): usize {
+// @ts-ignore: decorator
+@inline function scanString(p: usize): usize {
   sawEscape = false;
   while (true) {
     const x = load<u64>(p);

@@ -76,6 +76,13 @@ export function hash(s: Span): u32 {
   }
 }
 
+// append copies a span to an address and returns the address behind it.
+// @ts-ignore: decorator
+@inline export function append(to: usize, s: Span): usize {
+  copy(to, ptrOf(s), lenOf(s));
+  return to + lenOf(s);
+}
+
 // keep copies a span to memory of its own, where it outlives the call. It returns 0 where memory runs out.
 export function keep(s: Span): Span {
   const to = alloc(lenOf(s));

@@ -59,6 +59,23 @@ export function putBytes(from: usize, n: u32): void {
   pos += n;
 }
 
+// room returns the address where the next n bytes may be written, 0 where there is no room for them. append writes there,
+// and wrote says how far it came: for answers whose length has a bound, one check instead of one a piece
+// (BenchmarkMapping).
+//
+//   let w = writer.room(lenOf(a) + lenOf(b));
+//   if (w == 0) return writer.result();
+//   w = append(append(w, a), b);
+//   writer.wrote(w);
+export function room(n: u32): usize {
+  return pos + n > limit && !grow(n) ? 0 : pos;
+}
+
+// @ts-ignore: decorator
+@inline export function wrote(end: usize): void {
+  pos = end;
+}
+
 // putByte writes one byte.
 export function putByte(c: u32): void {
   if (pos >= limit && !grow(1)) return;
