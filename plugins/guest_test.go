@@ -44,7 +44,6 @@ func start(t testing.TB, rt wazero.Runtime, module wazero.CompiledModule, config
 	mod, err := rt.InstantiateModule(t.Context(), module, wazero.NewModuleConfig().WithName("").
 		WithStartFunctions(abi.ExportInitialize))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = mod.Close(context.Background()) })
 	g := &guest{mod: mod, hooks: make(map[string]api.Function)}
 	g.room(t, abi.BufferBytes)
 	ready := answer{kind: abi.Yes}
@@ -52,6 +51,12 @@ func start(t testing.TB, rt wazero.Runtime, module wazero.CompiledModule, config
 		ready = g.call(t, abi.ExportConfigure, config)
 	}
 	return g, ready
+}
+
+// close ends an instance before its runtime does.
+func (g *guest) close(t testing.TB) {
+	t.Helper()
+	require.NoError(t, g.mod.Close(t.Context()))
 }
 
 // stock starts an instance of a stock plugin that must accept its configuration.
