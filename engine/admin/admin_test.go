@@ -573,6 +573,7 @@ func TestWithoutATokenOtherPagesAndNamesAreRefused(t *testing.T) {
 		{"an address outside", func(r *http.Request) { r.Host = "192.0.2.1" + port }, true},
 		{"from another page", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, true},
 		{"from another port", func(r *http.Request) { r.Header.Set("Origin", "http://127.0.0.1:1") }, true},
+		{"from our own address over TLS", func(r *http.Request) { r.Header.Set("Origin", "https://"+host) }, true},
 		{"from a file", func(r *http.Request) { r.Header.Set("Origin", "null") }, true},
 		{"an image of another page", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, true},
 		{"of a sister site", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, true},

@@ -109,7 +109,7 @@ func (b *Broker) Publish(ctx context.Context, env *message.Envelope) (broker.Pub
 		env.ID = b.ids.Next()
 	} else if t.class.IdempotencyTTL > 0 {
 		hash := maphash.String(b.seed, env.ID)
-		grown -= t.trimIDs(now, 0)
+		grown -= t.trimIDs(now)
 		if seq, ok := t.ids.find(hash); ok {
 			b.bytes.Add(grown)
 			b.settle(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -222,6 +223,47 @@ func TestATopicInUseIsNotForgotten(t *testing.T) {
 	}
 }
 
+func TestATopicThatIsReadIsNotForgottenBeforeItsReaderCanJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, DefaultConfig(), class(0))
+		running(t, b)
+		publish(t, b, userTopic(1), "u", 10)
+		time.Sleep(59 * time.Minute)
+		_, err := b.History(t.Context(), userTopic(1), broker.Query{})
+		require.NoError(t, err)
+		time.Sleep(50 * time.Minute)
+		require.EqualValues(t, 2, publish(t, b, userTopic(1), "u", 10).Offset)
+	})
+}
+
+// A publisher may find a topic in its shard and get its lock only after the sweep has dropped it.
+func TestAPublisherWhoFindsADroppedTopicLooksAgain(t *testing.T) {
+	b := newBroker(t, DefaultConfig(), class(10))
+	publish(t, b, userTopic(1), "u", 10)
+	sh := b.shard(userTopic(1))
+	sh.mu.RLock()
+	dropped := sh.topics[userTopic(1)]
+	sh.mu.RUnlock()
+	dropped.mu.Lock()
+	dropped.dead = true // as in drop, which takes it out of the shard next
+	dropped.mu.Unlock()
+	published := make(chan broker.Published, 1)
+	go func() {
+		p, _ := b.Publish(context.Background(), &message.Envelope{Topic: userTopic(1), Type: "u"})
+		published <- p
+	}()
+	for range 1000 {
+		runtime.Gosched()
+	}
+	sh.mu.Lock()
+	delete(sh.topics, userTopic(1))
+	sh.drops++
+	sh.mu.Unlock()
+	p := <-published
+	require.EqualValues(t, 1, p.Offset)
+	require.NotEqual(t, dropped.epoch, p.Epoch)
+}
+
 func TestATopicIsForgottenSomeTimeAfterItsLastSubscriberLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, DefaultConfig(), class(10))
@@ -432,6 +474,52 @@ func BenchmarkPublish(bench *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// BenchmarkPublishParallel publishes to a thousand topics from all cores.
+func BenchmarkPublishParallel(bench *testing.B) {
+	b := newBroker(bench, DefaultConfig(), class(100))
+	topics := make([]message.Topic, 1000)
+	for i := range topics {
+		topics[i] = userTopic(i)
+	}
+	payload := []byte(`{"order_id":"ord_1","status":"filled","symbol":"AAPL"}`)
+	bench.ReportAllocs()
+	bench.RunParallel(func(pb *testing.PB) {
+		for i := rand.IntN(1000); pb.Next(); i++ {
+			b.Publish(context.Background(), &message.Envelope{Topic: topics[i%1000], Type: "order_update", Payload: payload})
+		}
+	})
+}
+
+// BenchmarkTopicMemory reports what a topic costs with one publication kept, and what interest in one costs.
+func BenchmarkTopicMemory(bench *testing.B) {
+	const n = 20_000
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	names := make([]message.Topic, n)
+	for i := range names {
+		names[i] = userTopic(i)
+	}
+	payload := []byte(`{}`)
+	for bench.Loop() {
+		b := newBroker(bench, DefaultConfig(), class(1000))
+		empty := heap()
+		for _, name := range names {
+			b.SetInterest(context.Background(), name, true)
+		}
+		wanted := heap()
+		for _, name := range names {
+			b.Publish(context.Background(), &message.Envelope{Topic: name, Type: "u", Payload: payload})
+		}
+		bench.ReportMetric((wanted-empty)/n, "B/interest")
+		bench.ReportMetric((heap()-wanted)/n, "B/topic")
+		runtime.KeepAlive(b)
 	}
 }
 

@@ -59,18 +59,16 @@ func (t *topic) rememberID(hash, seq uint64, now int64) int64 {
 	if t.ids == nil {
 		t.ids = &window{seqs: make(map[uint64]uint64)}
 	}
-	freed := t.trimIDs(now, 1)
 	t.ids.add(hash, seq, now)
-	return idBytes - freed
+	return idBytes - t.trimIDs(now)
 }
 
-// trimIDs forgets the ids whose time is over and those that are too many once room more come, and returns how many bytes
-// went. mu is held.
-func (t *topic) trimIDs(now int64, room int) (freed int64) {
+// trimIDs forgets the ids whose time is over and those that are too many, and returns how many bytes went. mu is held.
+func (t *topic) trimIDs(now int64) (freed int64) {
 	if t.ids == nil {
 		return 0
 	}
-	return idBytes * int64(t.ids.trim(now-int64(t.class.IdempotencyTTL), t.class.IdempotencyMax-room))
+	return idBytes * int64(t.ids.trim(now-int64(t.class.IdempotencyTTL), t.class.IdempotencyMax))
 }
 
 // clear forgets everything that is kept of t and returns how many bytes that was. mu is held.
@@ -171,7 +169,7 @@ func (b *Broker) sweep(sh *shard, scratch []*topic) []*topic {
 	for _, t := range scratch {
 		t.mu.Lock()
 		if !t.dead {
-			b.bytes.Add(-b.expire(t, now) - t.trimIDs(now, 0))
+			b.bytes.Add(-b.expire(t, now) - t.trimIDs(now))
 			b.settle(t)
 			if !t.holds() && b.idle(t, now) {
 				b.drop(t)
