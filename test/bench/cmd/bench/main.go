@@ -126,6 +126,9 @@ func table(ctx context.Context, args []string) error {
 	b.Repetitions, b.ProfileDir = *repetitions, *profiles
 	fmt.Fprintln(log, origin)
 	report := measure(ctx, b, match)
+	if len(report.Planned) == 0 {
+		return fmt.Errorf("-rows: %q matches none of the rows", *only)
+	}
 	fmt.Print(report.Markdown())
 	if missed := report.Missed(); len(missed) > 0 {
 		fmt.Fprintf(log, "%d targets missed:\n  %s\n", len(missed), strings.Join(missed, "\n  "))

@@ -100,7 +100,7 @@ func TestTheTableShowsEveryFigureWithItsPeerRatioAndTarget(t *testing.T) {
 |---|---:|---|---:|---:|---|---|
 | cpu (net of HTTP) | 5.00 µs | bare loop | 5.00 | 1.00 | ≤ 1.2 × | yes |
 | memory | 2.00 KiB | gorilla | 17.0 | 0.12 | ≤ 1.50 KiB | **no** |
-| p50 | 123 ms | bare loop | 0.005 | 24680.00 | – | – |
+| p50 | 123 ms | bare loop | 0.005 | 24680 | – | – |
 | gone | | late | | | ≤ 2 × | **not measured** |
 `, report.Markdown())
 	require.Equal(t, []string{"memory"}, report.Missed())

@@ -62,7 +62,7 @@ func (f Figure) targetless() bool { return f.RatioMax == 0 && f.ValueMax == 0 &&
 func (f Figure) target() string {
 	var parts []string
 	if f.RatioMax > 0 {
-		parts = append(parts, fmt.Sprintf("≤ %.4g ×", f.RatioMax))
+		parts = append(parts, fmt.Sprintf("≤ %.2g ×", f.RatioMax))
 	}
 	if f.ValueMax > 0 {
 		parts = append(parts, "≤ "+number(f.ValueMax)+" "+f.Unit)
@@ -166,8 +166,8 @@ func (r *Report) Markdown() string {
 			fmt.Fprintf(&b, "| %s | | %s | | | %s | **not measured** |\n", name, f.Peer.Name, f.target())
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s %s | %s | %s | %.2f | %s | %s |\n", name, number(f.Statistic.Of(f.Ours)), f.Unit,
-			f.Peer.Name, number(f.Statistic.Of(f.Peer)), f.Ratio(), f.target(), f.verdict())
+		fmt.Fprintf(&b, "| %s | %s %s | %s | %s | %s | %s | %s |\n", name, number(f.Statistic.Of(f.Ours)), f.Unit,
+			f.Peer.Name, number(f.Statistic.Of(f.Peer)), number(f.Ratio()), f.target(), f.verdict())
 	}
 	return b.String()
 }

@@ -68,8 +68,10 @@ func (g *gorilla) serve(w http.ResponseWriter, r *http.Request) {
 
 // read throws away what a client sends and notices when it leaves.
 func (g *gorilla) read(c *gorillaConn, topic string) {
-	_ = c.ws.SetReadDeadline(time.Now().Add(pongWait))
-	c.ws.SetPongHandler(func(string) error { return c.ws.SetReadDeadline(time.Now().Add(pongWait)) })
+	if !g.direct { // which sends no pings
+		_ = c.ws.SetReadDeadline(time.Now().Add(pongWait))
+		c.ws.SetPongHandler(func(string) error { return c.ws.SetReadDeadline(time.Now().Add(pongWait)) })
+	}
 	for {
 		if _, _, err := c.ws.ReadMessage(); err != nil {
 			break

@@ -67,7 +67,7 @@ func Churn(ctx context.Context, b *Bench, cfg ChurnConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	b.logf("churn, %s poller: before: heap %.2f MiB, %d descriptors", cfg.Poller, before.mib(), before.descriptors)
+	b.logf("churn, %s poller: before: %s", cfg.Poller, before)
 	if err := c.round(ctx, cfg.Connections, int(cfg.Length/churnBeat)); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func Churn(ctx context.Context, b *Bench, cfg ChurnConfig) (err error) {
 		return err
 	}
 	b.logf("churn: %d connections came and went, %d publications, %d deliveries, %d gaps", c.joined, c.published, c.delivered.Load(), c.gaps.Load())
-	b.logf("churn: after: heap %.2f MiB, %d descriptors", after.mib(), after.descriptors)
+	b.logf("churn: after: %s", after)
 	switch {
 	case c.gaps.Load() > 0:
 		return fmt.Errorf("%w: %d gaps in seq", ErrDelivery, c.gaps.Load())
@@ -90,17 +90,22 @@ func Churn(ctx context.Context, b *Bench, cfg ChurnConfig) (err error) {
 
 // holdings is what a server holds.
 type holdings struct {
-	heap        int64
+	heap, rss   int64
 	descriptors int
 }
 
-func (h holdings) mib() float64 { return float64(h.heap) / (1 << 20) }
+func (h holdings) String() string {
+	return fmt.Sprintf("heap %.2f MiB, resident %.1f MiB, %d descriptors", float64(h.heap)/(1<<20), float64(h.rss)/(1<<20), h.descriptors)
+}
 
 func (c *churner) holdings(ctx context.Context) (h holdings, err error) {
 	if err = sleep(ctx, churnSettle); err != nil {
 		return h, err
 	}
 	if h.heap, err = c.s.Collect(ctx); err != nil {
+		return h, err
+	}
+	if h.rss, err = c.s.Memory(); err != nil {
 		return h, err
 	}
 	h.descriptors, err = c.s.Descriptors()

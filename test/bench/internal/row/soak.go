@@ -124,7 +124,7 @@ func Fanout(ctx context.Context, b *Bench, cfg FanoutConfig) (err error) {
 
 func pollerSetting(poller string) []string {
 	if poller == "goroutine" {
-		return []string{"limits.goroutine_poller=true"}
+		return []string{"debug.poller=goroutine"}
 	}
 	return nil
 }
