@@ -10,7 +10,7 @@ FUZZTIME ?= 20s
 
 build: ## bin/wse
 	@.ci/setup go
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/wse ./engine/cmd/wse
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/wse ./engine/cmd/wse
 
 run: build ## build, then serve with the defaults of configs/wse.yaml
 	bin/wse serve $(ARGS)
