@@ -117,6 +117,7 @@ func (c *Config) Validate() error {
 		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
 		c.Logging.validate(),
 		c.checkDebug(),
+		conn.CheckOrigins(c.Origins),
 		config.Prefix("client_messages", c.ClientMessages.Validate()),
 		config.Prefix("heartbeat", c.Heartbeat.Validate()),
 	)

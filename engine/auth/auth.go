@@ -18,6 +18,7 @@ import (
 // Auth verifies tokens and issues them.
 type Auth struct {
 	cfg       Config
+	dir       string // what relative paths in cfg are relative to
 	now       func() time.Time
 	onFetch   func(keys int, err error)
 	fixed     keySet // what the configuration holds; never replaced
@@ -35,6 +36,11 @@ func WithFetchReport(f func(keys int, err error)) Option {
 	return func(a *Auth) { a.onFetch = f }
 }
 
+// WithDir sets what relative paths in the configuration are relative to; without it that is the working directory.
+func WithDir(dir string) Option {
+	return func(a *Auth) { a.dir = dir }
+}
+
 // New checks cfg and loads its keys. Where cfg names none, a random HS256 key is kept in the file [KeyFileName] of
 // dataDir, made there first if need be. Nothing is fetched; that begins with [Auth.Run].
 func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
@@ -45,7 +51,7 @@ func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
 	for _, o := range options {
 		o(a)
 	}
-	fixed, err := loadKeys(cfg)
+	fixed, err := loadKeys(cfg, a.dir)
 	if err != nil {
 		return nil, err
 	}

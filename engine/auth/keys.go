@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/MicahParks/jwkset"
@@ -64,8 +65,8 @@ func (s keySet) signer() *key {
 	return nil
 }
 
-// loadKeys reads the keys of the configuration, all but those of a JWKS URL.
-func loadKeys(cfg Config) (keySet, error) {
+// loadKeys reads the keys of the configuration, all but those of a JWKS URL. Relative paths are relative to dir.
+func loadKeys(cfg Config, dir string) (keySet, error) {
 	var set keySet
 	var errs []error
 	if cfg.Secret != "" {
@@ -73,6 +74,7 @@ func loadKeys(cfg Config) (keySet, error) {
 		set = append(set, key{method: jwt.SigningMethodHS256, verify: secret, sign: secret})
 	}
 	for i, kc := range cfg.Keys {
+		kc.File = within(dir, kc.File)
 		k, err := loadKey(kc)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("auth: keys[%d]: %w", i, err))
@@ -81,6 +83,7 @@ func loadKeys(cfg Config) (keySet, error) {
 		set = append(set, k)
 	}
 	if cfg.JWKSFile != "" {
+		cfg.JWKSFile = within(dir, cfg.JWKSFile)
 		keys, err := loadJWKSFile(cfg)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("auth: jwks_file: %w", err))
@@ -91,6 +94,14 @@ func loadKeys(cfg Config) (keySet, error) {
 		return nil, err
 	}
 	return set, nil
+}
+
+// within returns path, relative to dir where it is relative; "" stays "".
+func within(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 // merge returns s with those of more whose kid and algorithm s does not have: what stands in the configuration itself

@@ -268,3 +268,14 @@ func TestAKeyWhoseSourceIsMissingIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "keys[0]: env: the environment has no WSE_TEST_NO_SUCH_VARIABLE")
 	require.ErrorContains(t, err, "keys[1]: file: ")
 }
+
+func TestRelativePathsAreRelativeToTheConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "secret"), testSecret, 0o600)
+	cfg := DefaultConfig()
+	cfg.Keys = []KeyConfig{{Alg: "HS256", File: "secret"}}
+	_, err := New(cfg, "", WithDir(dir))
+	require.NoError(t, err)
+	_, err = New(cfg, "", WithDir(t.TempDir()))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}

@@ -181,7 +181,7 @@ plugins:
 	require.EqualError(t, err, strings.TrimSpace(`
 c.yaml:1: config: listen: is a number, not text; put it in quotes
 c.yaml:2: config: lisen: is not a field; did you mean listen?
-c.yaml:3: config: nothing_like_it: is not a field; there are listen, secret, debug, level, origins, plugins, labels, classes, admin, extra
+c.yaml:3: config: nothing_like_it: is not a field; the fields here are listen, secret, debug, level, origins, plugins, labels, classes, admin, extra
 c.yaml:4: config: debug: is text, not true or false
 c.yaml:5: config: level: is neither low nor high
 c.yaml:6: config: origins: is text, not a list
@@ -290,10 +290,10 @@ func TestValidationFaultsAreTracedToTheirSource(t *testing.T) {
 		errors.New("level: is unknown"), errors.New("extra: is strange"), errors.New("all in all it is wrong: really"))
 	err := load(t, "plugins:\n- wait: 1s\n- limits:\n    fuel: -1\nlevel: nope\n", []string{"WSE_ADMIN__TOKEN=x"}, []string{"listen=x"}, s)
 	require.EqualError(t, err, strings.TrimSpace(`
-c.yaml:5: config: level: is neither low nor high
-c.yaml:4: config: plugins[1].limits.fuel: is negative
-c.yaml:3: config: plugins[1].name: is needed
 c.yaml:2: config: plugins[0].wait: is odd
+c.yaml:3: config: plugins[1].name: is needed
+c.yaml:4: config: plugins[1].limits.fuel: is negative
+c.yaml:5: config: level: is neither low nor high
 --set listen: config: listen: is taken
 environment WSE_ADMIN__TOKEN: config: admin.token: is short
 config: extra: is strange

@@ -204,10 +204,15 @@ func (d *decoder) unknown(line int, path, name string, t reflect.Type) {
 	names := fieldNames(t)
 	nearest, distance := "", 3
 	for _, candidate := range names {
-		if len(name) > 2*len(candidate) {
-			continue
+		n := distance
+		switch {
+		case len(name) > 2*len(candidate): // nothing like it, however long it is
+		case len(name) > 3 && strings.HasPrefix(candidate, name): // a unit or _max forgotten
+			n = 1
+		default:
+			n = editDistance(name, candidate)
 		}
-		if n := editDistance(name, candidate); n < distance {
+		if n < distance {
 			nearest, distance = candidate, n
 		}
 	}
@@ -215,7 +220,7 @@ func (d *decoder) unknown(line int, path, name string, t reflect.Type) {
 		d.add(d.source(line), join(path, name), "is not a field; did you mean %s?", nearest)
 		return
 	}
-	d.add(d.source(line), join(path, name), "is not a field; there are %s", strings.Join(names, ", "))
+	d.add(d.source(line), join(path, name), "is not a field; the fields here are %s", strings.Join(names, ", "))
 }
 
 // fieldOf returns the field of a struct with a name, inline structs included.

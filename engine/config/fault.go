@@ -1,8 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -64,6 +68,7 @@ const faultsMax = 100
 
 // faults collects what is wrong, and where each value came from.
 type faults struct {
+	file   string
 	list   []*Fault
 	more   int               // faults beyond faultsMax
 	origin map[string]string // path -> Source of the value it has
@@ -90,6 +95,16 @@ func (f *faults) addInvalid(err error) {
 			f.add(f.sourceOf(path), path, "%s", text)
 		}
 	}
+}
+
+// lineOf returns the line of a fault in the file, and a number beyond all lines for another.
+func (f *faults) lineOf(fault *Fault) int {
+	if text, ok := strings.CutPrefix(fault.Source, f.file+":"); ok && f.file != "" {
+		if line, err := strconv.Atoi(text); err == nil {
+			return line
+		}
+	}
+	return math.MaxInt
 }
 
 // sourceOf returns where the value at path, or the nearest one round it, came from.
@@ -119,8 +134,9 @@ func within(path, outer string) bool {
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// err returns all faults as one error, one a line, or nil.
+// err returns all faults as one error, one a line, or nil: those of the file in its order, then the others as found.
 func (f *faults) err() error {
+	slices.SortStableFunc(f.list, func(a, b *Fault) int { return cmp.Compare(f.lineOf(a), f.lineOf(b)) })
 	errs := make([]error, len(f.list))
 	for i, fault := range f.list {
 		errs[i] = fault

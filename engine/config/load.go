@@ -22,7 +22,7 @@ func Load(file string, env, sets []string, into any) error {
 	if root.Kind() != reflect.Pointer || root.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("config: Load needs a pointer to a struct, not %T", into))
 	}
-	f := &faults{origin: make(map[string]string)}
+	f := &faults{file: file, origin: make(map[string]string)}
 	if file != "" {
 		text, err := readFile(file)
 		if err != nil {

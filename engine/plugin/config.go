@@ -107,6 +107,17 @@ func DefaultConfig() Config {
 	return Config{Bind: []string{"*"}, OnError: DeadLetter, Limits: DefaultLimits()}
 }
 
+// UnmarshalYAML fills the fields that the document leaves out with [DefaultConfig].
+func (c *Config) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Config
+	p := plain(DefaultConfig())
+	if err := unmarshal(&p); err != nil {
+		return err
+	}
+	*c = Config(p)
+	return nil
+}
+
 // withDefaults returns c with every unset field at its default.
 func (c Config) withDefaults() Config {
 	if len(c.Bind) == 0 {

@@ -151,9 +151,9 @@ func TestConfigCheckTellsEveryFaultWithItsPlace(t *testing.T) {
 	require.Empty(t, got.out)
 	lines := strings.Split(strings.TrimSpace(got.err), "\n")
 	require.Len(t, lines, 3)
-	require.Contains(t, lines[0], file+":5: config: heartbeat: ")
-	require.Contains(t, lines[1], file+":3: config: auth.secret: ")
-	require.Contains(t, lines[2], file+":4: config: auth.leeway: ")
+	require.Contains(t, lines[0], file+":3: config: auth.secret: ")
+	require.Contains(t, lines[1], file+":4: config: auth.leeway: ")
+	require.Contains(t, lines[2], file+":5: config: heartbeat: ")
 
 	got = wse("", "config", "check", file, "--json")
 	require.Equal(t, exitFailed, got.code)
@@ -164,7 +164,7 @@ func TestConfigCheckTellsEveryFaultWithItsPlace(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(got.out), &answer))
 	require.False(t, answer.OK)
 	require.Len(t, answer.Faults, 3)
-	require.Equal(t, "heartbeat", answer.Faults[0].Path)
+	require.Equal(t, "heartbeat", answer.Faults[2].Path)
 
 	require.NoError(t, os.WriteFile(file, []byte("listen: ':1'\n"), 0o600))
 	require.Equal(t, ran{exitOK, file + ": ok\n", ""}, wse("", "config", "check", file))

@@ -69,9 +69,16 @@ serve runs with the same flags, and its key. --url, --admin-url and --token name
 	return root
 }
 
-// load reads the configuration.
+// mappingsFile is the table of the stock mapping plugin in a checkout.
+const mappingsFile = "configs/mappings.yaml"
+
+// load reads the configuration. Without a file the stock mapping's table is configs/mappings.yaml of the working directory
+// where there is one, so that it can be edited and reloaded, and else the copy of it inside the program.
 func (g *globals) load() (engine.Config, error) {
 	cfg := engine.DefaultConfig()
+	if info, err := os.Stat(mappingsFile); g.file == "" && err == nil && info.Mode().IsRegular() {
+		cfg.Plugins[0].Config, cfg.Plugins[0].ConfigFile = nil, mappingsFile
+	}
 	err := config.Load(g.file, os.Environ(), g.sets, &cfg)
 	return cfg, err
 }

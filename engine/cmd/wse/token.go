@@ -60,7 +60,7 @@ func (g *globals) issue(spec auth.Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a, err := auth.New(cfg.Auth, cfg.DataDir)
+	a, err := auth.New(cfg.Auth, cfg.DataDir, auth.WithDir(g.dir()))
 	if err != nil {
 		return "", err
 	}
