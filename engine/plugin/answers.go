@@ -50,13 +50,17 @@ func checkEnvelopes(b []byte) string {
 	if jsonscan.KindOf(bytes.TrimLeft(b, " \t\r\n")) != jsonscan.KindArray {
 		return checkEnvelope(b)
 	}
-	it := jsonscan.Elements(b)
+	it, empty := jsonscan.Elements(b), true
 	for it.Next() {
 		if wrong := checkEnvelope(it.Value()); wrong != "" {
 			return wrong
 		}
+		empty = false
 	}
-	return notJSON(it.Err())
+	if err := it.Err(); err != nil || !empty {
+		return notJSON(err)
+	}
+	return "holds no envelope; to drop an event, answer NO"
 }
 
 func notJSON(err error) string {

@@ -151,6 +151,9 @@ func (h *Host) cacheDir() (string, error) {
 }
 
 func compileInChild(ctx context.Context, wasm []byte, j job) error {
+	if os.Getenv(childEnv) != "" {
+		return errors.New("this process was started to compile a module, but its main does not call plugin.CompileChildMain")
+	}
 	told, err := json.Marshal(j)
 	if err != nil {
 		return err

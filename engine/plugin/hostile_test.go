@@ -148,6 +148,8 @@ func TestCall_contains_what_a_guest_does(t *testing.T) {
 		{"answers two objects", answering(envelope + envelope), plugin.Violation, "is not what it must be"},
 		{"answers a number", answering("1"), plugin.Violation, "is not what it must be"},
 		{"answers without a topic", answering(`{"t":"a","p":{}}`), plugin.Violation, "without t, topic or p"},
+		{"answers no envelope", answering(`[]`), plugin.Violation, "holds no envelope"},
+		{"answers an array with a hole", answering("[" + envelope + ",]"), plugin.Violation, "is not what it must be"},
 		{"answers an empty type", answering(`{"t":"","topic":"b","p":{}}`), plugin.Violation, `"t"`},
 		{"answers a payload that is no object", answering(`{"t":"a","topic":"b","p":[]}`), plugin.Violation, `"p"`},
 		{"answers a field nobody knows", answering(`{"t":"a","topic":"b","p":{},"seq":1}`), plugin.Violation, `unknown field "seq"`},

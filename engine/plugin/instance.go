@@ -36,6 +36,7 @@ type instance struct {
 	lines   int           // logged in this call
 	calls   uint64        // so far
 	random  *rand.ChaCha8
+	printed [2][]byte // of a line on stdout and stderr that has no end yet
 }
 
 type instanceKey struct{}
@@ -159,9 +160,18 @@ func (in *instance) configure() error {
 }
 
 func (in *instance) close() {
+	in.last()
 	if in.mod != nil {
 		_ = in.mod.Close(context.Background()) // closes memory only
 	}
+}
+
+// last logs the lines that a guest did not end.
+func (in *instance) last() {
+	in.fuel = nil // nobody pays for them
+	in.lines = 0
+	in.flush(1)
+	in.flush(2)
 }
 
 // errorText reads what a guest says is wrong.

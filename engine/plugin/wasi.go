@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -150,7 +151,8 @@ func wasiFdstat(_ *instance, mem api.Memory, stack []uint64) {
 	stack[0] = wasiOK
 }
 
-// wasiWrite logs what a guest prints: stdout at info, stderr at warn, one line per call of fd_write.
+// wasiWrite logs what a guest prints, line by line: stdout at info, stderr at warn. Runtimes print a message in many small
+// pieces, so that a line waits for its end, or for the end of a call that traps.
 func (in *instance) wasiWrite(mem api.Memory, stack []uint64) {
 	fd, vec, n, written := uint32(stack[0]), uint32(stack[1]), uint32(stack[2]), uint32(stack[3])
 	if fd != 1 && fd != 2 {
@@ -158,7 +160,6 @@ func (in *instance) wasiWrite(mem api.Memory, stack []uint64) {
 		return
 	}
 	in.charge(uint64(n) * 8)
-	var line []byte
 	total := uint32(0)
 	for i := range n {
 		ptr, okPtr := mem.ReadUint32Le(vec + i*8)
@@ -168,14 +169,34 @@ func (in *instance) wasiWrite(mem api.Memory, stack []uint64) {
 			stack[0] = wasiFault
 			return
 		}
+		in.charge(uint64(size))
+		in.print(fd, part)
 		total += size
-		room := max(in.version.cfg.Limits.LogLineBytes-len(line), 0)
-		line = append(line, part[:min(len(part), room)]...)
-	}
-	if text := printable(line, len(line)); text != "" {
-		in.log(map[uint32]int{1: 2, 2: 3}[fd], []byte(text))
 	}
 	stack[0] = answer(mem.WriteUint32Le(written, total))
+}
+
+// print collects a stream's bytes and logs every whole line.
+func (in *instance) print(fd uint32, part []byte) {
+	for len(part) > 0 {
+		line, rest, whole := bytes.Cut(part, []byte{'\n'})
+		part = rest
+		text := &in.printed[fd-1]
+		room := max(in.version.cfg.Limits.LogLineBytes-len(*text), 0)
+		*text = append(*text, line[:min(len(line), room)]...)
+		if whole {
+			in.flush(fd)
+		}
+	}
+}
+
+// flush logs what a stream has so far.
+func (in *instance) flush(fd uint32) {
+	text := &in.printed[fd-1]
+	if len(*text) > 0 {
+		in.log(int(fd)+1, *text) // 1 is info, 2 is warn
+	}
+	*text = (*text)[:0]
 }
 
 // wasiPoll answers every subscription at once. A sleep moves the standing clock forward instead of waiting.

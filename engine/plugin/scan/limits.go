@@ -56,7 +56,7 @@ func DefaultLimits() Limits {
 		ModuleKiBMax: 16 << 10, TypesMax: 4096, ParamsMax: 64, ResultsMax: 16, ImportsMax: 256, FunctionsMax: 50_000,
 		FunctionKiBMax: 1024, LocalsMax: 8192, NestingMax: 8192, LoopNestingMax: 48, BranchTargetsMax: 32_768,
 		TablesMax: 8, TableElementsMax: 65_536, MemoryPagesMax: 256, GlobalsMax: 4096, ExportsMax: 4096,
-		SegmentsMax: 8192, SegmentElementsMax: 131_072, NameBytesMax: 4096, CustomSectionsMax: 64,
+		SegmentsMax: 131_072, SegmentElementsMax: 131_072, NameBytesMax: 4096, CustomSectionsMax: 64,
 	}
 }
 
