@@ -2,7 +2,7 @@
 //
 // Every command finds a local engine and its key through the same configuration. Exit codes: 0 done, 1 failed, 2 used wrongly.
 //
-// Ownership: main runs one command in its own goroutine; a signal ends the command's context.
+// Ownership: main runs one command in its own goroutine; another waits for signals and ends the command's context.
 package main
 
 import (
@@ -41,10 +41,8 @@ type streams struct {
 
 // run runs one command line and returns the exit code.
 func run(args []string, std streams) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(std.err)
 	defer stop()
-	// The first signal asks the command to end, the second is not caught any more and ends the process.
-	context.AfterFunc(ctx, stop)
 
 	root := newRoot(std)
 	root.SetArgs(args)
@@ -59,6 +57,33 @@ func run(args []string, std streams) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends. The second ends the process at once.
+func untilSignal(stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2) // both, should they come together
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for first := true; ; first = false {
+			select {
+			case <-signals:
+			case <-done:
+				return
+			}
+			if !first {
+				_, _ = fmt.Fprintln(stderr, "wse: a second signal; leaving at once")
+				os.Exit(exitFailed)
+			}
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel()
+	}
 }
 
 // report prints an error, one line for each thing that is wrong. Faults of a configuration begin with their place, so that

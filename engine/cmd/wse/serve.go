@@ -29,7 +29,7 @@ plugins' configuration again.`,
 	}
 }
 
-// serve runs an engine until ctx ends. The second signal is not caught by then and ends the process as signals do.
+// serve runs an engine until ctx ends, which is at the first signal.
 func (g *globals) serve(ctx context.Context) error {
 	cfg, err := g.load()
 	if err != nil {
