@@ -17,8 +17,9 @@ type head struct {
 	cookie, protocols                      string
 	extensions                             []string
 	hosts, keys, versions                  int // how often these headers came
-	key                                    string
+	key, version                           string
 	upgrade                                bool // Upgrade names websocket
+	connection                             bool // Connection names upgrade
 	contentLength                          int  // -1: none
 	transferEncoding                       bool
 	expectContinue                         bool
@@ -114,10 +115,13 @@ func (h *head) header(name, value string) error {
 		h.cookie = join(h.cookie, "; ", value)
 	case "upgrade":
 		h.upgrade = h.upgrade || hasToken(value, "websocket")
+	case "connection":
+		h.connection = h.connection || hasToken(value, "upgrade")
 	case "sec-websocket-key":
 		h.key = value
 		h.keys++
 	case "sec-websocket-version":
+		h.version = value
 		h.versions++
 	case "sec-websocket-protocol":
 		h.protocols = join(h.protocols, ",", value)
@@ -152,6 +156,27 @@ func (h *head) checkUpgrade() error {
 		return badRequest("Sec-WebSocket-Key is not 16 bytes in base64")
 	}
 	return nil
+}
+
+// canonical returns the head as the upgrader is to read it. It takes neither an Upgrade that is a list nor a Connection on
+// several lines, both of which RFC 6455 §4.2.1 allows; what it need not know is left out.
+func (h *head) canonical() string {
+	var b strings.Builder
+	b.WriteString(h.method + " / " + h.proto + "\r\nHost: -\r\n")
+	if h.upgrade {
+		b.WriteString("Upgrade: websocket\r\n")
+	}
+	if h.connection {
+		b.WriteString("Connection: Upgrade\r\n")
+	}
+	if h.keys > 0 {
+		b.WriteString("Sec-WebSocket-Key: " + h.key + "\r\n")
+	}
+	if h.versions > 0 {
+		b.WriteString("Sec-WebSocket-Version: " + h.version + "\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.String()
 }
 
 // offered returns the subprotocols that the client offers.

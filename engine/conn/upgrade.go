@@ -16,7 +16,7 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 )
 
-// memory is what the upgrader reads from and writes to: exactly the head, so that it cannot take what follows.
+// memory is what the upgrader reads from and writes to: the head and nothing else, so that it cannot take what follows.
 type memory struct {
 	in  strings.Reader
 	out bytes.Buffer
@@ -31,7 +31,7 @@ func (c *Conn) upgrade(ctx context.Context, hs *handshake) {
 	var adm Admission
 	var deflate bool
 	mem := &memory{}
-	mem.in.Reset(h.text)
+	mem.in.Reset(h.canonical())
 	u := ws.Upgrader{OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
 		up, err := c.upgradeOf(h)
 		if err != nil {
