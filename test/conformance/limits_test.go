@@ -1,0 +1,257 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// limitCase needs a server with a configuration of its own.
+type limitCase struct {
+	name string
+	run  func(t *testing.T, poller string)
+}
+
+func limits() []limitCase {
+	return []limitCase{
+		{"RFC 6455 §10.4: a frame over frame_kib_max is refused at its header", frameLimit},
+		{"RFC 6455 §10.4: fragments that add up to more than message_kib_max are refused", messageLimit},
+		{"RFC 6455 §10.4: a message over message_kib_max after inflation is refused", inflationLimit},
+		{"RFC 6455 §10.4: 10,000 half frames take no more memory than partial_mib_max", halfFrames},
+		{"RFC 6455 §10.3: half a handshake is ended by the deadline", halfHandshake},
+		{"RFC 6455 §10.3: a handshake that trickles in does not put the deadline off", trickle},
+		{"RFC 6455 §10.3: a connection that says nothing is ended by the deadline", silence},
+		{"RFC 6455 §10.3: no more than handshakes_max are unfinished, and upgraded connections do not mind", unfinished},
+		{"RFC 6455 §7.1.5: a drained connection is closed with 1012 and may close at the same time", drained},
+		{"RFC 6455 §5.5.1: a client that does not answer the close is let go after close_timeout", unanswered},
+		{"RFC 6455 §5.4: a client that sends much and reads nothing is not read any more", pushback},
+	}
+}
+
+func frameLimit(t *testing.T, poller string) {
+	s := start(t, poller, "limits.frame_kib_max=64", "limits.message_kib_max=128")
+	b := octets(64 << 10)
+	exchange{send: []frame{binaryFrame(b)}, want: []frame{binaryFrame(b)}}.run(t, s)
+	exchange{raw: binaryFrame(nil).announcing(64<<10 + 1).bytes(), code: 1009}.run(t, s)
+	exchange{raw: wire(text("").more(), continuation("").announcing(64<<10+1)), code: 1009}.run(t, s)
+}
+
+func messageLimit(t *testing.T, poller string) {
+	s := start(t, poller, "limits.frame_kib_max=64", "limits.message_kib_max=128")
+	b := octets(128 << 10)
+	exchange{send: split(b, 64<<10), want: []frame{binaryFrame(b)}}.run(t, s)
+	exchange{send: split(b, 1<<10), want: []frame{binaryFrame(b)}}.run(t, s)
+	over := split(octets(128<<10+1), 64<<10)
+	exchange{send: over, code: 1009}.run(t, s)
+	header := over[2].announcing(1).bytes()
+	exchange{raw: append(wire(over[:2]...), header[:6]...), code: 1009}.run(t, s)
+}
+
+func inflationLimit(t *testing.T, poller string) {
+	s := start(t, poller, "limits.frame_kib_max=64", "limits.message_kib_max=128")
+	exchange{send: []frame{binaryFrame(bomb(128 << 10)).with(rsv1)}, want: []frame{binaryFrame(make([]byte, 128<<10))}}.play(s.compressedConnection(t))
+	exchange{send: []frame{binaryFrame(bomb(128<<10 + 1)).with(rsv1)}, code: 1009}.play(s.compressedConnection(t))
+}
+
+// halfFrames opens 10,000 connections that each send 4 KiB of a frame of a megabyte, 40 MiB in all, to a server that may
+// keep 16 MiB. It must stay near that, tell those it has no room for, and serve the others as before.
+func halfFrames(t *testing.T, poller string) {
+	if runtime.GOOS != "linux" {
+		t.Skip("resident memory is read from /proc, which only Linux has")
+	}
+	const clients, keepMiB = 10_000, 16
+	var files syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files))
+	require.Greater(t, files.Cur, uint64(clients+500), "raise the limit of open files (ulimit -n) to %d or more", clients+500)
+	s := start(t, poller, fmt.Sprintf("limits.partial_mib_max=%d", keepMiB))
+	peers := make([]*peer, clients)
+	for i := range peers {
+		peers[i] = s.connect(t)
+		require.NoError(t, peers[i].conn.SetDeadline(time.Now().Add(3*patience)))
+	}
+	witness := s.connect(t)
+	before := s.residentBytes(t)
+	part := binaryFrame(octets(4 << 10)).announcing(1 << 20).bytes()
+	for _, p := range peers {
+		p.write(part, 0)
+	}
+	witness.send(text("undisturbed"))
+	witness.expect(text("undisturbed"))
+	witness.closeNormally()
+	grown := s.residentBytes(t) - before
+	t.Logf("%d half frames of 4 KiB: %d MiB more resident", clients, grown>>20)
+	require.Less(t, grown, 4*keepMiB<<20, "the limit is %d MiB; allow for the collector's slack", keepMiB)
+	refused := 0
+	for _, p := range peers {
+		require.NoError(t, p.conn.(*net.TCPConn).CloseWrite())
+	}
+	for _, p := range peers {
+		f, err := p.next()
+		if err == nil && f.op == opClose {
+			p.requireCode(1013, f)
+			refused++
+		}
+		p.conn.Close()
+	}
+	t.Logf("%d of %d were told to try again later", refused, clients)
+	require.Greater(t, refused, clients/4, "40 MiB do not fit into %d", keepMiB)
+	require.Less(t, refused, clients)
+	s.requireRunning(t)
+}
+
+const deadline = time.Second
+
+// requireEnds waits for the server to end p's connection, after about the deadline, whether or not it says 408 before.
+func requireEnds(t *testing.T, p *peer, began time.Time) {
+	t.Helper()
+	answer, err := io.ReadAll(p.r)
+	if err != nil && !reset(err) {
+		require.NoError(t, err, "the server keeps the connection")
+	}
+	require.GreaterOrEqual(t, time.Since(began), deadline/2, "it was ended too early: %q", answer)
+	if len(answer) > 0 {
+		require.Contains(t, string(answer), "408")
+	}
+}
+
+func halfHandshake(t *testing.T, poller string) {
+	s := start(t, poller, "limits.handshake_timeout="+deadline.String())
+	began := time.Now()
+	var peers []*peer
+	for _, n := range []int{1, 4, 30, 100, len(upgradeRequest("/echo")) - 1} {
+		p := s.dial(t)
+		p.write([]byte(upgradeRequest("/echo")[:n]), 0)
+		peers = append(peers, p)
+	}
+	open := s.connect(t)
+	for _, p := range peers {
+		requireEnds(t, p, began)
+	}
+	open.send(text("undisturbed"))
+	open.expect(text("undisturbed"))
+	open.closeNormally()
+}
+
+func trickle(t *testing.T, poller string) {
+	s := start(t, poller, "limits.handshake_timeout="+deadline.String())
+	p := s.dial(t)
+	began := time.Now()
+	ended := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(deadline / 20)
+		defer tick.Stop()
+		for _, b := range []byte(upgradeRequest("/echo", "X-Padding: "+repeat(400))) {
+			select {
+			case <-tick.C:
+			case <-ended:
+				return
+			}
+			if _, err := p.conn.Write([]byte{b}); err != nil {
+				return
+			}
+		}
+	}()
+	requireEnds(t, p, began)
+	close(ended)
+	require.Less(t, time.Since(began), 5*deadline, "each octet put the deadline off")
+}
+
+func silence(t *testing.T, poller string) {
+	s := start(t, poller, "limits.handshake_timeout="+deadline.String())
+	began := time.Now()
+	requireEnds(t, s.dial(t), began)
+}
+
+func unfinished(t *testing.T, poller string) {
+	const most = 8
+	s := start(t, poller, "limits.handshake_timeout="+(2*deadline).String(), fmt.Sprintf("limits.handshakes_max=%d", most))
+	open := s.connect(t)
+	began := time.Now()
+	var peers []*peer
+	for range 3 * most {
+		p := s.dial(t)
+		p.write([]byte("GET /echo HT"), 0)
+		peers = append(peers, p)
+	}
+	open.send(text("undisturbed"))
+	open.expect(text("undisturbed"))
+	ages := make(chan time.Duration)
+	for _, p := range peers {
+		go func() {
+			_, _ = io.Copy(io.Discard, p.r) // whether it ends by a reset or not
+			ages <- time.Since(began)
+		}()
+	}
+	early := 0
+	for range peers {
+		if <-ages < deadline {
+			early++
+		}
+	}
+	require.GreaterOrEqual(t, early, 2*most, "over the limit, connections are refused at once")
+	require.Less(t, early, len(peers), "within the limit, they may take their time")
+	open.closeNormally()
+	s.requireRunning(t)
+}
+
+func drained(t *testing.T, poller string) {
+	s := start(t, poller, "limits.drain_jitter=0s")
+	polite, hasty, last := s.connect(t), s.connect(t), s.connect(t)
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	polite.expectClose(1012)
+	polite.send(closeWith(1012, ""))
+	polite.expectEnd()
+	hasty.send(closeWith(1000, "at the same time"))
+	f, err := hasty.next()
+	require.NoError(t, err)
+	require.Equal(t, byte(opClose), f.op)
+	hasty.expectGone()
+	last.expectClose(1012)
+	require.NoError(t, last.conn.Close())
+	<-s.ended
+	require.Zero(t, s.cmd.ProcessState.ExitCode(), "%s", s.log)
+}
+
+func unanswered(t *testing.T, poller string) {
+	s := start(t, poller, "limits.drain_jitter=0s", "limits.close_timeout=300ms")
+	p := s.connect(t)
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	p.expectClose(1012)
+	began := time.Now()
+	p.expectEnd()
+	require.Less(t, time.Since(began), 5*time.Second)
+}
+
+// pushback sends 256 MiB that nobody reads back. The server must stop reading instead of keeping them.
+func pushback(t *testing.T, poller string) {
+	if runtime.GOOS != "linux" {
+		t.Skip("resident memory is read from /proc, which only Linux has")
+	}
+	s := start(t, poller)
+	p := s.connect(t)
+	before := s.residentBytes(t)
+	message := binaryFrame(octets(64 << 10)).bytes()
+	require.NoError(t, p.conn.SetWriteDeadline(time.Now().Add(2*time.Second)))
+	sent := 0
+	for ; sent < 256<<20; sent += len(message) {
+		if _, err := p.conn.Write(message); err != nil {
+			var timeout net.Error
+			require.ErrorAs(t, err, &timeout)
+			require.True(t, timeout.Timeout())
+			break
+		}
+	}
+	require.Less(t, sent, 256<<20, "the server read everything though nobody reads what it answers")
+	require.Less(t, s.residentBytes(t)-before, 64<<20)
+	resp, err := http.Get("http://" + s.addr + "/healthz")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	s.requireRunning(t)
+}
