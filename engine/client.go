@@ -12,12 +12,17 @@ import (
 var _ conn.Handler = (*client)(nil)
 
 // client joins a connection to its session: what the network core tells goes to the router, what the router sends goes
-// to the connection.
+// to the connection. There is one for each connection, so its size counts.
 type client struct {
 	engine   *Engine
-	identity *auth.Identity // who was admitted; the session takes it over
-	topics   []string       // asked for in the upgrade request
-	session  *router.Session
+	session  router.Session
+	admitted *admitted // nil once the connection is open
+}
+
+// admitted is what the upgrade request said.
+type admitted struct {
+	identity *auth.Identity
+	topics   []string // to subscribe to at once
 }
 
 // Event implements [conn.Handler].
@@ -28,7 +33,7 @@ func (c *client) Event(cn *conn.Conn, ev conn.Event) {
 	case conn.Deadline:
 		c.session.Deadline()
 	case conn.Closed:
-		if c.session != nil { // else the client was gone before it was told that it is in
+		if c.admitted == nil { // else the client was gone before it was told that it is in
 			c.session.Closed()
 		}
 	}
@@ -41,26 +46,22 @@ func (c *client) Request(_ *conn.Conn, r *message.Request, err error) {
 
 func (c *client) open(cn *conn.Conn) {
 	e := c.engine
-	p := peer{cn}
-	c.session = e.router.Open(router.Connection{Peer: p, Describer: p, LockedSender: p}, e.wse, e.hub.Member(cn), c.identity)
+	from := c.admitted
+	c.admitted = nil
+	e.router.Open(&c.session, peer{cn}, e.hub.Member(cn), from.identity)
 	cn.Send(&message.Reply{Body: c.session.Ready(e.cfg.Heartbeat.Interval, e.cfg.Heartbeat.IdleTimeout, e.cfg.Limits.DrainJitter)})
-	if len(c.topics) > 0 {
+	if len(from.topics) > 0 {
 		c.session.Handle(&message.Request{
 			Type: "subscription_update",
-			Body: &message.Subscribe{Action: "subscribe", Topics: c.topics},
+			Body: &message.Subscribe{Action: "subscribe", Topics: from.topics},
 		}, nil)
 	}
-	c.identity, c.topics = nil, nil
 }
 
 // peer is a connection in the router's words.
 type peer struct{ *conn.Conn }
 
-var (
-	_ router.Peer         = peer{}
-	_ router.Describer    = peer{}
-	_ router.LockedSender = peer{}
-)
+var _ router.Connection = peer{}
 
 // Describe implements [router.Describer].
 func (p peer) Describe() router.Description {

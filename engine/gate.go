@@ -97,7 +97,7 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 		a.Reject = rejection(closeAuth, refused)
 		return a
 	}
-	a.Handler = &client{engine: e, identity: identity, topics: splitTopics(query.Get("topics"))}
+	a.Handler = &client{engine: e, admitted: &admitted{identity: identity, topics: splitTopics(query.Get("topics"))}}
 	return a
 }
 

@@ -61,7 +61,11 @@ func (o operator) Topics(prefix string, limit int) []admin.Topic {
 func (o operator) Connections(user string, limit int) (list []admin.Connection, total int) {
 	o.engine.conns.Each(func(cn *conn.Conn) bool {
 		c, ok := cn.Handler().(*client)
-		if !ok || c.session == nil || user != "" && c.session.Identity().UserID != user {
+		if !ok {
+			return true
+		}
+		identity := c.session.Identity()
+		if identity == nil || user != "" && identity.UserID != user { // nil: it is just being opened
 			return true
 		}
 		if total++; len(list) < limit {

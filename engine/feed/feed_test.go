@@ -80,6 +80,7 @@ func (c *connection) Send(r *message.Reply) {
 func (c *connection) SendLocked(_ message.Level, r *message.Reply) { c.Send(r) }
 func (c *connection) CloseWith(*message.Reply, uint16, string)     {}
 func (c *connection) SetDeadline(time.Time)                        {}
+func (c *connection) Dialect() dialect.Dialect                     { return plain{} }
 func (c *connection) Describe() router.Description                 { return router.Description{ID: "c1"} }
 
 // take returns what was sent since the last call.
@@ -143,8 +144,9 @@ func (r retention) Retains(topic message.Topic) bool { return r.classes.For(topi
 
 func (w *world) open(user string) (*router.Session, *connection) {
 	c := &connection{}
-	return w.router.Open(router.Connection{Peer: c, Describer: c, LockedSender: c}, plain{}, w.hub.Member(c),
-		&auth.Identity{UserID: user}), c
+	s := &router.Session{}
+	w.router.Open(s, c, w.hub.Member(c), &auth.Identity{UserID: user})
+	return s, c
 }
 
 func (w *world) publish(t *testing.T, topic message.Topic, kind string) broker.Published {

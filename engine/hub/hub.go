@@ -36,21 +36,30 @@ type shard struct {
 	entries map[message.Topic]*entry // guarded by mu
 }
 
-// entry is a topic, or a pattern, that has subscribers.
+// entry is a topic, or a pattern, that has subscribers. There can be one for each connection, so its size counts.
 type entry struct {
-	topic message.Topic
-	parts atomic.Pointer[[]*part] // replaced under the shard's mutex, read without it
+	topic message.Topic        // as subscribed to, a pattern's star included
+	parts atomic.Pointer[part] // the first of a list; changed under the shard's mutex, read without it
+}
+
+// subscribers returns how many there are on all lanes.
+func (e *entry) subscribers() (n int) {
+	for p := e.parts.Load(); p != nil; p = p.next.Load() {
+		n += int(p.size.Load())
+	}
+	return n
 }
 
 // part is what an entry has on one lane.
 type part struct {
 	entry *entry
 	lane  *lane
-	refs  int             // subscriptions that hold the part; guarded by the shard's mutex
-	size  atomic.Int32    // len(subs), readable without the lane's lock
-	subs  []*Subscription // guarded by the lane's lock
+	next  atomic.Pointer[part] // the entry's part on another lane; changed under the shard's mutex, read without it
+	subs  []*Subscription      // guarded by the lane's lock
+	size  atomic.Int32         // len(subs), readable without the lane's lock
+	refs  int32                // subscriptions that hold the part; guarded by the shard's mutex
 	// batch is the part's place in the lane's current batch plus one, 0 when it has none; guarded by the lane's lock.
-	batch int
+	batch int32
 }
 
 // New makes a hub over lanes, delivering in encodings. Both lists are fixed for the hub's life; subscribers refer to
@@ -99,11 +108,7 @@ func (h *Hub) Deliver(env *message.Envelope) {
 
 // post puts env into the inbox of every lane on which e has subscribers.
 func (h *Hub) post(e *entry, env *message.Envelope, pub *publication) *publication {
-	parts := e.parts.Load()
-	if parts == nil {
-		return pub
-	}
-	for _, p := range *parts {
+	for p := e.parts.Load(); p != nil; p = p.next.Load() {
 		n := p.size.Load()
 		if n == 0 {
 			continue
@@ -128,30 +133,24 @@ func (h *Hub) Subscribers(topic message.Topic) int {
 	if e == nil {
 		return 0
 	}
-	n := 0
-	if parts := e.parts.Load(); parts != nil {
-		for _, p := range *parts {
-			n += int(p.size.Load())
-		}
-	}
-	return n
+	return e.subscribers()
 }
 
 // Topics calls f for every topic and pattern that has subscribers, with their number, until f returns false. The order
 // is not defined, and changes made meanwhile may or may not be seen.
 func (h *Hub) Topics(f func(topic message.Topic, subscribers int) bool) {
 	for i := range h.topics {
-		if !h.topics[i].each(f, "") {
+		if !h.topics[i].each(f) {
 			return
 		}
 	}
-	h.patterns.each(f, "*")
+	h.patterns.each(f)
 }
 
 // Delivered returns how many publications were queued on connections since the start.
 func (h *Hub) Delivered() uint64 { return h.delivered.Load() }
 
-func (s *shard) each(f func(message.Topic, int) bool, suffix message.Topic) bool {
+func (s *shard) each(f func(message.Topic, int) bool) bool {
 	s.mu.RLock()
 	entries := make([]*entry, 0, len(s.entries))
 	for _, e := range s.entries {
@@ -159,13 +158,7 @@ func (s *shard) each(f func(message.Topic, int) bool, suffix message.Topic) bool
 	}
 	s.mu.RUnlock()
 	for _, e := range entries {
-		n := 0
-		if parts := e.parts.Load(); parts != nil {
-			for _, p := range *parts {
-				n += int(p.size.Load())
-			}
-		}
-		if n > 0 && !f(e.topic+suffix, n) {
+		if n := e.subscribers(); n > 0 && !f(e.topic, n) {
 			return false
 		}
 	}
@@ -206,25 +199,21 @@ func (h *Hub) acquire(topic message.Topic, l *lane) (p *part, first bool) {
 	defer s.mu.Unlock()
 	e := s.entries[k]
 	if e == nil {
-		e, first = &entry{topic: k}, true
+		e, first = &entry{topic: topic}, true
 		s.entries[k] = e
 		if topic.IsPattern() {
 			h.wild.Add(1)
 		}
 	}
-	var parts []*part
-	if old := e.parts.Load(); old != nil {
-		parts = *old
-	}
-	for _, p := range parts {
+	for p := e.parts.Load(); p != nil; p = p.next.Load() {
 		if p.lane == l {
 			p.refs++
 			return p, first
 		}
 	}
 	p = &part{entry: e, lane: l, refs: 1}
-	parts = append(slices.Clip(parts), p)
-	e.parts.Store(&parts)
+	p.next.Store(e.parts.Load())
+	e.parts.Store(p)
 	return p, first
 }
 
@@ -236,10 +225,12 @@ func (h *Hub) release(topic message.Topic, p *part) (last bool) {
 	if p.refs--; p.refs > 0 {
 		return false
 	}
-	old := *p.entry.parts.Load()
-	if len(old) > 1 {
-		parts := slices.DeleteFunc(slices.Clone(old), func(q *part) bool { return q == p })
-		p.entry.parts.Store(&parts)
+	at := &p.entry.parts
+	for at.Load() != p {
+		at = &at.Load().next
+	}
+	at.Store(p.next.Load()) // whoever stands at p still finds the way on
+	if p.entry.parts.Load() != nil {
 		return false
 	}
 	delete(s.entries, k)

@@ -89,7 +89,7 @@ func (l *lane) deliver(items []item) {
 			}
 			l.batches[n].part = it.part
 			n++
-			it.part.batch = n
+			it.part.batch = int32(n)
 		}
 		b := &l.batches[it.part.batch-1]
 		b.pubs = append(b.pubs, it.pub)

@@ -17,14 +17,14 @@ type Member struct {
 	subs []*Subscription
 }
 
-// Subscription is one connection's subscription to one topic or pattern.
+// Subscription is one connection's subscription to one topic or pattern. There is at least one for each connection, so its
+// size counts.
 type Subscription struct {
 	member *Member
 	part   *part
-	topic  message.Topic
-	index  int      // in part.subs; guarded by the lane's lock
-	types  []string // event types wanted, nil for all; guarded by the lane's lock
-	join   *join    // not nil until the subscription goes live; guarded by the lane's lock
+	types  *[]string // event types wanted, nil for all; guarded by the lane's lock
+	join   *join     // not nil until the subscription goes live; guarded by the lane's lock
+	index  int       // in part.subs; guarded by the lane's lock
 }
 
 // join holds what is published while a subscription reads its history.
@@ -48,7 +48,7 @@ func (m *Member) Encoding() int { return m.encoding }
 func (m *Member) Do(f func()) { m.lane.loop.Do(f) }
 
 // Topic returns the topic or pattern subscribed to.
-func (s *Subscription) Topic() message.Topic { return s.topic }
+func (s *Subscription) Topic() message.Topic { return s.part.entry.topic }
 
 // Join subscribes m to a topic or pattern. From now on publications are held for the subscription, until [Hub.GoLive]
 // lets them through: the time between is for reading the history. first reports that nobody on this node was subscribed
@@ -56,7 +56,7 @@ func (s *Subscription) Topic() message.Topic { return s.topic }
 // where it acts on first and last.
 func (h *Hub) Join(m *Member, topic message.Topic, types []string) (sub *Subscription, first bool) {
 	p, first := h.acquire(topic, m.lane)
-	sub = &Subscription{member: m, part: p, topic: topic, types: types, join: &join{}}
+	sub = &Subscription{member: m, part: p, types: filter(types), join: &join{}}
 	m.Do(func() {
 		sub.index = len(p.subs)
 		p.subs = append(p.subs, sub)
@@ -78,12 +78,20 @@ func (h *Hub) Leave(sub *Subscription) (last bool) {
 		p.size.Store(int32(end))
 		m.subs = slices.DeleteFunc(m.subs, func(s *Subscription) bool { return s == sub })
 	})
-	return h.release(sub.topic, p)
+	return h.release(sub.Topic(), p)
 }
 
 // SetTypes changes which event types a subscription wants; nil means all.
 func (h *Hub) SetTypes(sub *Subscription, types []string) {
-	sub.member.Do(func() { sub.types = types })
+	sub.member.Do(func() { sub.types = filter(types) })
+}
+
+// filter returns what a subscription keeps of the event types it wants.
+func filter(types []string) *[]string {
+	if types == nil {
+		return nil
+	}
+	return &types
 }
 
 // Live is a subscription that is ready to go live, and the position up to which its history was sent.
@@ -156,7 +164,7 @@ func (s *Subscription) wants(env *message.Envelope, pattern bool) bool {
 }
 
 func (s *Subscription) wantsType(eventType string) bool {
-	return s.types == nil || slices.Contains(s.types, eventType)
+	return s.types == nil || slices.Contains(*s.types, eventType)
 }
 
 // coveredBetter reports that another subscription of the member gets topic and is more specific than s, so that a
@@ -166,7 +174,7 @@ func (m *Member) coveredBetter(topic message.Topic, s *Subscription) bool {
 		return false
 	}
 	for _, other := range m.subs {
-		if other != s && len(other.topic) > len(s.topic) && other.topic.Matches(topic) {
+		if other != s && len(other.Topic()) > len(s.Topic()) && other.Topic().Matches(topic) {
 			return true
 		}
 	}
@@ -174,15 +182,14 @@ func (m *Member) coveredBetter(topic message.Topic, s *Subscription) bool {
 }
 
 func (p *part) isPattern() bool {
-	t := p.entry.topic
-	return t[len(t)-1] == ':'
+	return p.entry.topic.IsPattern()
 }
 
 // Topics returns what the member is subscribed to. Only the owner of the membership, who joins and leaves, may call it.
 func (m *Member) Topics() []message.Topic {
 	topics := make([]message.Topic, len(m.subs))
 	for i, s := range m.subs {
-		topics[i] = s.topic
+		topics[i] = s.Topic()
 	}
 	return topics
 }
@@ -193,7 +200,7 @@ func (m *Member) Len() int { return len(m.subs) }
 // Find returns the subscription to exactly this topic or pattern, or nil. Only the owner of the membership may call it.
 func (m *Member) Find(topic message.Topic) *Subscription {
 	for _, s := range m.subs {
-		if s.topic == topic {
+		if s.Topic() == topic {
 			return s
 		}
 	}

@@ -37,15 +37,15 @@ func (f *filter) seen(id string) bool {
 
 // flood counts bad messages within a minute.
 type flood struct {
-	since int64 // Unix seconds of the minute's start
-	n     int
+	since uint32 // Unix seconds of the minute's start
+	n     uint32
 }
 
 // count adds one and reports whether there are now more than limit within the minute.
 func (f *flood) count(limit int, now time.Time) bool {
-	if t := now.Unix(); t-f.since >= 60 {
+	if t := uint32(now.Unix()); t-f.since >= 60 {
 		f.since, f.n = t, 0
 	}
 	f.n++
-	return f.n > limit
+	return int(f.n) > limit
 }

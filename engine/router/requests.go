@@ -141,7 +141,7 @@ func (s *Session) batch(ctx context.Context, req *message.Request, body *message
 	result := &message.BatchResult{Results: make([]message.BatchItem, 0, len(body.Messages))}
 	for _, raw := range body.Messages {
 		item := message.BatchItem{}
-		inner, err := s.dialect.Decode(raw, false)
+		inner, err := s.Conn.Dialect().Decode(raw, false)
 		if inner != nil {
 			item.ID = inner.ID
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/hub"
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -49,6 +50,8 @@ func (p *peer) SetDeadline(t time.Time) {
 	defer p.mu.Unlock()
 	p.deadline = t
 }
+
+func (p *peer) Dialect() dialect.Dialect { return decoder{} }
 
 func (p *peer) Describe() Description { return Description{ID: "c1", State: "connected"} }
 
@@ -110,7 +113,9 @@ func start(t *testing.T, cfg Config, routes Routes) (*Session, *peer) {
 	t.Cleanup(func() { cancel(); <-done })
 	p := &peer{}
 	identity, _ := tokens{}.Verify(ctx, "u1:3600")
-	return r.Open(Connection{Peer: p, Describer: p, LockedSender: p}, decoder{}, hub.Member{}, identity), p
+	s := &Session{}
+	r.Open(s, p, hub.Member{}, identity)
+	return s, p
 }
 
 func publish(kind, id string) *message.Request {

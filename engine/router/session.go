@@ -24,6 +24,7 @@ type Peer interface {
 // Describer tells what a connection is and did.
 type Describer interface {
 	Describe() Description
+	Dialect() dialect.Dialect
 }
 
 // Description is a connection's own data.
@@ -40,14 +41,14 @@ type LockedSender interface {
 	SendLocked(level message.Level, r *message.Reply)
 }
 
-// Connection is what a session needs of a connection, put together from the small interfaces above.
-type Connection struct {
+// Connection is what a session needs of a connection.
+type Connection interface {
 	Peer
 	Describer
 	LockedSender
 }
 
-// Session is one connection as the protocol sees it.
+// Session is one connection as the protocol sees it. There is one for each connection, so its size counts.
 type Session struct {
 	// Conn is the connection. Fixed.
 	Conn Connection
@@ -55,34 +56,30 @@ type Session struct {
 	Member hub.Member
 
 	router   *Router
-	dialect  dialect.Dialect
 	identity atomic.Pointer[auth.Identity]
-	expiring bool // AUTH_EXPIRED was sent; the reading goroutine's lane calls Deadline, guarded by mu
 
 	seen *filter // ids seen; the reading goroutine's
 	bad  flood   // bad messages; the reading goroutine's
 
-	mu      sync.Mutex
-	pending []*message.Request // guarded by mu; the first is running where running is true
-	running bool               // guarded by mu
-	closed  bool               // guarded by mu
+	mu       sync.Mutex
+	running  bool                // a worker has the session, or will; guarded by mu
+	closed   bool                // guarded by mu
+	expiring bool                // AUTH_EXPIRED was sent; guarded by mu
+	pending  *[]*message.Request // nil when there are none; the first is running where running is true; guarded by mu
 }
 
-// Open makes the session of a connection that was admitted as identity.
-func (r *Router) Open(c Connection, d dialect.Dialect, member hub.Member, identity *auth.Identity) *Session {
-	s := &Session{Conn: c, Member: member, router: r, dialect: d}
+// Open makes s the session of a connection that was admitted as identity. s is the caller's, so that a session can be a
+// part of something larger; it must not be copied. Once Identity is not nil the rest is there too, for other goroutines.
+func (r *Router) Open(s *Session, c Connection, member hub.Member, identity *auth.Identity) {
+	s.Conn, s.Member, s.router = c, member, r
 	s.identity.Store(identity)
 	if identity.ExpiresMS > 0 {
 		c.SetDeadline(time.UnixMilli(identity.ExpiresMS))
 	}
-	return s
 }
 
 // Identity returns who the connection belongs to. It may change when the client renews its token, never its user.
 func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
-
-// Dialect returns the protocol the connection speaks.
-func (s *Session) Dialect() dialect.Dialect { return s.dialect }
 
 // Reply sends an answer to req.
 func (s *Session) Reply(req *message.Request, body message.ReplyBody) {
@@ -137,15 +134,13 @@ func (s *Session) submit(req *message.Request) {
 		s.mu.Unlock()
 		return
 	}
-	if len(s.pending) >= s.router.cfg.RequestsPendingMax {
+	if s.pending != nil && len(*s.pending) >= s.router.cfg.RequestsPendingMax {
 		s.mu.Unlock()
 		s.Fail(req, message.Errorf(message.CodeRateLimited,
 			"%d requests are waiting; send the next after an answer", s.router.cfg.RequestsPendingMax))
 		return
 	}
-	s.pending = append(s.pending, req)
-	start := !s.running
-	s.running = true
+	start := s.add(req)
 	s.mu.Unlock()
 	if start {
 		s.router.enqueue(s)
@@ -156,19 +151,28 @@ func (s *Session) submit(req *message.Request) {
 func (s *Session) Closed() {
 	s.mu.Lock()
 	s.closed = true
-	s.pending = append(s.pending, nil) // nil stands for the end
-	start := !s.running
-	s.running = true
+	start := s.add(nil) // nil stands for the end
 	s.mu.Unlock()
 	if start {
 		s.router.enqueue(s)
 	}
 }
 
+// add appends a request and reports whether no worker knows of the session yet. mu is held.
+func (s *Session) add(req *message.Request) (start bool) {
+	if s.pending == nil {
+		s.pending = new([]*message.Request)
+	}
+	*s.pending = append(*s.pending, req)
+	start = !s.running
+	s.running = true
+	return start
+}
+
 // runOne runs the session's next request and puts the session back in the queue when there are more.
 func (s *Session) runOne(ctx context.Context) {
 	s.mu.Lock()
-	req := s.pending[0]
+	req := (*s.pending)[0]
 	s.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(ctx, s.router.cfg.RequestTimeout)
@@ -176,9 +180,9 @@ func (s *Session) runOne(ctx context.Context) {
 	cancel()
 
 	s.mu.Lock()
-	s.pending[0] = nil
-	s.pending = s.pending[1:]
-	more := len(s.pending) > 0
+	(*s.pending)[0] = nil
+	*s.pending = (*s.pending)[1:]
+	more := len(*s.pending) > 0
 	if !more {
 		s.pending, s.running = nil, false
 	}
