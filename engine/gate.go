@@ -21,8 +21,9 @@ const (
 
 // Close codes of a refused upgrade (PROTOCOL §2.2).
 const (
-	closeAuth   = 4401
-	closeOrigin = 4403
+	closeAuth        = 4401
+	closeOrigin      = 4403
+	closeUnavailable = 4503
 )
 
 var _ conn.Gate = (*gate)(nil)
@@ -94,7 +95,11 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 		if refused.Code == message.CodeAuthExpired { // nothing to renew yet: to this client it is simply a bad token
 			refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
 		}
-		a.Reject = rejection(closeAuth, refused)
+		code := uint16(closeAuth)
+		if refused.Code == message.CodeUnavailable { // its key is not known yet: another attempt may succeed
+			code = closeUnavailable
+		}
+		a.Reject = rejection(code, refused)
 		return a
 	}
 	a.Handler = &client{engine: e, admitted: &admitted{identity: identity, topics: splitTopics(query.Get("topics"))}}

@@ -106,8 +106,8 @@ func (a *Auth) Run(ctx context.Context) error {
 }
 
 // Verify returns the identity an access token proves. Its error is always a *message.Error: CodeAuthRequired where there
-// is no token, CodeAuthExpired where a good one has run out, CodeUnavailable where the token names a key that is only just
-// being fetched and trying again will help, else CodeAuthFailed. What it says is fit for the client.
+// is no token, CodeAuthExpired where a good one has run out, CodeUnavailable where trying again may help because the token's
+// key is only just being fetched or no fetch has succeeded yet, else CodeAuthFailed. What it says is fit for the client.
 //
 // Verify does no I/O. It blocks in one case: a token names a key that is unknown, jwks_url is set, and ctx has a deadline;
 // then it waits for one fetch, at most until the deadline or jwks_timeout. An event loop calls it with a context without
@@ -195,10 +195,10 @@ func (a *Auth) key(ctx context.Context, h *header) (*key, error) {
 		return nil, refuse("%v", err)
 	}
 	done := a.remote.ask(time.Now())
-	if done == nil {
+	if done == nil && a.remote.fetched.Load() {
 		return nil, refuse("%v", err)
 	}
-	if _, bounded := ctx.Deadline(); bounded {
+	if _, bounded := ctx.Deadline(); bounded && done != nil {
 		timeout := time.NewTimer(a.cfg.JWKSTimeout)
 		defer timeout.Stop()
 		select {
@@ -210,7 +210,7 @@ func (a *Auth) key(ctx context.Context, h *header) (*key, error) {
 			return k, nil
 		}
 	}
-	return nil, message.Errorf(message.CodeUnavailable, "the token's key is being fetched; try again in a few seconds")
+	return nil, message.Errorf(message.CodeUnavailable, "the token's key is not known yet; try again in a few seconds")
 }
 
 // header is a token's header, as far as it matters (RFC 7515 §4).

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/MicahParks/jwkset"
@@ -25,6 +26,8 @@ type remote struct {
 	mu       sync.Mutex
 	last     time.Time     // guarded by mu; when the last fetch began, zero before the first
 	inFlight chan struct{} // guarded by mu; closed when the fetch that was asked for is done; nil when none is
+
+	fetched atomic.Bool // a fetch has succeeded
 }
 
 func newRemote(cfg Config) *remote {
@@ -79,6 +82,7 @@ func (r *remote) run(ctx context.Context, publish func(keySet), report func(keys
 			next = r.cfg.JWKSRefreshMin
 		} else {
 			publish(keys)
+			r.fetched.Store(true)
 		}
 		r.end()
 		if ctx.Err() == nil {

@@ -154,6 +154,16 @@ func TestVerifyWaitsForAFetchWhereItMay(t *testing.T) {
 	require.Equal(t, message.CodeAuthFailed, codeOf(t, err), "a key that was withdrawn is gone")
 }
 
+func TestBeforeTheFirstFetchNoTokenIsRefusedForGood(t *testing.T) {
+	p, k := newIDP(t), newSigningKey(t, "k1")
+	p.serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	a, reports := p.run(t, func(c *Config) { c.JWKSRefreshMin = time.Minute })
+	require.Error(t, (<-reports).err)
+	_, err := a.Verify(context.Background(), k.token(t))
+	require.Equal(t, message.CodeUnavailable, codeOf(t, err))
+	require.EqualValues(t, 1, p.fetches.Load(), "and the provider is left alone")
+}
+
 func TestAFloodOfUnknownKeysCostsNoFetches(t *testing.T) {
 	p, k := newIDP(t), newSigningKey(t, "k1")
 	p.serveKeys(t, k.jwk(t))
