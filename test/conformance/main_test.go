@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -37,11 +38,19 @@ func (c *tally) add(poller string, passed bool) {
 	}
 }
 
+// print prints the counts, and keeps them where the caller of go test, which swallows a passing test's output, wants them.
 func (c *tally) print() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var text strings.Builder
 	for _, poller := range pollers() {
-		fmt.Printf("conformance: poller %s: %d cases, %d passed\n", poller, c.total[poller], c.passed[poller])
+		fmt.Fprintf(&text, "conformance: poller %-9s  %d cases, %d passed\n", poller, c.total[poller], c.passed[poller])
+	}
+	fmt.Print(text.String())
+	if path := os.Getenv("WSE_CONFORMANCE_SUMMARY"); path != "" {
+		if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 	}
 }
 
