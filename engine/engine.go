@@ -119,7 +119,7 @@ func (e *Engine) openAuth() (err error) {
 			e.log.Warn("fetching the key set failed; the keys known so far stay", "keys", keys, "error", err)
 		}
 	}))
-	return config.Prefix("auth", err)
+	return err
 }
 
 func (e *Engine) openPlugins() (err error) {

@@ -178,11 +178,15 @@ func TestServeThatCannotStartSaysWhyInOneLine(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	open := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(open, "auth.key"), nil, 0o600))
+	require.NoError(t, os.Chmod(filepath.Join(open, "auth.key"), 0o644))
 	for _, tt := range []struct {
 		name string
 		sets []string
 		says string
 	}{
+		{"others can read the key", []string{"data_dir=" + open}, "wse: auth: " + open + "/auth.key is open to other users (mode 0644); run: chmod 600"},
 		{"the port is taken", []string{"listen=" + l.Addr().String()}, "address already in use"},
 		{"the data directory is a file", []string{"data_dir=" + file}, "data_dir"},
 		{"a plugin is not there", []string{"plugins[0].path=" + file + ".wasm"}, file + ".wasm"},
