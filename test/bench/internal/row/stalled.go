@@ -38,27 +38,49 @@ func stalledReaders(ctx context.Context, b *Bench) (figures []figure.Figure, err
 	if _, err := a.join(ctx, sw, s, fanOutSubscribers); err != nil {
 		return nil, err
 	}
-	with, without := figure.Series{Name: "wse, five never read"}, figure.Series{Name: "wse, all read"}
+	with, without := newStalled("wse, five never read"), newStalled("wse, all read")
 	ld := load{fanOutTopic, stalledPublications, 1, stalledEvery, payloadBytes}
-	p99 := figure.Quantile("p99", 0.99)
 	for rep := range b.Repetitions {
 		for block := range 2 * stalledBlocks {
-			series := &without
+			side := without
 			if block%2 == 1 {
-				series = &with
+				side = with
 			}
 			v, err := l.withStalled(ctx, sw, ld, block%2*stalledCount)
 			if err != nil {
 				return nil, err
 			}
-			series.Values = append(series.Values, v...)
+			side.round = append(side.round, v...)
 		}
-		b.logf("stalled readers %d/%d p99 so far: %s %.2f ms, %s %.2f ms", rep+1, b.Repetitions, with.Name, p99.Of(with), without.Name, p99.Of(without))
+		with.close()
+		without.close()
+		b.logf("stalled readers %d/%d p99: %s %.2f ms, %s %.2f ms", rep+1, b.Repetitions, with.p99.Name, with.p99.Values[rep],
+			without.p99.Name, without.p99.Values[rep])
 	}
+	const name = "five subscribers that never read: publish → last of the others"
 	return []figure.Figure{
-		{Name: "five subscribers that never read: p99 to the last of the others", Unit: "ms", Ours: with, Peer: without, Statistic: p99, RatioMax: 1.2},
-		{Name: "five subscribers that never read: p50 to the last of the others", Unit: "ms", Ours: with, Peer: without, Statistic: figure.Quantile("p50", 0.5)},
+		{Name: name + ", p99", Unit: "ms", Ours: with.p99, Peer: without.p99, Statistic: figure.Minimum(), RatioMax: 1.2,
+			Note: "the least p99 of the repetitions"},
+		{Name: name + ", p50", Unit: "ms", Ours: with.all, Peer: without.all, Statistic: figure.Quantile("p50", 0.5)},
 	}, intact(sw)
+}
+
+// stalledSide is what was measured with, or without, those that never read.
+type stalledSide struct {
+	round []float64     // the latencies of this repetition
+	all   figure.Series // of every repetition
+	p99   figure.Series // a value per repetition: what else runs on the machine only adds to it, so the least counts
+}
+
+func newStalled(name string) *stalledSide {
+	return &stalledSide{all: figure.Series{Name: name}, p99: figure.Series{Name: name}}
+}
+
+// close ends a repetition.
+func (s *stalledSide) close() {
+	s.p99.Values = append(s.p99.Values, figure.Quantile("p99", 0.99).Of(figure.Series{Values: s.round}))
+	s.all.Values = append(s.all.Values, s.round...)
+	s.round = nil
 }
 
 // withStalled runs the load with n more subscribers that do not read and whose buffers are full when it begins.
