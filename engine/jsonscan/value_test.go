@@ -122,6 +122,22 @@ func TestWhatIsNoStringIsRefused(t *testing.T) {
 	}
 }
 
+// TestQuotedTextIsEscapedWhereverItStands puts every byte at every place of a text that is read eight bytes at a time.
+func TestQuotedTextIsEscapedWhereverItStands(t *testing.T) {
+	for place := range 20 {
+		for c := range 256 {
+			text := []byte("abcdefghijklmnopqrst")
+			text[place] = byte(c)
+			want, err := json.Marshal(strings.ToValidUTF8(string(text), "\ufffd"))
+			require.NoError(t, err)
+			var got, expected string
+			require.NoError(t, json.Unmarshal(jsonscan.AppendQuoted(nil, string(text)), &got))
+			require.NoError(t, json.Unmarshal(want, &expected))
+			require.Equal(t, expected, got, "byte %#x at %d", c, place)
+		}
+	}
+}
+
 func TestQuotedTextComesBack(t *testing.T) {
 	for _, s := range []string{"", "plain", "a\"b\\c/d", "\x00\x01\x1f\x7f\b\f\n\r\t", "zażółć 𝄞 \u2028\u2029", strings.Repeat("long ", 20)} {
 		quoted := jsonscan.AppendQuoted(nil, s)
