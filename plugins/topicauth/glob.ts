@@ -88,6 +88,23 @@ export function covers(glob: Span): bool {
   return compare(glob, false);
 }
 
+// prefixOf is all of a glob before its star, where that is its only one and a whole segment: such a glob covers what
+// begins with it. It is 0 for any other.
+export function prefixOf(glob: Span): Span {
+  const n = lenOf(glob);
+  if (n < 3 || load<u8>(ptrOf(glob) + n - 1) != STAR || load<u8>(ptrOf(glob) + n - 2) != COLON) return 0;
+  for (let p = ptrOf(glob), end = p + n - 1; p < end; p++) {
+    if (load<u8>(p) == STAR) return 0;
+  }
+  return span(ptrOf(glob), n - 1);
+}
+
+// begins is covers for the glob that prefix was made of, eight characters at a time (BenchmarkTopicAuth).
+export function begins(prefix: Span): bool {
+  const n = lenOf(prefix);
+  return lenOf(topic) > n && same(prefix, span(ptrOf(topic), n));
+}
+
 // touches reports whether a glob matches the topic read last, or anything that pattern stands for.
 export function touches(glob: Span): bool {
   return compare(glob, true);

@@ -6,6 +6,7 @@ import * as glob from "./glob";
 @unmanaged
 export class Rule {
   glob: Span;
+  prefix: Span; // glob.prefixOf(glob)
   permission: Span; // who holds it; 0 in the lists that need none
   next: Rule | null;
 }
@@ -159,9 +160,15 @@ function rule(text: Span, permission: Span): Rule | null {
   if (block == 0) return null;
   const r = changetype<Rule>(block);
   r.glob = text;
+  r.prefix = glob.prefixOf(text);
   r.permission = permission;
   count++;
   return r;
+}
+
+// covers reports whether a rule's glob covers the topic read last.
+export function covers(r: Rule): bool {
+  return r.prefix != 0 ? glob.begins(r.prefix) : glob.covers(r.glob);
 }
 
 function failed(): bool {

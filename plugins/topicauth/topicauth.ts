@@ -109,7 +109,7 @@ function mayRead(): bool {
 
 function opens(rule: rules.Rule | null): bool {
   while (rule != null) {
-    if (glob.covers(rule.glob)) return true;
+    if (rules.covers(rule)) return true;
     rule = rule.next;
   }
   return false;
@@ -120,8 +120,8 @@ function permitted(): bool {
   json.open(ptrOf(permissions), lenOf(permissions));
   let yes = false;
   json.array();
-  while (json.element()) {
-    if (yes || json.peek() != json.STRING) {
+  while (!yes && json.element()) { // the rest was read with the request
+    if (json.peek() != json.STRING) {
       json.skip();
       continue;
     }
@@ -129,7 +129,7 @@ function permitted(): bool {
     const held = json.text(json.raw(), json.escaped());
     let rule = rules.granted;
     while (rule != null && !yes) {
-      yes = same(rule.permission, held) && glob.covers(rule.glob);
+      yes = same(rule.permission, held) && rules.covers(rule);
       rule = rule.next;
     }
   }
@@ -290,7 +290,7 @@ function putNeeded(): bool {
   let named: Span = 0;
   let rule = rules.granted;
   while (rule != null) {
-    if (!same(rule.permission, named) && glob.covers(rule.glob)) {
+    if (!same(rule.permission, named) && rules.covers(rule)) {
       writer.put(named == 0 ? NEEDS : OR);
       writer.putText(rule.permission);
       named = rule.permission;
