@@ -13,7 +13,7 @@ type Config struct {
 	HandshakesMax    int           `yaml:"handshakes_max"`    // connections that are not upgraded yet
 	HeadKiBMax       int           `yaml:"head_kib_max"`      // of an HTTP request
 	BodyKiBMax       int           `yaml:"body_kib_max"`      // of an HTTP request
-	ParkedKiBMax     int           `yaml:"parked_kib_max"`    // what a client may send before its upgrade is answered
+	ParkedKiBMax     int           `yaml:"parked_kib_max"`    // from a client whose upgrade is not answered yet; more is not read until it is
 	AdmitWorkers     int           `yaml:"admit_workers"`     // upgrades and HTTP requests that are answered at a time
 
 	FrameKiBMax   int  `yaml:"frame_kib_max"`

@@ -180,7 +180,7 @@ func (c *Conn) state() string {
 		return "closed"
 	case c.out != outOpen:
 		return "closing"
-	case c.handshake.Load() != nil:
+	case !c.upgraded():
 		return "connecting"
 	case c.degraded != 0:
 		return "degraded"
@@ -239,7 +239,9 @@ func (c *Conn) SendAt(level message.Level, r *message.Reply) {
 		l.writeNow(c, frames, 1)
 		return
 	}
+	l.eager = true
 	c.push(&message.Outgoing{Frames: cloneBytes(frames), Count: 1, Level: level, Exempt: true})
+	l.eager = false
 	l.flushHot()
 }
 

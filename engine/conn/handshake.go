@@ -23,6 +23,7 @@ type handshake struct {
 	mu     sync.Mutex
 	stage  uint8
 	gone   bool   // the connection is, while a worker has it
+	paused bool   // too much has come already to read on
 	buf    []byte // what came and is not used yet
 	head   *head  // from stageBody on
 	cancel context.CancelFunc
@@ -30,6 +31,7 @@ type handshake struct {
 	// Guarded by the lane's lock.
 	counted    bool // in Server.handshakes
 	listed     bool // in Lane.waiting: nobody has decided anything about it yet
+	answered   bool // with 101: no HTTP can be sent any more
 	prev, next *Conn
 }
 
@@ -63,11 +65,21 @@ func (hs *handshake) add(c *Conn, p []byte) error {
 		hs.parkWithBody(c)
 		return nil
 	}
-	if len(hs.buf)+len(p) > cfg.ParkedKiBMax<<10 {
-		return &httpError{http.StatusRequestEntityTooLarge, "too much was sent before the upgrade was answered"}
-	}
 	hs.buf = append(hs.buf, p...)
+	if len(hs.buf) > cfg.ParkedKiBMax<<10 {
+		hs.paused = true
+		c.pause(true)
+	}
 	return nil
+}
+
+// pause stops or restarts reading.
+func (c *Conn) pause(stop bool) {
+	c.lane.mu.Lock()
+	defer c.lane.mu.Unlock()
+	if c.out != outDone && !c.paused {
+		c.sock.Pause(stop)
+	}
 }
 
 // addHead looks for the end of the head. One that comes in a single read, as nearly all do, is not copied to find it.
@@ -75,7 +87,7 @@ func (hs *handshake) addHead(c *Conn, p []byte, bytesMax int) error {
 	data, known := p, 0
 	if len(hs.buf) > 0 {
 		known = len(hs.buf)
-		hs.buf = append(hs.buf, p[:min(len(p), bytesMax+c.lane.srv.cfg.ParkedKiBMax<<10)]...)
+		hs.buf = append(hs.buf, p...) // one read at most over the limit
 		data = hs.buf
 	}
 	if !isTokenByte(data[0]) {
@@ -182,10 +194,13 @@ func (hs *handshake) settle(c *Conn) {
 		if hs.gone || len(rest) == 0 {
 			hs.stage = stageOpen
 			c.handshake.Store(nil)
-			gone := hs.gone
+			gone, paused := hs.gone, hs.paused
 			hs.mu.Unlock()
-			if gone {
+			switch {
+			case gone:
 				c.gone()
+			case paused:
+				c.pause(false)
 			}
 			return
 		}
@@ -243,7 +258,7 @@ func (l *Lane) beginHandshake(c *Conn) {
 		l.handshakeLate(oldest)
 	}
 	l.waiting.add(c, hs)
-	c.closeBy = max(1, l.now.Load()+s.ticks(s.cfg.HandshakeTimeout))
+	c.closeBy = l.in(s.ticks(s.cfg.HandshakeTimeout))
 	l.rearm(c)
 }
 
@@ -265,6 +280,12 @@ func (l *Lane) handshakeLate(c *Conn) {
 	l.refuse(c, http.StatusRequestTimeout, "the request did not come in time")
 }
 
+// upgraded reports whether frames can be sent. The lane's lock is held.
+func (c *Conn) upgraded() bool {
+	hs := c.handshake.Load()
+	return hs == nil || hs.answered
+}
+
 // refuse answers in HTTP and closes. The lane's lock is not held.
 func (c *Conn) refuse(status int, text string) {
 	c.lane.mu.Lock()
@@ -275,6 +296,11 @@ func (c *Conn) refuse(status int, text string) {
 // refuse is the same with the lane's lock held.
 func (l *Lane) refuse(c *Conn, status int, text string) {
 	if c.out != outOpen {
+		return
+	}
+	if c.upgraded() {
+		l.sendClose(c, codeTryAgain, text, outEnding)
+		l.flushHot()
 		return
 	}
 	s := l.srv

@@ -113,9 +113,11 @@ func (l *Lane) Do(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.eager = true
+	defer func() { // f is not to be trusted not to panic
+		l.eager = false
+		l.flushHot()
+	}()
 	f()
-	l.eager = false
-	l.flushHot()
 }
 
 // run is what the loop does when it was woken.
@@ -413,7 +415,7 @@ func (l *Lane) setOut(c *Conn, out uint8, code uint16) {
 	}
 	c.out = out
 	c.closing.Store(true)
-	c.closeBy = l.now.Load() + l.srv.ticks(l.srv.cfg.CloseTimeout)
+	c.closeBy = l.in(l.srv.ticks(l.srv.cfg.CloseTimeout))
 	l.rearm(c)
 }
 
@@ -423,11 +425,7 @@ func (l *Lane) end(c *Conn) {
 		return
 	}
 	l.setOut(c, outEnding, 0)
-	if c.idle() {
-		l.shut(c)
-	} else {
-		l.mark(c, message.Critical)
-	}
+	l.flush(c)
 }
 
 func cloneBytes(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }

@@ -135,6 +135,9 @@ func (s *Server) Run(ctx context.Context) error {
 	// Handshakes outlive ctx by a moment: their connections are closed first.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.ctx = work
+	for _, l := range s.lanes {
+		l.now.Store(s.tickAt(time.Now()))
+	}
 	err := s.poller.Run(ctx)
 	cancel()
 	s.workers.wait()
@@ -314,9 +317,11 @@ const drainSteps = 50
 // Drain stops accepting and closes all connections with 1012, in batches spread over window. Each is told first, with a
 // connection_state_change, to come back within window. It returns when all are gone, or with ctx's error. Run goes on.
 func (s *Server) Drain(ctx context.Context, window time.Duration) error {
-	empty := make(chan struct{})
 	s.emptyMu.Lock()
-	s.empty = empty
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+	}
+	empty := s.empty
 	s.emptyMu.Unlock()
 	s.draining.Store(true)
 	s.poller.StopAccepting()
@@ -358,8 +363,8 @@ func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 func (c *Conn) restart(window time.Duration) {
 	l := c.lane
 	l.mu.Lock()
-	waiting := c.handshake.Load() != nil
-	if waiting && c.out == outOpen {
+	waiting := !c.upgraded()
+	if waiting {
 		l.refuse(c, http.StatusServiceUnavailable, "the server is shutting down")
 	}
 	before := c.state()

@@ -15,6 +15,7 @@ const (
 const (
 	codeInternal   = 1011
 	codeRestart    = 1012
+	codeTryAgain   = 1013
 	codeSilent     = 4408
 	codeOverloaded = 4503
 )

@@ -38,6 +38,9 @@ func (t *timers) remove(c *Conn) {
 	c.index = -1
 }
 
+// in returns the tick that is surely n whole ticks away.
+func (l *Lane) in(n uint32) uint32 { return l.now.Load() + n + 1 }
+
 // slowPings is how many pings in a row have to be slow before a connection is degraded (PROTOCOL §2.3).
 const slowPings = 3
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -94,10 +95,28 @@ func (c *Conn) ask(ctx context.Context, up *Upgrade) (adm Admission) {
 		return Admission{Status: http.StatusServiceUnavailable, Body: "the server has too much to do"}
 	}
 	adm = c.lane.srv.opts.Gate.Admit(ctx, up)
+	if err := c.lane.srv.check(&adm); err != nil {
+		c.lane.srv.log.Error("the gate's admission makes no sense", "connection", up.ConnID, "error", err)
+		return Admission{Status: http.StatusInternalServerError, Body: "internal error"}
+	}
 	if !up.OriginAllowed && adm.Status == 0 && adm.Reject == nil {
 		return Admission{Status: http.StatusForbidden, Body: "the origin is not allowed"}
 	}
 	return adm
+}
+
+// check finds faults that would show up later and elsewhere.
+func (s *Server) check(adm *Admission) error {
+	n := len(s.opts.Encodings)
+	switch {
+	case adm.Status != 0 || adm.Echo:
+		return nil
+	case adm.Encoding < 0 || adm.Encoding >= n || adm.EncodingDeflate >= n:
+		return fmt.Errorf("conn: encoding %d or %d is not one of %d", adm.Encoding, adm.EncodingDeflate, n)
+	case adm.Handler == nil && adm.Reject == nil:
+		return errors.New("conn: neither a handler nor a rejection")
+	}
+	return nil
 }
 
 // agree returns the header lines that the response gets for what was negotiated.
@@ -127,6 +146,7 @@ func (c *Conn) open(hs *handshake, adm *Admission, deflate bool, response []byte
 	if alive {
 		l.srv.upgraded.Add(1)
 		l.endHandshake(c)
+		hs.answered = true
 		c.echo = adm.Echo
 		if c.encoding = int16(adm.Encoding); deflate {
 			c.encoding = int16(adm.EncodingDeflate)
