@@ -147,6 +147,12 @@ func (s *setup) start(t testing.TB) *server {
 	t.Helper()
 	srv, err := conn.New(s.cfg, s.beat, s.opts)
 	require.NoError(t, err)
+	return s.run(t, srv)
+}
+
+// run runs a server until the test ends.
+func (s *setup) run(t testing.TB, srv *conn.Server) *server {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()

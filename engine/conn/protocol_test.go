@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,18 +243,29 @@ func TestAnEchoThatIsNotReadStopsBeingFed(t *testing.T) {
 		}
 		srv := s.start(t)
 		c := srv.open(t)
-		const messages = 2000
-		msg := clientFrame(frame.OpBinary, strings.Repeat("x", 10_000))
+		// More than the kernels' buffers take, which grow to dozens of megabytes.
+		const messages, size = 1000, 100_000
+		msg := clientFrame(frame.OpBinary, strings.Repeat("x", size))
+		var written atomic.Int64
 		go func() {
 			for range messages {
 				_, _ = c.Write(msg)
+				written.Add(1)
 			}
 		}()
-		require.Eventually(t, func() bool { _, g := srv.Stats(); return g.QueuedBytes > 64<<10 }, 10*time.Second, time.Millisecond)
+		before, still := int64(0), 0
+		require.Eventually(t, func() bool {
+			_, g := srv.Stats()
+			if still++; g.Stalled == 0 || written.Load() != before {
+				before, still = written.Load(), 0
+			}
+			return still == 5
+		}, 10*time.Second, 10*time.Millisecond)
+		require.Less(t, before, int64(messages))
 		for range messages { // nothing is lost, and it goes on
 			_, _, got, err := c.readFrame()
 			require.NoError(t, err)
-			require.Len(t, got, 10_000)
+			require.Len(t, got, size)
 			if _, g := srv.Stats(); g.QueuedBytes > 1<<20 {
 				t.Fatalf("%d bytes are queued", g.QueuedBytes)
 			}
