@@ -9,6 +9,9 @@ type backlog struct {
 	rings [message.Levels]ring
 	bytes int // in tail and rings
 
+	asked     int  // of bytes: replays, which the client asked for
+	askedTail bool // tail is of a replay
+
 	charged  int64  // bytes taken from the server's budget
 	place    int    // in lane.stalled, while the connection is blocked
 	progress uint32 // tick at which something was last sent
@@ -16,8 +19,14 @@ type backlog struct {
 
 func (b *backlog) push(out *message.Outgoing) {
 	b.bytes += len(out.Frames)
+	if out.Replay {
+		b.asked += len(out.Frames)
+	}
 	b.rings[out.Level].push(out)
 }
+
+// unasked is how much of the backlog counts against the connection's limits.
+func (b *backlog) unasked() int { return b.bytes - b.asked }
 
 func (b *backlog) empty() bool { return b.bytes == 0 }
 
@@ -55,6 +64,9 @@ func (b *backlog) sent(n int) (messages int) {
 	b.bytes -= n
 	k := min(n, len(b.tail))
 	b.tail = b.tail[k:]
+	if b.askedTail {
+		b.asked -= k
+	}
 	n -= k
 	for level := 0; n > 0; {
 		r := &b.rings[level]
@@ -65,6 +77,9 @@ func (b *backlog) sent(n int) (messages int) {
 		case n >= len(out.Frames):
 			n -= len(out.Frames)
 			messages += out.Count
+			if out.Replay {
+				b.asked -= len(out.Frames)
+			}
 		default:
 			messages += b.begun(r, out, n)
 			n = 0
@@ -83,7 +98,7 @@ func (b *backlog) begun(r *ring, out *message.Outgoing, n int) (messages int) {
 		if n < len(part.Frames) {
 			rest := out.Parts[i:]
 			if n > 0 {
-				b.tail = part.Frames[n:]
+				b.tail, b.askedTail = part.Frames[n:], false
 				messages += part.Count
 				rest = rest[1:]
 			}
@@ -94,6 +109,9 @@ func (b *backlog) begun(r *ring, out *message.Outgoing, n int) (messages int) {
 		messages += part.Count
 	}
 	b.tail = out.Frames[n:]
+	if b.askedTail = out.Replay; b.askedTail {
+		b.asked -= n
+	}
 	return out.Count
 }
 
@@ -191,7 +209,9 @@ func (b *backlog) discard() {
 	for level := range b.rings {
 		b.rings[level].reset()
 	}
-	b.bytes = len(b.tail)
+	if b.bytes, b.asked = len(b.tail), 0; b.askedTail {
+		b.asked = b.bytes
+	}
 }
 
 // ringMax is how long a ring may be and still be kept for reuse.

@@ -242,7 +242,7 @@ func (c *Conn) push(out *message.Outgoing) {
 	}
 	c.backlog.push(out)
 	l.hold(c, out)
-	if c.backlog.bytes > l.srv.limits.queueMax {
+	if c.backlog.unasked() > l.srv.limits.queueMax {
 		l.flush(c) // it has not been tried yet
 	}
 }

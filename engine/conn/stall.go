@@ -73,19 +73,19 @@ func (l *Lane) bound(c *Conn) {
 		return
 	}
 	limits := &l.srv.limits
-	if b.bytes > limits.queueSoft/2 {
+	if b.unasked() > limits.queueSoft/2 {
 		c.goodSince = 0
 	}
-	if b.bytes > limits.queueSoft {
+	if b.unasked() > limits.queueSoft {
 		if c.degraded&degradedQueue == 0 {
 			l.shed(c, b.conflate(l.seen))
 			l.degrade(c, degradedQueue, "the client reads too slowly")
 		}
-		for b.bytes > limits.queueSoft && b.dropOldest(message.Normal) {
+		for b.unasked() > limits.queueSoft && b.dropOldest(message.Normal) {
 			l.shed(c, 1)
 		}
 	}
-	if b.bytes > limits.queueMax {
+	if b.unasked() > limits.queueMax {
 		l.overload(c, "too much is queued for this client")
 		return
 	}
