@@ -225,10 +225,14 @@ func (f *Feed) publish(ctx context.Context, s *router.Session, req *message.Requ
 	if payload == nil {
 		payload = []byte("{}")
 	}
-	_, err = f.broker.Publish(ctx, &message.Envelope{
-		Type: req.Type, Topic: topic, Payload: payload, ID: s.Conn.Describe().ID + "-" + req.ID, CID: req.ID,
-		TimeMS: time.Now().UnixMilli(), Category: message.CategoryOf(req.Type), Priority: req.Priority, LatencyMS: -1,
-	})
+	env := &message.Envelope{
+		Type: req.Type, Topic: topic, Payload: payload, CID: req.ReplyCID(), TimeMS: time.Now().UnixMilli(),
+		Category: message.CategoryOf(req.Type), Priority: req.Priority, TraceID: body.TraceID, EventVersion: body.EventVersion,
+	}
+	if req.ID != "" { // else the broker makes one: two messages without an id are not one message twice
+		env.ID = s.Conn.Describe().ID + "-" + req.ID
+	}
+	_, err = f.broker.Publish(ctx, env)
 	return err
 }
 
