@@ -1,0 +1,264 @@
+package scenario
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// patience bounds every wait. It is long because a machine may be busy; a scenario that passes never waits for it.
+const patience = 20 * time.Second
+
+// received is what a client's reader hands over: a message, a close frame, or the end of the stream.
+type received struct {
+	text   []byte
+	binary bool
+	close  bool
+	code   ws.StatusCode
+	reason string
+	err    error // the stream ended
+}
+
+// client is one WebSocket connection, RFC 6455 from the client's side.
+type client struct {
+	name     string
+	conn     net.Conn
+	inbox    chan received
+	done     chan struct{} // closed when the reader ends
+	mute     atomic.Bool   // pings are not answered
+	gate     sync.Mutex    // held while the client is stalled: nothing is read
+	deflated atomic.Bool   // permessage-deflate was negotiated
+	stalled  bool          // the gate is held
+	ping     int64         // the last timestamp used by no-more
+}
+
+// dial connects and upgrades. With status other than 101 it expects to be refused and returns no client.
+func dial(addr, name, path string, header http.Header, status int) (*client, error) {
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "GET %s HTTP/1.1\r\n", path)
+	if err := header.Write(&head); err != nil {
+		return nil, err
+	}
+	head.WriteString("\r\n")
+	if _, err := conn.Write(head.Bytes()); err != nil {
+		return nil, err
+	}
+	in := bufio.NewReader(conn)
+	response, err := http.ReadResponse(in, &http.Request{Method: http.MethodGet})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the answer to the upgrade: %w", err), conn.Close())
+	}
+	if response.StatusCode != status {
+		return nil, errors.Join(fmt.Errorf("the upgrade was answered with %s, not %d", response.Status, status), conn.Close())
+	}
+	if status != http.StatusSwitchingProtocols {
+		return nil, conn.Close()
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	c := &client{name: name, conn: conn, inbox: make(chan received, 1<<14), done: make(chan struct{})}
+	c.deflated.Store(response.Header.Get("Sec-WebSocket-Extensions") != "")
+	go c.read(in)
+	return c, nil
+}
+
+// read hands over what comes until the stream ends. It answers pings.
+func (c *client) read(in io.Reader) {
+	defer close(c.done)
+	var message []byte
+	var first ws.Header
+	for {
+		c.gate.Lock()
+		c.gate.Unlock() //lint:ignore SA2001 a gate: the reader passes while nobody holds it
+		h, err := ws.ReadHeader(in)
+		if err != nil {
+			c.inbox <- received{err: err}
+			return
+		}
+		payload := make([]byte, h.Length)
+		if _, err := io.ReadFull(in, payload); err != nil {
+			c.inbox <- received{err: err}
+			return
+		}
+		switch {
+		case h.Masked:
+			c.inbox <- received{err: errors.New("the server masked a frame")}
+			return
+		case h.OpCode == ws.OpPing:
+			if !c.mute.Load() {
+				_ = c.frame(ws.Header{Fin: true, OpCode: ws.OpPong, Masked: true}, payload)
+			}
+			continue
+		case h.OpCode == ws.OpPong:
+			continue
+		case h.OpCode == ws.OpClose:
+			code, reason := ws.ParseCloseFrameData(payload)
+			if len(payload) == 0 {
+				code = ws.StatusNoStatusRcvd // RFC 6455 §7.1.5
+			}
+			c.inbox <- received{close: true, code: code, reason: reason}
+			continue
+		case h.OpCode != ws.OpContinuation:
+			message, first = nil, h
+		}
+		message = append(message, payload...)
+		if h.Fin {
+			c.deliver(first, message)
+		}
+	}
+}
+
+func (c *client) deliver(first ws.Header, message []byte) {
+	if first.Rsv1() {
+		inflated, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(message),
+			bytes.NewReader([]byte{0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff}))))
+		if err != nil {
+			c.inbox <- received{err: fmt.Errorf("a message does not inflate: %w", err)}
+			return
+		}
+		message = inflated
+	}
+	c.inbox <- received{text: message, binary: first.OpCode == ws.OpBinary}
+}
+
+// frame sends one frame as h says, except for its length where that is set already.
+func (c *client) frame(h ws.Header, payload []byte) error {
+	if h.Length == 0 {
+		h.Length = int64(len(payload))
+	}
+	var b bytes.Buffer
+	if err := ws.WriteHeader(&b, h); err != nil {
+		return err
+	}
+	if h.Masked {
+		payload = bytes.Clone(payload)
+		ws.Cipher(payload, h.Mask, 0)
+	}
+	b.Write(payload)
+	return c.raw(b.Bytes())
+}
+
+func (c *client) raw(data []byte) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	_, err := c.conn.Write(data)
+	return err
+}
+
+func (c *client) send(op ws.OpCode, payload []byte) error {
+	return c.frame(ws.Header{Fin: true, OpCode: op, Masked: true, Mask: [4]byte{1, 2, 3, 4}}, payload)
+}
+
+// sendDeflated sends a message compressed (RFC 7692 §7.2.1).
+func (c *client) sendDeflated(payload []byte) error {
+	if !c.deflated.Load() {
+		return errors.New("permessage-deflate was not negotiated")
+	}
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.BestSpeed)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(payload); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	deflated := bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff})
+	return c.frame(ws.Header{Fin: true, Rsv: ws.Rsv(true, false, false), OpCode: ws.OpText, Masked: true}, deflated)
+}
+
+func (c *client) close(code uint16) error {
+	return c.send(ws.OpClose, binary.BigEndian.AppendUint16(nil, code))
+}
+
+// next returns what came next, before the deadline.
+func (c *client) next(deadline time.Time) (received, error) {
+	timeout := time.NewTimer(time.Until(deadline))
+	defer timeout.Stop()
+	select {
+	case r := <-c.inbox:
+		return r, nil
+	case <-timeout.C:
+		return received{}, fmt.Errorf("nothing came for %s", patience)
+	}
+}
+
+// message returns the next message; heartbeats, which come when they come, are passed over unless wanted.
+func (c *client) message(heartbeats bool) (text []byte, value map[string]any, err error) {
+	deadline := time.Now().Add(patience)
+	for {
+		r, err := c.next(deadline)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case r.err != nil:
+			return nil, nil, fmt.Errorf("the connection ended: %w", r.err)
+		case r.close:
+			return nil, nil, fmt.Errorf("the server closed with %d %q", r.code, r.reason)
+		case r.binary:
+			return nil, nil, fmt.Errorf("a binary frame came: %q", r.text)
+		}
+		value, err := decode(r.text)
+		if err != nil {
+			return nil, nil, fmt.Errorf("what came is no JSON: %w: %q", err, r.text)
+		}
+		object, ok := value.(map[string]any)
+		if !ok {
+			return nil, nil, fmt.Errorf("what came is no object: %q", r.text)
+		}
+		if object["t"] != "heartbeat" || heartbeats {
+			return r.text, object, nil
+		}
+	}
+}
+
+// stall makes the client read nothing any more, so that the server's queue for it fills once the kernel's buffers, some
+// 200 KB, are full.
+func (c *client) stall() {
+	if !c.stalled {
+		c.gate.Lock()
+		c.stalled = true
+	}
+}
+
+func (c *client) resume() {
+	if c.stalled {
+		c.stalled = false
+		c.gate.Unlock()
+	}
+}
+
+// shut closes the socket and waits for the reader.
+func (c *client) shut() {
+	c.resume()
+	_ = c.conn.Close()
+	for {
+		select {
+		case <-c.inbox: // the reader may be waiting for room
+		case <-c.done:
+			return
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package scenario
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Engine is the program under test, running as a child process.
+type Engine struct {
+	Public, Admin string // addresses
+	Dir           string // its working and data directory
+	cmd           *exec.Cmd
+	exited        chan struct{}
+	code          int // valid once exited is closed
+	output        output
+}
+
+// output keeps what the child prints.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+// String returns what was printed so far.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// Start runs binary with its own directory and free loopback ports, and returns when /readyz says that it serves.
+// Settings are key=value, for --set; "$dir" in them is the directory.
+func Start(binary, dir string, settings []string) (*Engine, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Public: ports[0], Admin: ports[1], Dir: dir, exited: make(chan struct{})}
+	args := []string{"serve"}
+	if config := filepath.Join(dir, "wse.yaml"); exists(config) {
+		args = append(args, "--config", config)
+	}
+	all := append([]string{"listen=" + e.Public, "admin.listen=" + e.Admin, "data_dir=" + filepath.Join(dir, "data"),
+		"auth.secret=" + secret, "limits.drain_jitter=0s"}, settings...)
+	for _, s := range all {
+		args = append(args, "--set", strings.ReplaceAll(s, "$dir", dir))
+	}
+	e.cmd = exec.Command(binary, args...)
+	e.cmd.Dir = dir
+	e.cmd.Stdout, e.cmd.Stderr = &e.output, &e.output
+	if err := e.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(e.exited)
+		err := e.cmd.Wait()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			e.code = exit.ExitCode()
+		}
+	}()
+	if err := e.ready(); err != nil {
+		return nil, errors.Join(fmt.Errorf("scenario: the engine did not start: %w\n%s", err, e.Output()), e.Stop())
+	}
+	return e, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// freePorts asks the system for ports that nobody listens on.
+func freePorts(n int) (addrs []string, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}
+
+// ready asks /readyz until it says 200.
+func (e *Engine) ready() error {
+	deadline := time.NewTimer(3 * patience) // the first start compiles the stock plugins
+	defer deadline.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if response, err := http.Get("http://" + e.Public + "/readyz"); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-e.exited:
+			return fmt.Errorf("it exited with %d", e.code)
+		case <-deadline.C:
+			return errors.New("/readyz did not answer 200")
+		case <-again.C:
+		}
+	}
+}
+
+// Signal sends the process a signal.
+func (e *Engine) Signal(s syscall.Signal) error { return e.cmd.Process.Signal(s) }
+
+// Wait returns the exit code once the process has ended.
+func (e *Engine) Wait() (int, error) {
+	timeout := time.NewTimer(2 * patience)
+	defer timeout.Stop()
+	select {
+	case <-e.exited:
+		return e.code, nil
+	case <-timeout.C:
+		return 0, errors.New("the engine did not exit")
+	}
+}
+
+// Output returns what the process has printed.
+func (e *Engine) Output() string { return e.output.String() }
+
+// Stop ends the process, if it runs, and waits for it. What the race detector found is an error.
+func (e *Engine) Stop() error {
+	_ = e.cmd.Process.Signal(syscall.SIGTERM)
+	_ = e.cmd.Process.Signal(syscall.SIGTERM) // the second one does not drain
+	if _, err := e.Wait(); err != nil {
+		_ = e.cmd.Process.Kill()
+		<-e.exited
+		return err
+	}
+	for _, sign := range []string{"WARNING: DATA RACE", "panic:", "fatal error:"} {
+		if strings.Contains(e.Output(), sign) {
+			return fmt.Errorf("scenario: the engine's output has %q:\n%s", sign, e.Output())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package scenario
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Runner runs scenarios against one engine.
+type Runner struct {
+	engine *Engine
+	n      int // scenarios run, which makes user ids unique
+
+	vars    vars
+	clients map[string]*client
+}
+
+// NewRunner returns a runner for e.
+func NewRunner(e *Engine) *Runner { return &Runner{engine: e} }
+
+// Run runs one scenario. The error names the line of the step that failed.
+func (r *Runner) Run(file string, s *Scenario) error {
+	r.n++
+	r.vars, r.clients = vars{}, map[string]*client{}
+	defer r.closeAll()
+	for _, step := range s.Steps {
+		if err := r.step(step); err != nil {
+			return fmt.Errorf("%s:%d: %s %s: %w", file, step.Line, step.Verb, step.Rest, err)
+		}
+	}
+	return nil
+}
+
+func (r *Runner) closeAll() {
+	for _, c := range r.clients {
+		c.shut()
+	}
+}
+
+// handlers are the steps by verb.
+func (r *Runner) handlers() map[string]func(Step) error {
+	return map[string]func(Step) error{
+		"user": r.user, "token": r.token, "connect": r.connect, "open": r.open,
+		"send": r.send, "send-binary": r.send, "send-deflated": r.send, "frame": r.frame, "raw": r.raw,
+		"expect": r.expect, "expect-raw": r.expectRaw, "unordered": r.unordered, "no-more": r.noMore,
+		"expect-close": r.expectClose, "expect-eof": r.expectEOF, "close": r.close, "drop": r.drop, "mute": r.mute,
+		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
+		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.request,
+		"reload": r.reload, "signal": r.signal, "exit": r.exit, "repeat": r.repeat, "until": r.until, "write": r.write,
+	}
+}
+
+func (r *Runner) step(s Step) error { return r.handlers()[s.Verb](s) }
+
+// user makes ids for users: each name stands for one of its own in every scenario.
+func (r *Runner) user(s Step) error {
+	for _, name := range strings.Fields(s.Rest) {
+		r.vars[name] = fmt.Sprintf("%s-%d", name, r.n)
+	}
+	return nil
+}
+
+func (r *Runner) userID(name string) string {
+	if _, ok := r.vars[name]; !ok {
+		_ = r.user(Step{Rest: name})
+	}
+	return show(r.vars[name])
+}
+
+func (r *Runner) token(s Step) error {
+	name, rest, err := r.subject(s.Rest)
+	if err != nil {
+		return err
+	}
+	list, err := words(rest)
+	if err != nil {
+		return err
+	}
+	o, err := options(list, "for", "life", "alg", "key", "claims")
+	if err != nil {
+		return err
+	}
+	life := time.Hour
+	if o["life"] != "" {
+		if life, err = time.ParseDuration(o["life"]); err != nil {
+			return err
+		}
+	}
+	r.vars[name], err = mint(r.userID(o["for"]), life, o)
+	return err
+}
+
+// subject splits a name off and expands what follows.
+func (r *Runner) subject(rest string) (name, text string, err error) {
+	name, text, _ = strings.Cut(rest, " ")
+	if name == "" {
+		return "", "", errors.New("a name is missing")
+	}
+	text, err = r.vars.expand(strings.TrimSpace(text))
+	return name, text, err
+}
+
+func (r *Runner) connect(s Step) error {
+	name, rest, err := r.subject(s.Rest)
+	if err != nil {
+		return err
+	}
+	list, err := words(rest)
+	if err != nil {
+		return err
+	}
+	var extra []string
+	list = slices.DeleteFunc(list, func(w string) bool {
+		header, ok := strings.CutPrefix(w, "header=")
+		if ok {
+			extra = append(extra, header)
+		}
+		return ok
+	})
+	o, err := options(list, "as", "token", "via", "path", "query", "status")
+	if err != nil {
+		return err
+	}
+	path, header, err := r.upgrade(name, o, extra)
+	if err != nil {
+		return err
+	}
+	status := http.StatusSwitchingProtocols
+	if o["status"] != "" {
+		if status, err = strconv.Atoi(o["status"]); err != nil {
+			return err
+		}
+	}
+	c, err := dial(r.engine.Public, name, path, header, status)
+	if err != nil || c == nil {
+		return err
+	}
+	if old := r.clients[name]; old != nil {
+		old.shut()
+	}
+	r.clients[name] = c
+	return nil
+}
+
+// upgrade makes the request of an upgrade. Without a token option the client's user gets a good one, in the query.
+func (r *Runner) upgrade(name string, o map[string]string, extra []string) (path string, header http.Header, err error) {
+	as := o["as"]
+	if as == "" {
+		as = name
+	}
+	token, given := o["token"]
+	if !given {
+		if token, err = mint(r.userID(as), time.Hour, nil); err != nil {
+			return "", nil, err
+		}
+	}
+	if path = o["path"]; path == "" {
+		path = "/wse"
+	}
+	header = http.Header{"Host": {r.engine.Public}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"},
+		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}}
+	query := o["query"]
+	switch o["via"] {
+	case "header":
+		header.Set("Authorization", "Bearer "+token)
+	case "cookie":
+		header.Set("Cookie", "a=b; access_token="+token)
+	default:
+		if token != "none" {
+			query = strings.TrimPrefix(query+"&token="+token, "&")
+		}
+	}
+	if query != "" {
+		path += "?" + query
+	}
+	for _, line := range extra {
+		key, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return "", nil, fmt.Errorf("header=%q has no colon", line)
+		}
+		header.Set(key, strings.TrimSpace(value))
+	}
+	return path, header, nil
+}
+
+// open connects and takes the greeting.
+func (r *Runner) open(s Step) error {
+	if err := r.connect(s); err != nil {
+		return err
+	}
+	name, _, _ := strings.Cut(s.Rest, " ")
+	return r.expect(Step{Rest: name + ` {"t":"server_ready"}`})
+}
+
+// repeat runs a step n times, with $i counting from 1.
+func (r *Runner) repeat(s Step) error {
+	count, rest, _ := strings.Cut(s.Rest, " ")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	inner := Step{Line: s.Line}
+	inner.Verb, inner.Rest, _ = strings.Cut(rest, " ")
+	if !slices.Contains(verbs, inner.Verb) || isBlock(inner.Verb) {
+		return fmt.Errorf("%q cannot be repeated", inner.Verb)
+	}
+	for i := range n {
+		r.vars["i"] = json.Number(strconv.Itoa(i + 1))
+		if err := r.step(inner); err != nil {
+			return fmt.Errorf("time %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// until runs a step again and again until it succeeds. It is for what happens some time after a signal, which nothing
+// answers.
+func (r *Runner) until(s Step) error {
+	inner := Step{Line: s.Line}
+	inner.Verb, inner.Rest, _ = strings.Cut(s.Rest, " ")
+	if !slices.Contains(verbs, inner.Verb) || isBlock(inner.Verb) {
+		return fmt.Errorf("%q cannot be repeated", inner.Verb)
+	}
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for i := 1; ; i++ {
+		r.vars["i"] = json.Number(strconv.Itoa(i))
+		err := r.step(inner)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-timeout.C:
+			return fmt.Errorf("after %d times: %w", i, err)
+		case <-again.C:
+		}
+	}
+}
+
+// write puts a file into the engine's directory.
+func (r *Runner) write(s Step) error {
+	return os.WriteFile(filepath.Join(r.engine.Dir, filepath.Base(s.Rest)), []byte(s.Body), 0o644)
+}

@@ -1,0 +1,110 @@
+package scenario
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// build returns the program under test: $WSE_BINARY, or one built here, with the race detector where the test has it.
+func build(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("WSE_BINARY"); path != "" {
+		return path
+	}
+	path := filepath.Join(t.TempDir(), "wse")
+	args := []string{"build", "-o", path}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../../engine/cmd/wse")...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+// pollers are the network cores that this system has.
+func pollers() []string {
+	if runtime.GOOS == "linux" {
+		return []string{"epoll", "goroutine"}
+	}
+	return []string{"goroutine"}
+}
+
+// TestScenarios runs every scenario on every poller and broker, and counts them: a combination that ran none, or fewer
+// than another, is a failure.
+func TestScenarios(t *testing.T) {
+	paths, err := filepath.Glob("../scenarios/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	files, total := make([]*File, len(paths)), 0
+	for i, path := range paths {
+		files[i] = parseFile(t, path)
+		total += len(files[i].Scenarios)
+	}
+	program := build(t)
+	var summary strings.Builder
+	for _, poller := range pollers() {
+		var ran atomic.Int64
+		t.Run(poller+"/memory", func(t *testing.T) {
+			for _, f := range files {
+				t.Run(strings.TrimSuffix(f.Name, ".txt"), func(t *testing.T) {
+					t.Parallel() // each file has an engine of its own, and some wait for time to pass
+					runFile(t, program, poller, f, &ran)
+				})
+			}
+		})
+		fmt.Fprintf(&summary, "scenarios: poller %-9s  broker memory: %d of %d ran\n", poller, ran.Load(), total)
+		if !strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
+			require.EqualValues(t, total, ran.Load(), "on %s some were skipped", poller)
+		}
+	}
+	report(t, summary.String())
+}
+
+// report prints the counts, and keeps them where the caller of go test, which swallows a passing test's output, wants them.
+func report(t *testing.T, summary string) {
+	t.Helper()
+	fmt.Print(summary)
+	if path := os.Getenv("WSE_SCENARIO_SUMMARY"); path != "" {
+		require.NoError(t, os.WriteFile(path, []byte(summary), 0o644))
+	}
+}
+
+func parseFile(t *testing.T, path string) *File {
+	t.Helper()
+	in, err := os.Open(path)
+	require.NoError(t, err)
+	defer in.Close()
+	f, err := Parse(filepath.Base(path), in)
+	require.NoError(t, err)
+	return f
+}
+
+// runFile runs the scenarios of one file against an engine of their own.
+func runFile(t *testing.T, program, poller string, f *File, ran *atomic.Int64) {
+	dir := t.TempDir()
+	for name, text := range f.Files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(text), 0o644))
+	}
+	e, err := Start(program, dir, append([]string{"debug.poller=" + poller}, f.Settings...))
+	require.NoError(t, err)
+	defer func() {
+		require.NoError(t, e.Stop())
+		if t.Failed() {
+			t.Logf("the engine printed:\n%s", e.Output())
+		}
+	}()
+	r := NewRunner(e)
+	for _, s := range f.Scenarios {
+		ran.Add(1)
+		t.Run(s.Title, func(t *testing.T) { require.NoError(t, r.Run(f.Name, s)) })
+	}
+}
