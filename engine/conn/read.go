@@ -75,8 +75,12 @@ func (c *Conn) feed(p []byte) {
 	if c.inflate {
 		inflate = &l.srv.inflater
 	}
+	limits := &l.srv.frames
+	if c.echo {
+		limits = &l.srv.echoFrames
+	}
 	defer c.contain()
-	err := c.parser.Feed(p, &l.srv.frames, inflate, l.srv.partials, (*sink)(c))
+	err := c.parser.Feed(p, limits, inflate, l.srv.partials, (*sink)(c))
 	if err != nil {
 		c.fail(err)
 	}

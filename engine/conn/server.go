@@ -53,6 +53,7 @@ type Server struct {
 
 	limits      limits
 	frames      frame.Limits
+	echoFrames  frame.Limits // of connections that echo
 	partials    *frame.Budget
 	queueBudget *frame.Budget
 	inflater    frame.Inflater
@@ -76,6 +77,26 @@ type Server struct {
 	empty   chan struct{} // closed when the last connection is gone, while somebody waits; guarded by emptyMu
 }
 
+// echoBytesMax is the largest message that is echoed: conformance suites go that far, and the endpoint is open to this
+// machine only.
+const echoBytesMax = 16 << 20
+
+// echoLimits returns the limits of connections that echo: room for the largest message, or what was configured where that
+// is below its default, so that the endpoint serves to try limits out too.
+func echoLimits(cfg Config) frame.Limits {
+	def := DefaultConfig()
+	pick := func(kib, defKiB int) int64 {
+		if kib < defKiB {
+			return int64(kib) << 10
+		}
+		return max(echoBytesMax, int64(kib)<<10)
+	}
+	message := pick(cfg.MessageKiBMax, def.MessageKiBMax)
+	return frame.Limits{
+		FrameBytesMax: pick(cfg.FrameKiBMax, def.FrameKiBMax), MessageBytesMax: message, InflatedBytesMax: message,
+	}
+}
+
 // limits are the bounds of outgoing queues in bytes.
 type limits struct{ queueSoft, queueMax int }
 
@@ -97,6 +118,7 @@ func New(cfg Config, beat Heartbeat, opts Options) (*Server, error) {
 			FrameBytesMax: int64(cfg.FrameKiBMax) << 10, MessageBytesMax: int64(cfg.MessageKiBMax) << 10,
 			InflatedBytesMax: int64(cfg.MessageKiBMax) << 10,
 		},
+		echoFrames:  echoLimits(cfg),
 		partials:    frame.NewBudget(int64(cfg.PartialMiBMax) << 20),
 		queueBudget: frame.NewBudget(int64(cfg.QueueMiBTotal) << 20),
 		replyIDs:    message.NewIDSource("msg"),
