@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/flate"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -44,10 +45,13 @@ type client struct {
 }
 
 // dial connects and upgrades. With status other than 101 it expects to be refused and returns no client.
-func dial(addr, name, path string, header http.Header, status int) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, patience)
+func dial(e *Engine, name, path string, header http.Header, status int) (*client, error) {
+	conn, err := net.DialTimeout("tcp", e.Public, patience)
 	if err != nil {
 		return nil, err
+	}
+	if e.trust != nil {
+		conn = tls.Client(conn, &tls.Config{RootCAs: e.trust, ServerName: "localhost"})
 	}
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err

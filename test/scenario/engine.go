@@ -2,6 +2,8 @@ package scenario
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +20,10 @@ import (
 
 // Engine is the program under test, running as a child process.
 type Engine struct {
-	Public, Admin string // addresses
-	Dir           string // its working and data directory
+	Public, Admin string         // addresses
+	Dir           string         // its working and data directory
+	trust         *x509.CertPool // set where it serves TLS
+	http          *http.Client
 	cmd           *exec.Cmd
 	exited        chan struct{}
 	code          int // valid once exited is closed
@@ -47,13 +51,21 @@ func (o *output) String() string {
 }
 
 // Start runs binary with its own directory and free loopback ports, and returns when /readyz says that it serves.
-// Settings are key=value, for --set; "$dir" in them is the directory.
-func Start(binary, dir string, settings []string) (*Engine, error) {
+// Settings are key=value, for --set. With withTLS it serves TLS, whatever poller the settings name.
+func Start(binary, dir string, settings []string, withTLS bool) (*Engine, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{Public: ports[0], Admin: ports[1], Dir: dir, exited: make(chan struct{})}
+	if withTLS {
+		if e.trust, err = certify(dir); err != nil {
+			return nil, err
+		}
+		settings = append(settings, "debug.poller=auto", "tls.cert_file="+filepath.Join(dir, certFile), "tls.key_file="+filepath.Join(dir, keyFile))
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.trust, ServerName: "localhost"}}
+	e.http = &http.Client{Timeout: patience, Transport: transport}
 	args := []string{"serve"}
 	if config := filepath.Join(dir, "wse.yaml"); exists(config) {
 		args = append(args, "--config", config)
@@ -61,7 +73,7 @@ func Start(binary, dir string, settings []string) (*Engine, error) {
 	all := append([]string{"listen=" + e.Public, "admin.listen=" + e.Admin, "data_dir=" + filepath.Join(dir, "data"),
 		"auth.secret=" + secret, "limits.drain_jitter=0s"}, settings...)
 	for _, s := range all {
-		args = append(args, "--set", strings.ReplaceAll(s, "$dir", dir))
+		args = append(args, "--set", s)
 	}
 	e.cmd = exec.Command(binary, args...)
 	e.cmd.Dir = dir
@@ -108,7 +120,7 @@ func (e *Engine) ready() error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if response, err := http.Get("http://" + e.Public + "/readyz"); err == nil {
+		if response, err := e.http.Get(e.publicURL() + "/readyz"); err == nil {
 			_, _ = io.Copy(io.Discard, response.Body)
 			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {
@@ -123,6 +135,13 @@ func (e *Engine) ready() error {
 		case <-again.C:
 		}
 	}
+}
+
+func (e *Engine) publicURL() string {
+	if e.trust != nil {
+		return "https://" + e.Public
+	}
+	return "http://" + e.Public
 }
 
 // Signal sends the process a signal.
@@ -145,6 +164,7 @@ func (e *Engine) Output() string { return e.output.String() }
 
 // Stop ends the process, if it runs, and waits for it. What the race detector found is an error.
 func (e *Engine) Stop() error {
+	e.http.CloseIdleConnections()
 	_ = e.cmd.Process.Signal(syscall.SIGTERM)
 	_ = e.cmd.Process.Signal(syscall.SIGTERM) // the second one does not drain
 	if _, err := e.Wait(); err != nil {

@@ -13,6 +13,7 @@ import (
 type File struct {
 	Name      string
 	Settings  []string          // key=value, for --set
+	TLS       bool              // the engine serves TLS, with a certificate made for it
 	Files     map[string]string // by name, put into the engine's directory before it starts; wse.yaml is its config
 	Scenarios []*Scenario
 }
@@ -35,7 +36,8 @@ type Step struct {
 // verbs are what a step may begin with. It is read-only.
 var verbs = []string{"user", "token", "connect", "open", "send", "send-binary", "send-deflated", "frame", "raw", "expect",
 	"expect-raw", "expect-close", "await", "await-close", "stall", "resume", "pad", "expect-eof", "no-more", "close", "drop", "mute", "publish", "event", "post", "get",
-	"delete", "public", "reload", "signal", "exit", "repeat", "until", "write", "unordered"}
+	"delete", "public", "reload", "signal", "exit", "repeat", "until", "meanwhile", "join",
+	"sequence", "write", "unordered"}
 
 // isBlock reports whether lines up to "end" belong to a step.
 func isBlock(verb string) bool { return verb == "write" || verb == "unordered" }
@@ -95,6 +97,9 @@ func (f *File) add(s Step) error {
 			return fmt.Errorf("set belongs before the first scenario")
 		}
 		f.Settings = append(f.Settings, s.Rest)
+		return nil
+	case s.Verb == "tls" && len(f.Scenarios) == 0:
+		f.TLS = true
 		return nil
 	case s.Verb == "scenario":
 		if s.Rest == "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ type Runner struct {
 
 	vars    vars
 	clients map[string]*client
+	aside   []chan error // what meanwhile has started
 }
 
 // NewRunner returns a runner for e.
@@ -30,6 +32,7 @@ func (r *Runner) Run(file string, s *Scenario) error {
 	r.n++
 	r.vars, r.clients = vars{}, map[string]*client{}
 	defer r.closeAll()
+	defer func() { _ = r.join(Step{}) }()
 	for _, step := range s.Steps {
 		if err := r.step(step); err != nil {
 			return fmt.Errorf("%s:%d: %s %s: %w", file, step.Line, step.Verb, step.Rest, err)
@@ -54,6 +57,7 @@ func (r *Runner) handlers() map[string]func(Step) error {
 		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
 		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.request,
 		"reload": r.reload, "signal": r.signal, "exit": r.exit, "repeat": r.repeat, "until": r.until, "write": r.write,
+		"meanwhile": r.meanwhile, "join": r.join, "sequence": r.sequence,
 	}
 }
 
@@ -138,7 +142,7 @@ func (r *Runner) connect(s Step) error {
 			return err
 		}
 	}
-	c, err := dial(r.engine.Public, name, path, header, status)
+	c, err := dial(r.engine, name, path, header, status)
 	if err != nil || c == nil {
 		return err
 	}
@@ -218,6 +222,25 @@ func (r *Runner) repeat(s Step) error {
 		}
 	}
 	return nil
+}
+
+// meanwhile runs a step n times on the side. It sees the names that are known when it starts.
+func (r *Runner) meanwhile(s Step) error {
+	other := &Runner{engine: r.engine, n: r.n, vars: maps.Clone(r.vars)}
+	done := make(chan error, 1)
+	r.aside = append(r.aside, done)
+	go func() { done <- other.repeat(s) }()
+	return nil
+}
+
+// join waits for what meanwhile has started.
+func (r *Runner) join(Step) error {
+	var errs []error
+	for _, done := range r.aside {
+		errs = append(errs, <-done)
+	}
+	r.aside = nil
+	return errors.Join(errs...)
 }
 
 // until runs a step again and again until it succeeds. It is for what happens some time after a signal, which nothing

@@ -94,7 +94,7 @@ func runFile(t *testing.T, program, poller string, f *File, ran *atomic.Int64) {
 	for name, text := range f.Files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(text), 0o644))
 	}
-	e, err := Start(program, dir, append([]string{"debug.poller=" + poller}, f.Settings...))
+	e, err := Start(program, dir, append([]string{"debug.poller=" + poller}, f.Settings...), f.TLS)
 	require.NoError(t, err)
 	defer func() {
 		require.NoError(t, e.Stop())

@@ -35,17 +35,16 @@ func (r *Runner) request(s Step) error {
 		return err
 	}
 	path, body, _ := strings.Cut(strings.TrimSpace(call), " ")
-	method, addr := strings.ToUpper(s.Verb), r.engine.Admin
+	method, base := strings.ToUpper(s.Verb), "http://"+r.engine.Admin
 	if s.Verb == "public" {
-		method, addr = http.MethodGet, r.engine.Public
+		method, base = http.MethodGet, r.engine.publicURL()
 	}
-	req, err := http.NewRequest(method, "http://"+addr+path, strings.NewReader(strings.TrimSpace(body)))
+	req, err := http.NewRequest(method, base+path, strings.NewReader(strings.TrimSpace(body)))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	http1 := &http.Client{Timeout: patience}
-	response, err := http1.Do(req)
+	response, err := r.engine.http.Do(req)
 	if err != nil {
 		return err
 	}

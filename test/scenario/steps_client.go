@@ -221,6 +221,34 @@ func (r *Runner) unordered(s Step) error {
 	return nil
 }
 
+// sequence takes publications and asserts that their numbers run from one to the other, each once and in order. The
+// engine's own messages are passed over.
+func (r *Runner) sequence(s Step) error {
+	c, rest, err := r.client(s.Rest)
+	if err != nil {
+		return err
+	}
+	var from, to int
+	if _, err := fmt.Sscanf(rest, "%d %d", &from, &to); err != nil {
+		return fmt.Errorf("FROM TO is missing: %w", err)
+	}
+	for seq := from; seq <= to; {
+		raw, have, err := c.message(false)
+		if err != nil {
+			return fmt.Errorf("waiting for %d: %w", seq, err)
+		}
+		number, ok := have["seq"].(json.Number)
+		if !ok {
+			continue
+		}
+		if number.String() != strconv.Itoa(seq) {
+			return fmt.Errorf("want number %d, have %s", seq, raw)
+		}
+		seq++
+	}
+	return nil
+}
+
 // noMore asserts that nothing is on its way: what the server sends next is the answer to a ping, three times over.
 func (r *Runner) noMore(s Step) error {
 	for name := range strings.FieldsSeq(s.Rest) {
