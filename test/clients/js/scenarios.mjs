@@ -1,0 +1,253 @@
+// What every client written in JavaScript has to see of the engine. The file runs unchanged in Node, on the libraries
+// there, and in the browser: it uses the WebSocket interface of the WHATWG and nothing else.
+//
+// env: {WebSocket, url, user, token, deflate: true | false, event(type, user, payload), disconnect(connectionID)}
+
+const patience = 15_000
+
+const assert = (ok, ...what) => {
+  if (!ok) throw new Error(what.map((w) => (typeof w === 'string' ? w : JSON.stringify(w))).join(' '))
+}
+
+const equal = (got, want, what) => {
+  assert(JSON.stringify(got) === JSON.stringify(want), what, 'is', got ?? String(got), 'instead of', want)
+}
+
+// Client reads a WebSocket's messages one after another.
+class Client {
+  constructor (env, path, protocols = []) {
+    this.queue = []
+    this.waiting = null
+    this.ws = new env.WebSocket(env.url + path, protocols)
+    this.ws.binaryType = 'arraybuffer'
+    this.ws.addEventListener('message', ({ data }) => this.#push({ data }))
+    this.ws.addEventListener('close', ({ code, reason, wasClean }) => this.#push({ close: { code, reason, wasClean } }))
+    this.opened = new Promise((resolve, reject) => {
+      this.ws.addEventListener('open', resolve)
+      this.ws.addEventListener('error', (e) => reject(new Error('the connection failed: ' + (e.message ?? 'no reason given'))))
+    })
+    this.opened.catch(() => {}) // whoever waits for it is told
+  }
+
+  #push (item) {
+    this.queue.push(item)
+    this.waiting?.()
+  }
+
+  async #next (what) {
+    if (this.queue.length === 0) {
+      let timer
+      await new Promise((resolve, reject) => {
+        this.waiting = resolve
+        timer = setTimeout(() => reject(new Error('nothing came while waiting for ' + what)), patience)
+      })
+      clearTimeout(timer)
+    }
+    return this.queue.shift()
+  }
+
+  // message returns the next message as it came.
+  async message () {
+    const item = await this.#next('a message')
+    assert('data' in item, 'closed instead of a message:', item.close)
+    return item.data
+  }
+
+  // envelope returns the next message of v2, past heartbeats.
+  async envelope () {
+    for (;;) {
+      const data = await this.message()
+      assert(typeof data === 'string', 'a message of v2 came in a binary frame')
+      assert(data.startsWith('{"t":"'), 't is not the first key (PROTOCOL §2.1):', data)
+      const e = JSON.parse(data)
+      equal(e.v, 2, 'v of ' + data)
+      if (e.t !== 'heartbeat') return e
+    }
+  }
+
+  async until (t) {
+    for (;;) {
+      const e = await this.envelope()
+      if (e.t === t) return e
+    }
+  }
+
+  // closed waits for the end, past messages.
+  async closed () {
+    for (;;) {
+      const item = await this.#next('the end')
+      if (item.close) return item.close
+    }
+  }
+
+  async leave (code = 1000) {
+    this.ws.close(code)
+    const end = await this.closed()
+    equal(end.code, code, 'the close code')
+    assert(end.wasClean, 'the server did not answer the close')
+  }
+
+  request (t, id, p) {
+    this.ws.send(JSON.stringify({ t, id, p }))
+  }
+}
+
+const connect = async (env, query = '') => {
+  const c = new Client(env, '/wse?token=' + env.token + query, ['unheard.of', 'wse.v2'])
+  await c.opened
+  const first = await c.envelope()
+  equal(first.t, 'server_ready', 'the first message')
+  return [c, first.p.details]
+}
+
+const subscribe = async (c, topics, more = {}) => {
+  c.request('subscription_update', 'sub', { action: 'subscribe', topics, ...more })
+  const answer = await c.until('subscription_update')
+  equal(answer.cid, 'sub', 'cid')
+  return answer.p
+}
+
+const refused = async (env, query, code) => {
+  const c = new Client(env, '/wse' + query, ['wse.v2'])
+  await c.opened
+  const told = await c.envelope()
+  equal([told.t, told.p.code, told.p.recoverable], ['error', code, false], 'what is told')
+  const end = await c.closed()
+  equal([end.code, end.wasClean], [4401, true], 'the end')
+}
+
+const sameBytes = (a, b) => a.length === b.length && a.every((x, i) => x === b[i])
+
+export const scenarios = {
+  async 'messages of every kind and size are echoed' (env) {
+    const c = new Client(env, '/echo')
+    await c.opened
+    for (const text of ['', 'hello', 'żółw 🐢', 'x'.repeat(126), '0123456789'.repeat(7000), 'long '.repeat(200_000)]) {
+      c.ws.send(text)
+      assert((await c.message()) === text, 'a text of', text.length, 'came back as something else')
+      const bytes = new TextEncoder().encode(text)
+      c.ws.send(bytes)
+      assert(sameBytes(new Uint8Array(await c.message()), bytes), bytes.length, 'bytes came back as something else')
+    }
+    await c.leave()
+  },
+
+  async 'the subprotocol and the extension are agreed on' (env) {
+    const [c] = await connect(env)
+    equal(c.ws.protocol, 'wse.v2', 'the subprotocol')
+    equal(c.ws.extensions.includes('permessage-deflate'), env.deflate, 'permessage-deflate in ' + JSON.stringify(c.ws.extensions))
+    await c.leave()
+  },
+
+  async 'server_ready is the first message' (env) {
+    const [c, details] = await connect(env)
+    equal([details.version, details.user_id], [2, env.user], 'version and user')
+    for (const field of ['connection_id', 'server_time', 'features', 'endpoints']) assert(details[field], field, 'is missing')
+    await c.leave()
+  },
+
+  async 'topics of the query are subscribed at once' (env) {
+    const [c] = await connect(env, '&topics=order_events,position_events')
+    const { p } = await c.until('subscription_update')
+    equal([...p.success_topics].sort(), [`user:${env.user}:order_events`, `user:${env.user}:position_events`], 'success_topics')
+    await c.leave()
+  },
+
+  async 'a domain event arrives mapped by the stock plugin' (env) {
+    const [c] = await connect(env)
+    equal((await subscribe(c, ['broker_account_events'])).success, true, 'success')
+    await env.event('BrokerAccountLinked', env.user, { broker_account_id: 'acc_123', status: 'linked' })
+    const e = await c.until('broker_account_update')
+    equal(e.p, { original_event_type: 'BrokerAccountLinked', broker_account_id: 'acc_123', status: 'linked' }, 'p')
+    equal([e.tp, e.seq, e.o, e._msg_cat], [`user:${env.user}:broker_account_events`, 1, 1, 'U'], 'the envelope')
+    await c.leave()
+  },
+
+  async 'a large publication arrives whole' (env) {
+    const [c] = await connect(env)
+    await subscribe(c, ['position_events'])
+    const note = 'a position of some size; '.repeat(2000)
+    await env.event('PositionOpenedEvent', env.user, { note })
+    equal((await c.until('position_update')).p.note === note, true, 'the note arriving whole')
+    await c.leave()
+  },
+
+  async 'another user\'s topic is refused' (env) {
+    const [c] = await connect(env)
+    const answer = await subscribe(c, ['user:somebody_else:order_events'])
+    equal([answer.success, answer.failed_topics.length], [false, 1], 'the answer')
+    await c.leave()
+  },
+
+  async 'a bad token is told and closed with 4401' (env) {
+    await refused(env, '?token=' + env.token.slice(0, -4) + 'AAAA', 'AUTH_FAILED')
+  },
+
+  async 'no token is told and closed with 4401' (env) {
+    await refused(env, '?token=undefined', 'AUTH_REQUIRED')
+  },
+
+  async 'a malformed message is answered and the connection kept' (env) {
+    const [c] = await connect(env)
+    c.ws.send('{not json')
+    equal((await c.until('error')).p.code, 'INVALID_MESSAGE', 'the code')
+    c.request('ping', 'still', { timestamp: Date.now() })
+    equal((await c.until('PONG')).cid, 'still', 'cid')
+    c.ws.send('PING')
+    await c.until('PONG')
+    await c.leave()
+  },
+
+  async 'the client\'s close is answered with its code' (env) {
+    for (const code of [1000, 3000, 4999]) {
+      const [c] = await connect(env)
+      await c.leave(code)
+    }
+  },
+
+  async 'what was missed after a drop is replayed without gap or duplicate' (env) {
+    const topic = `user:${env.user}:order_events`
+    const place = (id) => env.event('OrderPlacedEvent', env.user, { order_id: id })
+    const [lost, details] = await connect(env)
+    await subscribe(lost, [topic])
+    await place('1')
+    const seen = await lost.until('order_update')
+    await env.disconnect(details.connection_id)
+    assert((await lost.closed()).wasClean, 'the server dropped the connection without a close frame')
+    for (const id of ['2', '3', '4']) await place(id)
+
+    const [c] = await connect(env)
+    const answer = await subscribe(c, [topic], { recover: true, recovery: { [topic]: { epoch: seen.e, offset: seen.o } } })
+    equal([answer.recovery[topic].recovered, answer.recovery[topic].count], [true, 3], 'recovery')
+    await place('5')
+    for (const [i, id] of ['2', '3', '4', '5'].entries()) {
+      const e = await c.until('order_update')
+      equal([e.p.order_id, e.o, e.seq, e.e], [id, seen.o + i + 1, seen.o + i + 1, seen.e], 'publication ' + id)
+    }
+    await c.leave()
+  }
+}
+
+// run runs all scenarios, or those of a list, and hands each result to report: {name, error?}.
+export const run = async (env, report, list = scenarios) => {
+  for (const [name, scenario] of Object.entries(list)) {
+    try {
+      await scenario(env)
+      await report({ name })
+    } catch (e) {
+      await report({ name, error: String(e?.message ?? e) })
+    }
+  }
+}
+
+// foreign is for a page whose origin is not on the server's list.
+export const foreign = {
+  async 'a page of another origin is told and closed with 4403' (env) {
+    const c = new Client(env, '/wse?token=' + env.token, ['wse.v2'])
+    await c.opened
+    const told = await c.envelope()
+    equal([told.t, told.p.code], ['error', 'ORIGIN_NOT_ALLOWED'], 'what is told')
+    const end = await c.closed()
+    equal([end.code, end.wasClean], [4403, true], 'the end')
+  }
+}

@@ -1,0 +1,179 @@
+package clients
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patience bounds every wait; what takes longer has failed.
+const patience = 20 * time.Second
+
+// server is a running `wse serve`, and the two web sites whose pages talk to it: only the first one's may.
+type server struct {
+	addr, admin   string
+	config        string // path of its configuration file
+	site, foreign string // origins
+	cmd           *exec.Cmd
+	log           *output
+	ended         chan struct{}
+}
+
+// output keeps what a process prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// start runs the program and waits until it is ready. It ends with the test.
+func start(t *testing.T) *server {
+	t.Helper()
+	site, foreign := pages(t), pages(t)
+	for range 3 { // a port may be taken between asking for it and listening on it
+		s := launch(t, site, foreign)
+		if s.ready() {
+			t.Cleanup(func() { s.stop(t) })
+			return s
+		}
+		_ = s.cmd.Process.Kill() // it may have ended
+		<-s.ended
+		if !strings.Contains(s.log.String(), "in use") {
+			t.Fatalf("the server did not become ready:\n%s", s.log)
+		}
+	}
+	t.Fatal("no free port")
+	return nil
+}
+
+// pages serves the directory js to browsers, from an origin of its own.
+func pages(t *testing.T) string {
+	t.Helper()
+	site := httptest.NewServer(http.FileServer(http.Dir("js")))
+	t.Cleanup(site.Close)
+	return site.URL
+}
+
+func launch(t *testing.T, site, foreign string) *server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &server{
+		addr: freeAddr(t), admin: freeAddr(t), config: filepath.Join(dir, "wse.yaml"), site: site, foreign: foreign,
+		log: new(output), ended: make(chan struct{}),
+	}
+	config := fmt.Sprintf("listen: %s\nadmin: {listen: %s}\ndata_dir: %s\norigins: [%s]\ndebug: {echo: true}\nlimits: {frame_kib_max: 4096, message_kib_max: 4096}\n",
+		s.addr, s.admin, filepath.Join(dir, "data"), site)
+	require.NoError(t, os.WriteFile(s.config, []byte(config), 0o600))
+	s.cmd = exec.Command(program, "serve", "--config", s.config)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	require.NoError(t, s.cmd.Start())
+	go func() {
+		_ = s.cmd.Wait() // the exit status is asked for in stop
+		close(s.ended)
+	}()
+	return s
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (s *server) ready() bool {
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ended:
+			return false
+		case <-deadline:
+			return false
+		case <-tick.C:
+		}
+		resp, err := http.Get("http://" + s.addr + "/readyz")
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return true
+		}
+	}
+}
+
+// stop ends the process as an operator would.
+func (s *server) stop(t *testing.T) {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended; then its status tells
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		_ = s.cmd.Process.Kill()
+		t.Errorf("the server did not leave after SIGTERM:\n%s", s.log)
+		return
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 || strings.Contains(s.log.String(), "panic") {
+		t.Errorf("the server left with status %d:\n%s", code, s.log)
+	}
+}
+
+// token has the program issue a token, as a user would.
+func (s *server) token(t *testing.T, user string) string {
+	t.Helper()
+	out, err := exec.Command(program, "token", "--sub", user, "--config", s.config).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+// event hands in a domain event by the admin API.
+func (s *server) event(t *testing.T, kind, user string, payload any) {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"type": kind, "user_id": user, "payload": payload})
+	require.NoError(t, err)
+	resp, err := http.Post("http://"+s.admin+"/api/v1/events", "application/json", bytes.NewReader(body))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode, "%s", answer)
+}
+
+// disconnect closes a connection by the admin API.
+func (s *server) disconnect(t *testing.T, id string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodDelete, "http://"+s.admin+"/api/v1/connections/"+id, nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusNoContent, resp.StatusCode)
+}
