@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,19 +40,25 @@ func (c *tally) add(poller string, passed bool) {
 }
 
 // print prints the counts, and keeps them where the caller of go test, which swallows a passing test's output, wants them.
-func (c *tally) print() {
+// print tells the counts on standard output and, since go test hides that of what passes, in the file that
+// WSE_CONFORMANCE_SUMMARY names. It reports whether every poller had cases.
+func (c *tally) print() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var text strings.Builder
+	var lines strings.Builder
+	ran := true
 	for _, poller := range pollers() {
-		fmt.Fprintf(&text, "conformance: poller %-9s  %d cases, %d passed\n", poller, c.total[poller], c.passed[poller])
+		fmt.Fprintf(&lines, "conformance: poller %s: %d cases, %d passed\n", poller, c.total[poller], c.passed[poller])
+		ran = ran && c.total[poller] > 0
 	}
-	fmt.Print(text.String())
+	fmt.Print(lines.String())
 	if path := os.Getenv("WSE_CONFORMANCE_SUMMARY"); path != "" {
-		if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+		if err := os.WriteFile(path, []byte(lines.String()), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, "conformance:", err)
+			return false
 		}
 	}
+	return ran
 }
 
 func TestMain(m *testing.M) {
@@ -73,7 +80,11 @@ func run(m *testing.M) int {
 		}
 	}
 	code := m.Run()
-	counts.print()
+	chosen := flag.Lookup("test.run").Value.String() != "" || flag.Lookup("test.list").Value.String() != ""
+	if !counts.print() && !chosen && code == 0 {
+		fmt.Fprintln(os.Stderr, "conformance: a poller had no case")
+		return 1
+	}
 	return code
 }
 
@@ -95,7 +106,7 @@ type scenario struct {
 func cases() []scenario {
 	return slices.Concat(
 		framing(), lengths(), bits(), controls(), fragmentation(), texts(), textsByTable(), closing(), closeCodes(), closingRaces(),
-		sizes(), upgrades(), badUpgrades(), versions(), heads(), offers(), deflated(), deflateFaults(),
+		sizes(), upgrades(), badUpgrades(), versions(), heads(), offers(), deflated(), deflateFaults(), publications(),
 	)
 }
 

@@ -24,8 +24,10 @@ const patience = 20 * time.Second
 type server struct {
 	addr  string
 	admin string
+	data  string // its data directory
 	cmd   *exec.Cmd
 	log   *tail
+	told  sync.Once     // to leave: a second signal would not wait for the connections
 	ended chan struct{} // closed when the process is gone
 }
 
@@ -71,10 +73,10 @@ func start(t *testing.T, poller string, set ...string) *server {
 
 func launch(t *testing.T, poller string, set []string) *server {
 	t.Helper()
-	s := &server{addr: freeAddr(t), admin: freeAddr(t), log: new(tail), ended: make(chan struct{})}
+	s := &server{addr: freeAddr(t), admin: freeAddr(t), data: t.TempDir(), log: new(tail), ended: make(chan struct{})}
 	args := []string{"serve"}
 	for _, kv := range append([]string{
-		"listen=" + s.addr, "admin.listen=" + s.admin, "data_dir=" + t.TempDir(), "debug.echo=true", "debug.poller=" + poller,
+		"listen=" + s.addr, "admin.listen=" + s.admin, "data_dir=" + s.data, "debug.echo=true", "debug.poller=" + poller,
 		"limits.frame_kib_max=16384", "limits.message_kib_max=16384", "limits.handshake_timeout=30s",
 	}, set...) {
 		args = append(args, "--set", kv)
@@ -126,13 +128,14 @@ func (s *server) kill() {
 	<-s.ended
 }
 
+// leave tells the process to drain and end.
+func (s *server) leave() {
+	s.told.Do(func() { _ = s.cmd.Process.Signal(syscall.SIGTERM) }) // it may have ended: stop looks at how
+}
+
 // stop ends the process as an operator would and fails the test if it had crashed, does not leave or says why not.
 func (s *server) stop(t *testing.T) {
-	select {
-	case <-s.ended:
-	default:
-		require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
-	}
+	s.leave()
 	select {
 	case <-s.ended:
 	case <-time.After(patience):

@@ -1,0 +1,114 @@
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// publications are the frames that subscribers of protocol v2 get.
+func publications() []scenario {
+	return []scenario{
+		{"PROTOCOL §2.6: a publication over 1,024 bytes comes compressed where that was agreed on, a small one does not", compressedPublication},
+		{"PROTOCOL §2.6: without permessage-deflate a large publication comes in one text frame", plainPublication},
+		{"PROTOCOL §2.1: what the server sends is text, and t is the first key", firstKey},
+		{"PROTOCOL §2.2: server_ready is the first frame, though requests came behind the handshake in the same packet", readyFirst},
+	}
+}
+
+// subscriber opens a v2 connection for a user of its own, subscribed to order_events.
+func (s *server) subscriber(t *testing.T, user string, lines ...string) *peer {
+	t.Helper()
+	token, err := exec.Command(program, "token", "--sub", user, "--set", "data_dir="+s.data).Output()
+	require.NoError(t, err)
+	p := s.dial(t)
+	p.write([]byte(upgradeRequest("/wse?topics=order_events&token="+strings.TrimSpace(string(token)), lines...)), 0)
+	resp := p.response()
+	requireUpgraded(t, resp)
+	p.compressed = resp.Header.Get("Sec-WebSocket-Extensions") != ""
+	p.envelope("server_ready")
+	p.envelope("subscription_update")
+	return p
+}
+
+// envelope reads up to an envelope of type t.
+func (p *peer) envelope(t string) []byte {
+	p.t.Helper()
+	for {
+		f, err := p.next()
+		require.NoError(p.t, err, "waiting for %s", t)
+		require.Equal(p.t, byte(opText), f.op, "%s", f)
+		require.True(p.t, strings.HasPrefix(string(f.payload), `{"t":"`), "%s", f)
+		if strings.HasPrefix(string(f.payload), `{"t":"`+t+`"`) {
+			return f.payload
+		}
+	}
+}
+
+// order hands in an order event with a note of n bytes.
+func (s *server) order(t *testing.T, user string, n int) {
+	t.Helper()
+	body := fmt.Sprintf(`{"type":"OrderPlacedEvent","user_id":%q,"payload":{"note":%q}}`, user, repeat(n))
+	resp, err := http.Post("http://"+s.admin+"/api/v1/events", "application/json", strings.NewReader(body))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+func compressedPublication(t *testing.T, s *server) {
+	p := s.subscriber(t, "squeezed", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+	require.True(t, p.compressed)
+	for _, tc := range []struct{ bytes, compressed int }{{100, 0}, {4000, 1}, {200, 0}, {100_000, 1}} {
+		before := p.rsv1Seen
+		s.order(t, "squeezed", tc.bytes)
+		require.Equal(t, repeat(tc.bytes), noteOf(t, p.envelope("order_update")))
+		require.Equal(t, tc.compressed, p.rsv1Seen-before, "compressed frames for %d bytes", tc.bytes)
+	}
+	p.closeNormally()
+}
+
+func plainPublication(t *testing.T, s *server) {
+	p := s.subscriber(t, "plain")
+	s.order(t, "plain", 4000)
+	require.Equal(t, repeat(4000), noteOf(t, p.envelope("order_update")))
+	p.closeNormally()
+}
+
+func noteOf(t *testing.T, envelope []byte) string {
+	t.Helper()
+	var e struct{ P struct{ Note string } }
+	require.NoError(t, json.Unmarshal(envelope, &e))
+	return e.P.Note
+}
+
+func firstKey(t *testing.T, s *server) {
+	p := s.subscriber(t, "first_key") // envelope checks each
+	for _, request := range []string{`{"t":"ping","p":{"timestamp":1}}`, `{"t":"client_hello","p":{}}`, `{"t":"health_check"}`, `not json`, `{"t":"PING"}`} {
+		p.send(text(request))
+	}
+	p.envelope("PONG")
+	p.envelope("server_hello")
+	p.envelope("health_check_response")
+	p.envelope("error")
+	p.envelope("PONG")
+	p.closeNormally()
+}
+
+func readyFirst(t *testing.T, s *server) {
+	token, err := exec.Command(program, "token", "--sub", "eager", "--set", "data_dir="+s.data).Output()
+	require.NoError(t, err)
+	p := s.dial(t)
+	p.write(append([]byte(upgradeRequest("/wse?token="+strings.TrimSpace(string(token)))), wire(text(`{"t":"ping","p":{"timestamp":1}}`), ping("eager"))...), 0)
+	requireUpgraded(t, p.response())
+	f, err := p.next()
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(f.payload), `{"t":"server_ready"`), "%s", f)
+	p.envelope("PONG")
+	p.expect(pong("eager"))
+	p.closeNormally()
+}
