@@ -102,13 +102,13 @@ type scenario struct {
 	run  func(t *testing.T, s *server)
 }
 
-// cases returns all of them.
-func cases() []scenario {
+// cases returns all of them. They are made once: some are large.
+var cases = sync.OnceValue(func() []scenario {
 	return slices.Concat(
 		framing(), lengths(), bits(), controls(), fragmentation(), texts(), textsByTable(), closing(), closeCodes(), closingRaces(),
 		sizes(), upgrades(), badUpgrades(), versions(), heads(), offers(), deflated(), deflateFaults(), publications(),
 	)
-}
+})
 
 func TestConformance(t *testing.T) {
 	for _, poller := range pollers() {

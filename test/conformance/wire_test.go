@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -41,7 +42,7 @@ type frame struct {
 	rsv      byte
 	payload  []byte
 	unmasked bool
-	key      [4]byte
+	key      *[4]byte // nil: that of RFC 6455 §5.7
 	form     form
 	length   uint64 // what the header says instead of len(payload), if not 0
 }
@@ -72,7 +73,7 @@ func (f frame) written(as form) frame { f.form = as; return f }
 func (f frame) announcing(n uint64) frame { f.length = n; return f }
 
 // masking is f with the given masking key.
-func (f frame) masking(key [4]byte) frame { f.key = key; return f }
+func (f frame) masking(key [4]byte) frame { f.key = &key; return f }
 
 // bare is f without a mask.
 func (f frame) bare() frame { f.unmasked = true; return f }
@@ -103,9 +104,17 @@ func (f frame) bytes() []byte {
 	if f.unmasked {
 		return append(out, f.payload...)
 	}
-	out = append(out, f.key[:]...)
-	for i, b := range f.payload {
-		out = append(out, b^f.key[i&3])
+	key := [4]byte{0x37, 0xfa, 0x21, 0x3d}
+	if f.key != nil {
+		key = *f.key
+	}
+	out = append(out, key[:]...)
+	start := len(out)
+	out = append(out, f.payload...)
+	stream := bytes.Repeat(key[:], min(16<<10, len(f.payload)/4+1))
+	for rest := out[start:]; len(rest) > 0; {
+		n := subtle.XORBytes(rest, rest, stream)
+		rest = rest[n:]
 	}
 	return out
 }
