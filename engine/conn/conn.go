@@ -216,7 +216,7 @@ func (c *Conn) SetDeadline(t time.Time) {
 		c.deadline = 0
 		return
 	}
-	c.deadline = max(1, l.srv.tickAt(t))
+	c.deadline = l.srv.tickAt(t) + 1 // the first that is after it
 	l.rearm(c)
 }
 

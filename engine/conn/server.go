@@ -243,13 +243,13 @@ func (s *Server) ticks(d time.Duration) uint32 {
 	return uint32((d + s.opts.Tick - 1) / s.opts.Tick)
 }
 
-// tickAt returns the first tick that is not before t.
+// tickAt returns the last tick that is not after t.
 func (s *Server) tickAt(t time.Time) uint32 {
 	d := t.Sub(s.start)
 	if d <= 0 {
 		return 0
 	}
-	return uint32(min(d/s.opts.Tick, never-1))
+	return uint32(min(d/s.opts.Tick, never-2))
 }
 
 func (s *Server) elapsedMS() uint32 { return uint32(time.Since(s.start).Milliseconds()) }
@@ -305,7 +305,7 @@ func (s *Server) accept(sock netpoll.Socket, remote netip.AddrPort, loop int) ne
 func (s *Server) closed(c *Conn) {
 	l := c.lane
 	l.mu.Lock()
-	if c.out == outOpen && c.code == 0 && c.handshake.Load() == nil {
+	if c.out == outOpen && c.code == 0 && c.upgraded() {
 		l.totals.Lost++
 	}
 	c.out = outDone
