@@ -8,6 +8,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/message"
 )
 
@@ -17,13 +18,6 @@ const (
 	subprotocolV1 = "wsapi.v1"
 	pathV2        = "/wse"
 	pathEcho      = "/echo"
-)
-
-// Close codes of a refused upgrade (PROTOCOL §2.2).
-const (
-	closeAuth        = 4401
-	closeOrigin      = 4403
-	closeUnavailable = 4503
 )
 
 var _ conn.Gate = (*gate)(nil)
@@ -76,7 +70,7 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 	}
 	if !up.OriginAllowed {
 		e.refusals.add(refusedOrigin)
-		a.Reject = rejection(closeOrigin, message.Errorf(message.CodeOriginNotAllowed,
+		a.Reject = rejection(dialect.CloseOrigin, message.Errorf(message.CodeOriginNotAllowed,
 			"pages from %s may not connect; the operator lists allowed origins under origins", cut(up.Origin)))
 		return a
 	}
@@ -95,9 +89,9 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 		if refused.Code == message.CodeAuthExpired { // nothing to renew yet: to this client it is simply a bad token
 			refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
 		}
-		code := uint16(closeAuth)
+		code := uint16(dialect.CloseUnauthorized)
 		if refused.Code == message.CodeUnavailable { // its key is not known yet: another attempt may succeed
-			code = closeUnavailable
+			code = dialect.CloseOverloaded
 		}
 		a.Reject = rejection(code, refused)
 		return a

@@ -3,10 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/wse-engine/wse/engine/admin"
 	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/message"
 )
 
@@ -29,10 +32,6 @@ func (e *Engine) openAdmin() (err error) {
 // operator is the engine as the admin API sees it.
 type operator struct{ engine *Engine }
 
-// closeGone is the code of a connection that an operator ends. Clients take 1000 as "do not come back", which is what
-// Disconnect promises.
-const closeGone = 1000
-
 // Reload implements [admin.Engine].
 func (o operator) Reload(ctx context.Context) error { return o.engine.Reload(ctx) }
 
@@ -44,17 +43,27 @@ func (o operator) Ready(context.Context) error {
 	return nil
 }
 
-// Topics implements [admin.Topics].
+// Topics implements [admin.Topics]: what was published to, and what is subscribed to though nothing was published yet.
 func (o operator) Topics(prefix string, limit int) []admin.Topic {
-	infos := o.engine.broker.Topics(prefix, limit)
-	topics := make([]admin.Topic, len(infos))
-	for i, t := range infos {
-		topics[i] = admin.Topic{
+	e := o.engine
+	infos := e.broker.Topics(prefix, limit)
+	topics := make([]admin.Topic, 0, len(infos))
+	known := make(map[message.Topic]bool, len(infos))
+	for _, t := range infos {
+		known[t.Topic] = true
+		topics = append(topics, admin.Topic{
 			Topic: t.Topic, Class: t.Class, Seq: t.Seq, Epoch: admin.Epoch(t.Epoch), Publications: t.Publications,
-			Snapshots: t.Snapshots, Bytes: t.Bytes, IdleMS: t.Idle.Milliseconds(), Subscribers: o.engine.hub.Subscribers(t.Topic),
-		}
+			Snapshots: t.Snapshots, Bytes: t.Bytes, IdleMS: t.Idle.Milliseconds(), Subscribers: e.hub.Subscribers(t.Topic),
+		})
 	}
-	return topics
+	e.hub.Topics(func(topic message.Topic, subscribers int) bool {
+		if !known[topic] && strings.HasPrefix(string(topic), prefix) {
+			topics = append(topics, admin.Topic{Topic: topic, Class: e.classes.For(topic).Pattern, Subscribers: subscribers})
+		}
+		return true
+	})
+	slices.SortFunc(topics, func(a, b admin.Topic) int { return strings.Compare(string(a.Topic), string(b.Topic)) })
+	return topics[:min(limit, len(topics))]
 }
 
 // Connections implements [admin.Connections].
@@ -93,7 +102,8 @@ func describe(cn *conn.Conn, c *client) admin.Connection {
 func (o operator) Disconnect(id string) (found bool) {
 	o.engine.conns.Each(func(cn *conn.Conn) bool {
 		if found = cn.ID() == id; found {
-			cn.Close(closeGone, "closed by the operator")
+			// Clients take 1000 as "do not come back", which is what an operator means.
+			cn.Close(dialect.CloseNormal, "closed by the operator")
 		}
 		return !found
 	})

@@ -170,26 +170,6 @@ func TestTheClassOfATopicIsFoundWithoutAllocating(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { classes.For("public:a:b:c") }))
 }
 
-func TestIDsAreUnique(t *testing.T) {
-	seen := make(map[string]bool)
-	for _, source := range []*IDs{NewIDs(), NewIDs()} {
-		for range 1000 {
-			id := source.Next()
-			require.Regexp(t, `^evt_[a-z0-9]{14,40}$`, id)
-			require.False(t, seen[id])
-			seen[id] = true
-		}
-	}
-}
-
-func BenchmarkIDs(b *testing.B) {
-	ids := NewIDs()
-	b.ReportAllocs()
-	for b.Loop() {
-		ids.Next()
-	}
-}
-
 func BenchmarkClassesFor(b *testing.B) {
 	classes := compiled(b, DefaultClasses())
 	for b.Loop() {

@@ -99,7 +99,7 @@ type Ingest struct {
 	cfg         Config
 	transformer Transformer
 	broker      Publisher
-	ids         *broker.IDs
+	ids         *message.IDSource
 	scratch     sync.Pool // of *scratch
 	letters     letters
 	counters    counters
@@ -113,7 +113,7 @@ func New(cfg Config, transformer Transformer, publisher Publisher) (*Ingest, err
 	if publisher == nil {
 		return nil, errors.New("ingest: needs a broker")
 	}
-	in := &Ingest{cfg: cfg, transformer: transformer, broker: publisher, ids: broker.NewIDs()}
+	in := &Ingest{cfg: cfg, transformer: transformer, broker: publisher, ids: message.NewIDSource("evt")}
 	in.letters.most = cfg.DeadLettersMax
 	in.scratch.New = func() any { return new(scratch) }
 	return in, nil

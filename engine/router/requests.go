@@ -9,13 +9,6 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 )
 
-// Close codes of the middleware (PROTOCOL §2.2).
-const (
-	closeInternal = 1011
-	closeFlood    = 4400
-	closeAuth     = 4401
-)
-
 func stack() string { return string(debug.Stack()) }
 
 // dispatch answers one request. It runs on a worker, except for pings and heartbeats, which Handle answers itself.

@@ -106,7 +106,7 @@ func (s *Session) Handle(req *message.Request, err error) {
 	if err != nil {
 		s.Fail(req, err)
 		if s.bad.count(s.router.cfg.BadMessagesPerMinute, time.Now()) {
-			s.Conn.CloseWith(nil, closeFlood, "too many invalid messages")
+			s.Conn.CloseWith(nil, dialect.CloseBadMessages, "too many invalid messages")
 		}
 		return
 	}
@@ -197,7 +197,7 @@ func (s *Session) serve(ctx context.Context, req *message.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.router.log.Error("panic in a request handler", "connection", s.Conn.Describe().ID, "panic", p, "stack", stack())
-			s.Conn.CloseWith(nil, closeInternal, "internal error")
+			s.Conn.CloseWith(nil, dialect.CloseInternal, "internal error")
 		}
 	}()
 	if req == nil {
@@ -226,7 +226,7 @@ func (s *Session) Deadline() {
 	grace := s.router.cfg.AuthGrace
 	if s.expiring || grace == 0 {
 		s.Conn.CloseWith(&message.Reply{Body: &message.Failure{Err: message.Errorf(message.CodeAuthExpired,
-			"the token has run out and was not renewed")}}, closeAuth, "token expired")
+			"the token has run out and was not renewed")}}, dialect.CloseUnauthorized, "token expired")
 		return
 	}
 	s.expiring = true

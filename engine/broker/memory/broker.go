@@ -26,7 +26,7 @@ type Broker struct {
 	bytesMax int64
 	classes  *broker.Classes
 	sink     broker.Sink
-	ids      *broker.IDs
+	ids      *message.IDSource
 	seed     maphash.Seed
 	start    time.Time
 
@@ -59,7 +59,7 @@ func New(cfg Config, classes *broker.Classes, sink broker.Sink) (*Broker, error)
 	}
 	b := &Broker{
 		cfg: cfg, bytesMax: int64(cfg.HistoryMiBTotal) << 20, classes: classes, sink: sink,
-		ids: broker.NewIDs(), seed: maphash.MakeSeed(), start: time.Now(),
+		ids: message.NewIDSource("evt"), seed: maphash.MakeSeed(), start: time.Now(),
 	}
 	for i := range b.shards {
 		b.shards[i].topics = make(map[message.Topic]*topic)
