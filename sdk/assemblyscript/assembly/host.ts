@@ -19,7 +19,7 @@ export function log(level: i32, text: Span): void {
   hostLog(level, ptrOf(text), lenOf(text));
 }
 
-// metric sets a value under a name of the plugin's own.
+// metric adds value, at least 0, to the counter of that name, one of the plugin's own.
 export function metric(name: Span, value: f64): void {
   hostMetric(ptrOf(name), lenOf(name), value);
 }
