@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"time"
 
 	"github.com/wse-engine/wse/engine/plugin/scan"
@@ -68,7 +69,8 @@ type Limits struct {
 	// InKiB and OutKiB bound one document to and from the plugin.
 	InKiB  int `yaml:"in_kib"`
 	OutKiB int `yaml:"out_kib"`
-	// Instances is how many calls may run at the same time. InstanceWait is how long a call waits for one to be free.
+	// Instances is how many calls may run at the same time. Zero is one for each processor that Go may use (GOMAXPROCS when
+	// the plugin is loaded), and at least two. InstanceWait is how long a call waits for one to be free.
 	Instances    int           `yaml:"instances"`
 	InstanceWait time.Duration `yaml:"instance_wait"`
 	// CompileMiB and CompileTimeout bound the child process that compiles the module.
@@ -95,7 +97,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Fuel: 10_000_000, FuelInit: 500_000_000, MemoryMiB: 16, InKiB: 1024, OutKiB: 1024,
-		Instances: 2, InstanceWait: time.Second, CompileMiB: 1024, CompileTimeout: 30 * time.Second,
+		InstanceWait: time.Second, CompileMiB: 1024, CompileTimeout: 30 * time.Second,
 		BreakerTraps: 5, BreakerPause: 10 * time.Second, CacheKiB: 4096,
 		LogLinesPerCall: 16, LogLinesPerSecond: 50, LogLineBytes: 1024, Metrics: 64,
 		Scan: scan.DefaultLimits(),
@@ -136,6 +138,7 @@ func (c Config) withDefaults() Config {
 	for i, f := range l.numbers() {
 		setDefault(f.value, *numbers[i].value)
 	}
+	setDefault(&l.Instances, max(instancesMin, runtime.GOMAXPROCS(0)))
 	l.Scan = l.Scan.WithDefaults()
 	l.Scan.MemoryPagesMax = l.MemoryMiB * pagesPerMiB
 	return c
@@ -244,6 +247,8 @@ func (l Limits) faults() []error {
 const (
 	pagesPerMiB     = 16
 	patternBytesMax = 256
+	// instancesMin is what a plugin has even on one processor: while one instance is made anew, the other serves.
+	instancesMin = 2
 	// fuelMax is about an hour: more than that is no limit, and sums of it must not overflow.
 	fuelMax = 1 << 43
 )

@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,18 @@ func TestConfigs_name_every_fault_by_its_path(t *testing.T) {
 	}
 	require.ErrorContains(t, plugin.Configs{good(func(*plugin.Config) {}), good(func(*plugin.Config) {})}.Validate(), `[1].name: "a" is the name of [0] already`)
 	require.NoError(t, plugin.Configs{good(func(*plugin.Config) {})}.Validate())
+}
+
+func TestInstances_are_as_many_as_processors_and_at_least_two(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "say", answering(envelope))
+	require.Zero(t, plugin.DefaultLimits().Instances)
+	h := f.open(t, cfg)
+	require.Equal(t, max(2, runtime.GOMAXPROCS(0)), h.List()[0].Instances)
+	require.Equal(t, h.List()[0].Instances, h.Stats()[0].Instances)
+	cfg.Limits.Instances = 1
+	require.NoError(t, h.Reload(t.Context(), plugin.Configs{cfg}))
+	require.Equal(t, 1, h.Stats()[0].Instances)
 }
 
 func TestDefaults_are_valid(t *testing.T) {
