@@ -15,6 +15,7 @@ import (
 
 var (
 	_ ingest.Transformer = transformer{}
+	_ plugin.Answer      = (*ingest.Answer)(nil)
 	_ feed.Authorizer    = authorizer{}
 	_ feed.Retention     = retention{}
 	_ router.Status      = status{}
@@ -26,13 +27,17 @@ type transformer struct{ host *plugin.Host }
 // authorizer is the plugin host in the words of feed.
 type authorizer struct{ host *plugin.Host }
 
+// permissionsMax is how many names of permissions an identity can have: a set is of as many bits.
+const permissionsMax = 8
+
 // Authorize implements [feed.Authorizer].
 func (a authorizer) Authorize(ctx context.Context, q feed.Access) (allowed bool, reason string, err error) {
+	var names [permissionsMax]string
 	verdict, err := a.host.Authorize(ctx, plugin.AuthorizeRequest{
 		Action: string(q.Action),
 		Topic:  string(q.Topic),
 		Identity: plugin.Identity{
-			UserID: q.Identity.UserID, Permissions: q.Identity.Permissions.AppendNames(nil), Claims: q.Identity.Claims,
+			UserID: q.Identity.UserID, Permissions: q.Identity.Permissions.AppendNames(names[:0]), Claims: q.Identity.Claims,
 		},
 		Connection: plugin.Connection{ID: q.ConnID, Dialect: "wse", RemoteIP: q.RemoteIP},
 	})
@@ -82,17 +87,17 @@ func (e *Engine) stopping() bool {
 }
 
 // Transform implements [ingest.Transformer].
-func (t transformer) Transform(ctx context.Context, eventType string, doc, dst []byte) ([]byte, ingest.Decision, error) {
-	out, decision, err := t.host.Transform(ctx, eventType, doc, dst)
+func (t transformer) Transform(ctx context.Context, eventType string, doc []byte, answer *ingest.Answer) (ingest.Decision, error) {
+	decided, err := t.host.Transform(ctx, eventType, doc, answer)
 	if err != nil {
 		var d ingest.Decision
 		var failed *plugin.CallError
 		if errors.As(err, &failed) {
 			d = ingest.Decision{Plugin: failed.Plugin, Version: failed.Version, OnError: policy(failed.Policy)}
 		}
-		return out, d, err
+		return d, err
 	}
-	return out, ingest.Decision{Verdict: verdict(decision)}, nil
+	return ingest.Decision{Verdict: verdict(decided.Fate), Plugin: decided.Plugin, Version: decided.Version}, nil
 }
 
 func policy(p plugin.Policy) ingest.Policy {
@@ -106,8 +111,8 @@ func policy(p plugin.Policy) ingest.Policy {
 	}
 }
 
-func verdict(d plugin.Decision) ingest.Verdict {
-	switch d {
+func verdict(f plugin.Fate) ingest.Verdict {
+	switch f {
 	case plugin.Answered:
 		return ingest.Data
 	case plugin.Dropped:

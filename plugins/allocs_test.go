@@ -9,14 +9,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/ingest"
 )
 
 func TestStockPluginsThroughTheEngineAllocateNothing(t *testing.T) {
 	mapping, auth := host(t, "mapping", decoded(t, json.RawMessage(shippedTable(t)))), host(t, "topicauth", nil)
-	doc, dst := []byte(event300), make([]byte, 0, 1024)
-	ask := authorizeRequest(t)
+	doc, answer := []byte(event300), ingest.NewAnswer(ingest.DefaultConfig())
+	ask := authorizeRequest(t, request)
 	for name, call := range map[string]func() error{
-		"transform": func() error { _, _, err := mapping.Transform(t.Context(), "BrokerAccountLinked", doc, dst); return err },
+		"transform": func() error { _, err := mapping.Transform(t.Context(), "BrokerAccountLinked", doc, answer); return err },
 		"authorize": func() error { _, err := auth.Authorize(t.Context(), ask); return err },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,12 +1,14 @@
 package plugins_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/plugins"
 )
@@ -36,6 +38,14 @@ func decoded(t testing.TB, raw json.RawMessage) (config any) {
 	return config
 }
 
+// answered reads as the engine does, and keeps what the plugin said.
+type answered struct{ doc []byte }
+
+func (a *answered) Read(doc []byte) error {
+	a.doc = bytes.Clone(doc)
+	return ingest.NewAnswer(ingest.DefaultConfig()).Read(doc)
+}
+
 func TestTheEngineTakesEveryAnswerOfMapping(t *testing.T) {
 	hosts, dataDir := map[string]*plugin.Host{}, t.TempDir()
 	for _, v := range vectors(t, "mapping") {
@@ -50,7 +60,8 @@ func TestTheEngineTakesEveryAnswerOfMapping(t *testing.T) {
 				require.NoError(t, err)
 				hosts[string(v.Config)] = h
 			}
-			out, decision, err := h.Transform(t.Context(), "Any", v.document(t), nil)
+			var got answered
+			decision, err := h.Transform(t.Context(), "Any", v.document(t), &got)
 			switch v.Want {
 			case "error":
 				var refused *plugin.CallError
@@ -58,11 +69,11 @@ func TestTheEngineTakesEveryAnswerOfMapping(t *testing.T) {
 				require.Contains(t, err.Error(), v.Error)
 			case "yes":
 				require.NoError(t, err)
-				require.Equal(t, plugin.NotMine, decision)
+				require.Equal(t, plugin.NotMine, decision.Fate)
 			default:
 				require.NoError(t, err)
-				require.Equal(t, plugin.Answered, decision)
-				require.Equal(t, v.answer(t), string(out))
+				require.Equal(t, plugin.Answered, decision.Fate)
+				require.Equal(t, v.answer(t), string(got.doc))
 			}
 		})
 	}
@@ -120,8 +131,8 @@ func TestTheEngineRefusesAConfigurationWithThePluginsReason(t *testing.T) {
 	}
 }
 
-// authorizeRequest is what BenchmarkTopicAuth asks, as the engine has it.
-func authorizeRequest(t testing.TB) plugin.AuthorizeRequest {
+// authorizeRequest is what BenchmarkTopicAuth asks with document, as the engine has it.
+func authorizeRequest(t testing.TB, document string) plugin.AuthorizeRequest {
 	t.Helper()
 	var r struct {
 		Topic    string
@@ -130,7 +141,7 @@ func authorizeRequest(t testing.TB) plugin.AuthorizeRequest {
 			Claims      json.RawMessage
 		}
 	}
-	require.NoError(t, json.Unmarshal([]byte(request), &r))
+	require.NoError(t, json.Unmarshal([]byte(document), &r))
 	return plugin.AuthorizeRequest{Action: "subscribe", Topic: r.Topic,
 		Identity:   plugin.Identity{UserID: "u1", Permissions: r.Identity.Permissions, Claims: r.Identity.Claims},
 		Connection: plugin.Connection{ID: "c-0001", Dialect: "wse", RemoteIP: "192.0.2.7"}}

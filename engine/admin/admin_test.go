@@ -120,21 +120,21 @@ func (w *world) Stats() []plugin.Stats {
 // transformer makes of an event what its type says.
 type transformer struct{}
 
-func (transformer) Transform(_ context.Context, eventType string, _, dst []byte) ([]byte, ingest.Decision, error) {
+func (transformer) Transform(_ context.Context, eventType string, _ []byte, answer *ingest.Answer) (ingest.Decision, error) {
 	d := ingest.Decision{Verdict: ingest.Data, Plugin: "mapping", Version: "abc"}
 	switch eventType {
 	case "Two":
-		return append(dst, `[{"t":"one","topic":"user:u1:events","p":{}},{"t":"two","topic":"user:u2:events","p":{}}]`...), d, nil
+		return d, answer.Read([]byte(`[{"t":"one","topic":"user:u1:events","p":{}},{"t":"two","topic":"user:u2:events","p":{}}]`))
 	case "Dropped":
 		d.Verdict = ingest.Drop
-		return dst, d, nil
+		return d, nil
 	case "Broken":
-		return dst, d, errors.New("plugin/mapping@abc: trap: unreachable")
+		return d, errors.New("plugin/mapping@abc: trap: unreachable")
 	case "Denied":
 		d.OnError = ingest.OnErrorDeny
-		return dst, d, errors.New("plugin/mapping@abc: trap: unreachable")
+		return d, errors.New("plugin/mapping@abc: trap: unreachable")
 	}
-	return dst, ingest.Decision{}, nil
+	return ingest.Decision{}, nil
 }
 
 // deps returns what a Server needs, all of it working.

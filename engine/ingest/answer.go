@@ -3,85 +3,124 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
 )
 
-// answer is one envelope as a plugin describes it: {"t","topic","p","pri"?,"id"?,"cid"?,"event_version"?} (sdk/ABI.md). Its
+// Answer reads what a plugin answers to one event, and keeps the envelopes that it describes. It may be used again and
+// again, by one goroutine at a time. Use [NewAnswer].
+type Answer struct {
+	cfg    *Config
+	doc    []byte  // a copy
+	drafts []draft // parts of doc
+}
+
+// NewAnswer returns an Answer that holds plugins to the limits of cfg.
+func NewAnswer(cfg Config) *Answer { return &Answer{cfg: &cfg} }
+
+// draft is one envelope as a plugin describes it: {"t","topic","p","pri"?,"id"?,"cid"?,"event_version"?} (sdk/ABI.md). Its
 // slices are parts of the plugin's document.
-type answer struct {
+type draft struct {
 	kind, topic, id, cid []byte // without quotes and escapes
 	payload              []byte // a JSON object
 	priority             message.Priority
 	version              int
 }
 
-// readAnswers appends the envelopes of a plugin's document, an object or an array of objects, to dst. It is strict: a
-// field that the contract does not have, a field twice and a value out of range are errors that name the field.
-func (in *Ingest) readAnswers(dst []answer, doc []byte) ([]answer, error) {
-	switch jsonscan.KindOf(trim(doc)) {
-	case jsonscan.KindObject:
-		a, err := in.readAnswer(doc)
-		return append(dst, a), err
-	case jsonscan.KindArray:
-	default:
-		return dst, errors.New("is neither an object nor an array")
+// Read reads a plugin's document, an object or an array of objects; it copies it first, so that the document may change as
+// soon as Read returns. It is strict: a field that the contract does not have, a field twice and a value out of range are
+// errors that name the field, and leave no envelope.
+func (a *Answer) Read(doc []byte) error {
+	a.reset()
+	a.doc = append(a.doc[:0], doc...)
+	err := a.read()
+	if err != nil {
+		a.reset()
 	}
-	it := jsonscan.Elements(doc)
-	for it.Next() {
-		if len(dst) == in.cfg.EnvelopesPerEventMax {
-			return dst, fmt.Errorf("holds more than %d envelopes, the limit envelopes_per_event_max", len(dst))
-		}
-		a, err := in.readAnswer(it.Value())
-		if err != nil {
-			return dst, fmt.Errorf("[%d]: %w", len(dst), err)
-		}
-		dst = append(dst, a)
-	}
-	if err := it.Err(); err != nil {
-		return dst, err
-	}
-	if len(dst) == 0 {
-		return dst, errors.New("holds no envelope; to drop an event, answer NO")
-	}
-	return dst, nil
+	return err
 }
 
-func (in *Ingest) readAnswer(doc []byte) (a answer, err error) {
+// reset forgets what was read, texts that had escapes included.
+func (a *Answer) reset() {
+	clear(a.drafts)
+	a.drafts = a.drafts[:0]
+}
+
+func (a *Answer) read() error {
+	switch jsonscan.KindOf(trim(a.doc)) {
+	case jsonscan.KindObject:
+		return a.add(a.doc)
+	case jsonscan.KindArray:
+	default:
+		return errors.New("neither an object nor an array")
+	}
+	it := jsonscan.Elements(a.doc)
+	for it.Next() {
+		if len(a.drafts) == a.cfg.EnvelopesPerEventMax {
+			return fmt.Errorf("more than %d envelopes, the limit envelopes_per_event_max", len(a.drafts))
+		}
+		if err := a.add(it.Value()); err != nil {
+			return fmt.Errorf("[%d]: %w", len(a.drafts), err)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return err
+	}
+	if len(a.drafts) == 0 {
+		return errors.New("an array without an envelope; to drop an event, answer NO")
+	}
+	return nil
+}
+
+// add reads one envelope.
+func (a *Answer) add(doc []byte) error {
+	var d draft
 	var f fields
 	it := jsonscan.Members(doc)
 	for it.Next() {
 		value := it.Value()
 		switch key := it.Key(); string(key) {
 		case "t":
-			a.kind = f.text("t", value, in.cfg.TypeBytesMax)
+			d.kind = f.text("t", value, a.cfg.TypeBytesMax)
 		case "topic":
-			a.topic = f.text("topic", value, message.TopicBytesMax)
+			d.topic = f.text("topic", value, message.TopicBytesMax)
 		case "p":
-			a.payload = f.object("p", value)
+			d.payload = f.object("p", value)
 		case "pri":
-			a.priority = f.priority("pri", value)
+			d.priority = f.priority("pri", value)
 		case "id":
-			a.id = f.text("id", value, in.cfg.IDBytesMax)
+			d.id = f.text("id", value, a.cfg.IDBytesMax)
 		case "cid":
-			a.cid = f.text("cid", value, in.cfg.IDBytesMax)
+			d.cid = f.text("cid", value, a.cfg.IDBytesMax)
 		case "event_version":
-			a.version = f.version("event_version", value)
+			d.version = f.version("event_version", value)
 		default:
 			f.unknown(key)
 		}
 	}
 	if err := it.Err(); err != nil {
-		return a, err
+		return err
 	}
-	f.require("t", a.kind)
-	f.require("topic", a.topic)
-	f.require("p", a.payload)
-	if f.err == nil {
-		if _, err := message.ParseTopic(string(a.topic)); err != nil {
-			f.fail("topic", err.Error())
-		}
+	f.require("t", d.kind)
+	f.require("topic", d.topic)
+	f.require("p", d.payload)
+	f.topicName(d.topic)
+	if err := f.fault(); err != nil {
+		return err
 	}
-	return a, f.fault()
+	a.drafts = append(a.drafts, d)
+	return nil
+}
+
+// topicName requires that name is a topic. It looks at the bytes as a string, which nobody keeps: a copy would be an
+// allocation for each event (BenchmarkAnswer).
+func (f *fields) topicName(name []byte) {
+	if f.err != nil {
+		return
+	}
+	if _, err := message.ParseTopic(unsafe.String(unsafe.SliceData(name), len(name))); err != nil {
+		f.fail("topic", err.Error())
+	}
 }

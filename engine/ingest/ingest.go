@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -18,13 +17,15 @@ type Publisher interface {
 	Publish(ctx context.Context, env *message.Envelope) (broker.Published, error)
 }
 
-// Transformer turns an event's document into documents of envelopes.
+// Transformer has plugins turn an event's document into one of envelopes.
 //
-// Transform asks the plugins that are bound to eventType, in their order. doc is only read. With the verdict Data, out is
-// the answer, appended to dst[:0] where it fits. An error means that there is no answer: where a plugin is at fault the
-// Decision names it and its policy, else (the host is closed, ctx is over) its Plugin is empty. It may block for as long as plugins may run, or until ctx ends, and may be called by any number of goroutines.
+// Transform asks the plugins that are bound to eventType, in their order. doc is only read. With the verdict Data, answer
+// has read what the plugin said, without an error; an error of [Answer.Read] is the plugin's fault and Transform fails
+// with it. After an error there is no answer: where a plugin is at fault the Decision names it and its policy, else (the
+// host is closed, ctx is over) its Plugin is empty. It may block for as long as plugins may run, or until ctx ends, and
+// may be called by any number of goroutines.
 type Transformer interface {
-	Transform(ctx context.Context, eventType string, doc, dst []byte) (out []byte, d Decision, err error)
+	Transform(ctx context.Context, eventType string, doc []byte, answer *Answer) (Decision, error)
 }
 
 // Verdict is what the plugins say of an event.
@@ -40,21 +41,13 @@ const (
 // Decision is a verdict and whose it is.
 type Decision struct {
 	Verdict Verdict
-	Plugin  string // who decided or failed; may be empty, except with an error that is the plugin's fault
+	Plugin  string // who decided or failed; empty with NotMine, and with an error that is no plugin's fault
 	Version string
 	OnError Policy // what becomes of an event that this plugin fails on
 }
 
-// unnamed stands for a plugin whose name is not known.
-const unnamed = "?"
-
 // name returns the plugin as errors name it.
-func (d Decision) name() string {
-	if d.Plugin == "" {
-		return "a plugin"
-	}
-	return "plugin/" + d.Plugin + "@" + d.Version
-}
+func (d Decision) name() string { return "plugin/" + d.Plugin + "@" + d.Version }
 
 // Policy says what becomes of an event whose transform failed.
 type Policy uint8
@@ -115,24 +108,23 @@ func New(cfg Config, transformer Transformer, publisher Publisher) (*Ingest, err
 	}
 	in := &Ingest{cfg: cfg, transformer: transformer, broker: publisher, ids: message.NewIDSource("evt")}
 	in.letters.most = cfg.DeadLettersMax
-	in.scratch.New = func() any { return new(scratch) }
+	in.scratch.New = func() any { return &scratch{answer: Answer{cfg: &in.cfg}} }
 	return in, nil
 }
 
 // scratch is the memory of one event under way.
 type scratch struct {
-	doc     []byte   // for the plugin
-	out     []byte   // from the plugin
-	text    []byte   // texts of one envelope
-	answers []answer // envelopes in out
+	doc    []byte // for the plugin
+	answer Answer // of the plugin
+	text   []byte // texts of one envelope
 }
 
 // scratchBytesMax is how large a buffer may be to be kept for another event.
 const scratchBytesMax = 64 << 10
 
 func (in *Ingest) put(s *scratch) {
-	clear(s.answers) // they point into out
-	if cap(s.doc)+cap(s.out)+cap(s.text) <= scratchBytesMax {
+	s.answer.reset()
+	if cap(s.doc)+cap(s.answer.doc)+cap(s.text) <= scratchBytesMax {
 		in.scratch.Put(s)
 	}
 }
@@ -218,34 +210,23 @@ func (in *Ingest) unasked(ev *message.Event, err error) *message.Error {
 	return e
 }
 
-// transform asks the plugins and reads their answer into s. A fault is that of the plugin that the decision names.
+// transform asks the plugins, whose answer s reads. A fault is that of the plugin that the decision names.
 func (in *Ingest) transform(ctx context.Context, ev *message.Event, s *scratch) (Decision, error) {
 	if in.transformer == nil {
 		return Decision{}, nil
 	}
 	s.doc = appendEvent(s.doc[:0], ev)
-	out, d, err := in.transformer.Transform(ctx, ev.Type, s.doc, s.out[:0])
-	if err != nil || d.Verdict != Data {
-		return d, err
-	}
-	s.out = out
-	if s.answers, err = in.readAnswers(s.answers[:0], out); err != nil {
-		err = fmt.Errorf("%s: invalid answer: %w", d.name(), err)
-		if d.Plugin == "" {
-			d.Plugin = unnamed
-		}
-	}
-	return d, err
+	return in.transformer.Transform(ctx, ev.Type, s.doc, &s.answer)
 }
 
 // publishAll publishes the envelopes in s, in order.
 func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, s *scratch) ([]Result, error) {
-	results := make([]Result, 0, len(s.answers))
+	results := make([]Result, 0, len(s.answer.drafts))
 	base := ev.ID
-	if base == "" && len(s.answers) > 1 {
+	if base == "" && len(s.answer.drafts) > 1 {
 		base = in.ids.Next() // one envelope alone gets its id from the broker, which then need not remember it
 	}
-	for i := range s.answers {
+	for i := range s.answer.drafts {
 		r, err := in.publish(ctx, s.envelope(ev, base, i))
 		if err != nil {
 			return results, err
@@ -316,10 +297,10 @@ func invalid(format string, args ...any) *message.Error {
 	return message.Errorf(message.CodeInvalidArgument, format, args...)
 }
 
-// envelope makes the i-th answer in s an envelope of ev. What the plugin leaves out comes from the event. It copies what
+// envelope makes the i-th draft in s an envelope of ev. What the plugin leaves out comes from the event. It copies what
 // the answer points at: one allocation for all texts, one for the payload.
 func (s *scratch) envelope(ev *message.Event, base string, i int) *message.Envelope {
-	a := &s.answers[i]
+	a := &s.answer.drafts[i]
 	text := append(append(s.text[:0], a.kind...), a.topic...)
 	idAt := len(text)
 	text = s.appendID(text, base, i)
@@ -337,12 +318,12 @@ func (s *scratch) envelope(ev *message.Event, base string, i int) *message.Envel
 	return env
 }
 
-// appendID appends the id of the i-th answer: the plugin's own or the event's, with .i behind it where an earlier answer
+// appendID appends the id of the i-th draft: the plugin's own or the event's, with .i behind it where an earlier one
 // has the same, because the broker takes an id once.
 func (s *scratch) appendID(dst []byte, base string, i int) []byte {
-	own := s.answers[i].id
+	own := s.answer.drafts[i].id
 	taken := i > 0 && len(own) == 0
-	for _, earlier := range s.answers[:i] {
+	for _, earlier := range s.answer.drafts[:i] {
 		taken = taken || len(own) > 0 && (bytes.Equal(own, earlier.id) || len(earlier.id) == 0 && string(own) == base)
 	}
 	if len(own) > 0 {

@@ -28,8 +28,8 @@ func TestABI_example_of_the_document_is_a_plugin(t *testing.T) {
 	f := newFixture(t)
 	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "example"), wasm, 0o600))
 	h := f.open(t, plugin.Config{Name: "example", Path: "stock:example"})
-	out, d, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+	out, d, err := transform(t, h, "E", `{}`)
 	require.NoError(t, err)
 	require.Equal(t, plugin.Answered, d)
-	require.Equal(t, `{"t":"hello","topic":"public:news","p":{}}`, string(out))
+	require.Equal(t, `{"t":"hello","topic":"public:news","p":{}}`, out)
 }

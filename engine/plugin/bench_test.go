@@ -5,8 +5,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/plugin"
-
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
 )
 
@@ -24,7 +24,7 @@ func BenchmarkCall(b *testing.B) {
 	verdict.Funcs = append(verdict.Funcs, w.Hook("wse_transform", w.Pack(1024, len(answer))), w.Hook("wse_validate", w.Pack(1024, len(answer))))
 	verdict.Data = []w.Data{{At: 1024, Bytes: answer}}
 	h := f.open(b, f.add(b, "say", verdict))
-	doc, dst := document(300), make([]byte, 0, 1024)
+	doc, reader := document(300), ingest.NewAnswer(ingest.DefaultConfig())
 	b.Run("authorize", func(b *testing.B) {
 		b.ReportAllocs()
 		r := plugin.AuthorizeRequest{Action: "subscribe", Topic: "user:u1:events"}
@@ -37,7 +37,7 @@ func BenchmarkCall(b *testing.B) {
 	b.Run("transform", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, _, err := h.Transform(context.Background(), "E", doc, dst); err != nil {
+			if _, err := h.Transform(context.Background(), "E", doc, reader); err != nil {
 				b.Fatal(err)
 			}
 		}

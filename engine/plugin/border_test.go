@@ -9,6 +9,11 @@ import (
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
 )
 
+// discard reads nothing.
+type discard struct{}
+
+func (discard) Read([]byte) error { return nil }
+
 // BenchmarkBorder is a call without the check of its answer: 300 bytes in, 400 out, a guest that does nothing.
 func BenchmarkBorder(b *testing.B) {
 	m := w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", w.Pack(1024, 400))}})
@@ -16,11 +21,11 @@ func BenchmarkBorder(b *testing.B) {
 	require.NoError(b, err)
 	defer h.Close()
 	v := h.cur.Load().entries[0].version
-	doc, dst := make([]byte, 300), make([]byte, 0, 400)
+	doc := make([]byte, 300)
 	b.Run("call", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, _, err := v.call(context.Background(), hookTransform, doc, dst, nil); err != nil {
+			if _, err := v.call(context.Background(), hookTransform, doc, discard{}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -29,7 +34,7 @@ func BenchmarkBorder(b *testing.B) {
 		in := <-v.pool
 		defer func() { v.pool <- in }()
 		for b.Loop() {
-			if _, _, f := in.call(hookTransform, doc, dst); f != nil {
+			if _, _, f := in.call(hookTransform, doc); f != nil {
 				b.Fatal(f)
 			}
 		}

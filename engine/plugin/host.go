@@ -31,7 +31,7 @@ type Host struct {
 	deps Deps
 	mu   sync.Mutex // serialises Reload and Close
 	cur  atomic.Pointer[table]
-	// scratch holds the byte buffers of Authorize, *authScratch.
+	// scratch holds the memory of Authorize, *authScratch.
 	scratch sync.Pool
 }
 
@@ -175,41 +175,58 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// Decision is what became of an event in the chain of transform plugins.
-type Decision uint8
+// Answer reads what a plugin answers, and says whether that is one.
+//
+// Read is called on the goroutine that called the hook, at most once a call, while the plugin's instance is held: it must
+// not block. doc is the guest's own memory, of at most out_kib and with any bytes at all in it; it must neither be changed
+// nor be kept beyond Read. An error says what is wrong with doc and is a breach of the ABI by the plugin, with all that
+// follows: a [Violation], the instance replaced, the breaker told.
+type Answer interface {
+	Read(doc []byte) error
+}
 
-// The decisions.
+// Fate is what becomes of an event in the chain of transform plugins.
+type Fate uint8
+
+// The fates.
 const (
-	NotMine  Decision = iota // every plugin bound to the event passed it on: the default applies
-	Dropped                  // a plugin said that nothing is to be sent
-	Answered                 // a plugin gave envelopes
+	NotMine  Fate = iota // every plugin bound to the event passed it on: the default applies
+	Dropped              // a plugin said that nothing is to be sent
+	Answered             // a plugin gave envelopes
 )
 
-// Transform runs doc, a domain event, through the plugins bound to eventType until one decides. With Answered, out is
-// one envelope or an array of them as sdk/ABI.md describes, checked, in dst's memory where that is large enough. An
-// error is a *CallError (or [ErrClosed]) and ends the chain: what the event becomes then is up to its Policy.
+// Decision is what becomes of an event, and which plugin decided that; with NotMine none did.
+type Decision struct {
+	Fate    Fate
+	Plugin  string
+	Version string
+}
+
+// Transform runs doc, a domain event, through the plugins bound to eventType until one decides. With Answered, answer has
+// read what that plugin said, one envelope or an array of them as sdk/ABI.md describes, and found no fault. An error is a
+// *CallError (or [ErrClosed]) and ends the chain: what the event becomes then is up to its Policy.
 // It blocks for at most the fuel of the plugins asked and the wait for free instances.
-func (h *Host) Transform(ctx context.Context, eventType string, doc, dst []byte) (out []byte, d Decision, err error) {
+func (h *Host) Transform(ctx context.Context, eventType string, doc []byte, answer Answer) (Decision, error) {
 	t, err := h.acquire()
 	if err != nil {
-		return dst[:0], NotMine, err
+		return Decision{}, err
 	}
 	defer t.release()
 	for _, e := range t.hooks[hookTransform] {
 		if !matchAny(e.bind, eventType) {
 			continue
 		}
-		out, kind, err := e.call(ctx, hookTransform, doc, dst, checkEnvelopes)
+		kind, err := e.call(ctx, hookTransform, doc, answer)
 		switch {
 		case err != nil:
-			return dst[:0], NotMine, e.withPolicy(err)
+			return Decision{}, e.withPolicy(err)
 		case kind == abi.No:
-			return dst[:0], Dropped, nil
+			return Decision{Dropped, e.cfg.Name, e.id}, nil
 		case kind == abi.Data:
-			return out, Answered, nil
+			return Decision{Answered, e.cfg.Name, e.id}, nil
 		}
 	}
-	return dst[:0], NotMine, nil
+	return Decision{}, nil
 }
 
 // withPolicy gives err the policy of this entry: the version may be shared with a table that has another.
@@ -233,12 +250,13 @@ func (h *Host) Validate(ctx context.Context, doc []byte) ([]byte, error) {
 		return nil, ErrNone
 	}
 	e := t.hooks[hookValidate][0]
-	out, kind, err := e.call(ctx, hookValidate, doc, nil, checkValidation)
+	var findings validation
+	kind, err := e.call(ctx, hookValidate, doc, &findings)
 	switch {
 	case err != nil:
 		return nil, e.withPolicy(err)
 	case kind == abi.Data:
-		return out, nil
+		return findings.doc, nil
 	default:
 		return fmt.Appendf(nil, `{"valid":%t,"errors":[],"warnings":[]}`, kind == abi.Yes), nil
 	}

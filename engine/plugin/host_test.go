@@ -54,6 +54,27 @@ func (f *fixture) open(t testing.TB, cfgs ...plugin.Config) *plugin.Host {
 	return h
 }
 
+// keeper is an Answer that takes anything, or nothing where it has a reason, and keeps what it was given.
+type keeper struct {
+	doc   []byte
+	wrong error
+}
+
+var _ plugin.Answer = (*keeper)(nil)
+
+func (k *keeper) Read(doc []byte) error {
+	k.doc = append(k.doc[:0], doc...)
+	return k.wrong
+}
+
+// transform returns what a plugin said of an event.
+func transform(t testing.TB, h *plugin.Host, event, doc string) (string, plugin.Fate, error) {
+	t.Helper()
+	var answer keeper
+	d, err := h.Transform(context.Background(), event, []byte(doc), &answer)
+	return string(answer.doc), d.Fate, err
+}
+
 const envelope = `{"t":"a_b","topic":"user:u1:events","p":{"x":1}}`
 
 // answering is a transform plugin that gives a fixed answer.
@@ -75,7 +96,7 @@ func TestTransform_runs_the_chain_until_a_plugin_decides(t *testing.T) {
 	h := f.open(t, pass, drop, say)
 	for _, c := range []struct {
 		name, event string
-		decision    plugin.Decision
+		fate        plugin.Fate
 		out         string
 	}{
 		{"all pass it on", "Else", plugin.NotMine, ""},
@@ -84,10 +105,10 @@ func TestTransform_runs_the_chain_until_a_plugin_decides(t *testing.T) {
 		{"by an inner pattern", "SomeOrderFilled", plugin.Answered, envelope},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			out, d, err := h.Transform(t.Context(), c.event, []byte(`{}`), nil)
+			out, d, err := transform(t, h, c.event, `{}`)
 			require.NoError(t, err)
-			require.Equal(t, c.decision, d)
-			require.Equal(t, c.out, string(out))
+			require.Equal(t, c.fate, d)
+			require.Equal(t, c.out, out)
 		})
 	}
 }
@@ -103,10 +124,10 @@ func TestTransform_hands_documents_over_whole_and_asks_for_a_larger_buffer_when_
 	h := f.open(t, f.add(t, "echo", echo()))
 	for _, n := range []int{0, 1, 60_000, 65_400, 65_536, 200_000, 1_000_000} {
 		doc := `{"t":"a","topic":"b","p":{"x":"` + strings.Repeat("ä", n/2) + `"}}`
-		out, d, err := h.Transform(t.Context(), "E", []byte(doc), nil)
+		out, d, err := transform(t, h, "E", doc)
 		require.NoError(t, err)
 		require.Equal(t, plugin.Answered, d)
-		require.Equal(t, doc, string(out))
+		require.Equal(t, doc, out)
 	}
 }
 
@@ -115,7 +136,7 @@ func TestTransform_refuses_a_document_over_in_kib_without_calling_the_guest(t *t
 	cfg := f.add(t, "echo", echo())
 	cfg.Limits.InKiB = 1
 	h := f.open(t, cfg)
-	_, _, err := h.Transform(t.Context(), "E", make([]byte, 1025), nil)
+	_, _, err := transform(t, h, "E", strings.Repeat("x", 1025))
 	require.Equal(t, plugin.TooLarge, callError(t, err).Kind)
 	require.Zero(t, h.Stats()[0].Hooks[0].Fuel.Counts)
 }
@@ -130,12 +151,29 @@ func callError(t *testing.T, err error) *plugin.CallError {
 func TestTransform_allocates_nothing(t *testing.T) {
 	f := newFixture(t)
 	h := f.open(t, f.add(t, "say", answering(envelope)))
-	doc, dst := []byte(`{"event_type":"E"}`), make([]byte, 0, 1024)
+	doc, answer := []byte(`{"type":"E"}`), &keeper{doc: make([]byte, 0, 1024)}
 	require.Zero(t, testing.AllocsPerRun(200, func() {
-		if _, _, err := h.Transform(context.Background(), "E", doc, dst); err != nil {
+		if _, err := h.Transform(context.Background(), "E", doc, answer); err != nil {
 			panic(err)
 		}
 	}))
+}
+
+func TestTransform_says_which_plugin_decided(t *testing.T) {
+	f := newFixture(t)
+	drop, say := f.add(t, "drop", returning("wse_transform", 0)), f.add(t, "say", answering(envelope))
+	drop.Bind, say.Bind = []string{"Secret"}, []string{"Open"}
+	h := f.open(t, drop, say)
+	versions := h.List()
+	for event, want := range map[string]plugin.Decision{
+		"Secret": {Fate: plugin.Dropped, Plugin: "drop", Version: versions[0].Version},
+		"Open":   {Fate: plugin.Answered, Plugin: "say", Version: versions[1].Version},
+		"Else":   {},
+	} {
+		d, err := h.Transform(t.Context(), event, []byte(`{}`), &keeper{})
+		require.NoError(t, err)
+		require.Equal(t, want, d)
+	}
 }
 
 func TestTransform_error_carries_plugin_version_and_policy(t *testing.T) {
@@ -143,7 +181,7 @@ func TestTransform_error_carries_plugin_version_and_policy(t *testing.T) {
 	cfg := f.add(t, "bad", w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", []byte{0x00})}}))
 	cfg.OnError = plugin.Deny
 	h := f.open(t, cfg)
-	_, _, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+	_, _, err := transform(t, h, "E", `{}`)
 	ce := callError(t, err)
 	require.Equal(t, "bad", ce.Plugin)
 	require.Equal(t, h.List()[0].Version, ce.Version)
@@ -158,7 +196,7 @@ func TestClosed_host_refuses_calls_and_a_second_close_is_harmless(t *testing.T) 
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
 	require.NoError(t, h.Close())
-	_, _, err = h.Transform(t.Context(), "E", nil, nil)
+	_, _, err = transform(t, h, "E", "")
 	require.ErrorIs(t, err, plugin.ErrClosed)
 	_, err = h.Authorize(t.Context(), plugin.AuthorizeRequest{})
 	require.ErrorIs(t, err, plugin.ErrClosed)
@@ -179,9 +217,9 @@ func TestReload_lets_the_new_plugins_serve_and_keeps_what_did_not_change(t *test
 	require.Equal(t, before[0].Loaded, after[0].Loaded, "routing alone makes no new version")
 	require.Equal(t, plugin.Drop, after[0].OnError)
 	require.NotEqual(t, before[1].Version, after[1].Version)
-	out, _, err := h.Transform(t.Context(), "E", nil, nil)
+	out, _, err := transform(t, h, "E", "")
 	require.NoError(t, err)
-	require.Equal(t, other, string(out))
+	require.Equal(t, other, out)
 }
 
 func TestReload_that_fails_leaves_everything_as_it_was(t *testing.T) {
@@ -195,9 +233,9 @@ func TestReload_that_fails_leaves_everything_as_it_was(t *testing.T) {
 	require.ErrorContains(t, err, "plugin/bad: exports: ")
 	require.ErrorContains(t, err, "plugin/gone: read: ")
 	require.Len(t, h.List(), 1)
-	out, _, err := h.Transform(t.Context(), "E", nil, nil)
+	out, _, err := transform(t, h, "E", "")
 	require.NoError(t, err)
-	require.Equal(t, envelope, string(out))
+	require.Equal(t, envelope, out)
 }
 
 func TestReload_under_calls_loses_none(t *testing.T) {
@@ -208,14 +246,12 @@ func TestReload_under_calls_loses_none(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			var dst []byte
 			for ctx.Err() == nil {
-				out, d, err := h.Transform(context.Background(), "E", []byte(`{}`), dst)
+				out, d, err := transform(t, h, "E", `{}`)
 				if err != nil || d != plugin.Answered || len(out) != len(envelope) {
 					t.Errorf("%v %v %s", err, d, out)
 					return
 				}
-				dst = out
 			}
 		})
 	}

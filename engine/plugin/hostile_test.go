@@ -2,7 +2,7 @@ package plugin_test
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,20 +142,6 @@ func TestCall_contains_what_a_guest_does(t *testing.T) {
 		{"answers across the end", hook(w.Pack(4<<16-1, 2)), plugin.Violation, "outside the memory"},
 		{"answers more than allowed", hook(w.Pack(16, 3<<20)), plugin.Violation, "out_kib"},
 		{"answers no result", hook(w.I64Const(2)), plugin.Violation, "no result"},
-		{"answers nothing", hook(w.Pack(16, 0)), plugin.Violation, "wse_transform"},
-		{"answers no JSON", answering("hello"), plugin.Violation, "is not what it must be"},
-		{"answers half an object", answering(envelope[:len(envelope)-1]), plugin.Violation, "is not what it must be"},
-		{"answers two objects", answering(envelope + envelope), plugin.Violation, "is not what it must be"},
-		{"answers a number", answering("1"), plugin.Violation, "is not what it must be"},
-		{"answers without a topic", answering(`{"t":"a","p":{}}`), plugin.Violation, "without t, topic or p"},
-		{"answers no envelope", answering(`[]`), plugin.Violation, "holds no envelope"},
-		{"answers an array with a hole", answering("[" + envelope + ",]"), plugin.Violation, "is not what it must be"},
-		{"answers an empty type", answering(`{"t":"","topic":"b","p":{}}`), plugin.Violation, `"t"`},
-		{"answers a payload that is no object", answering(`{"t":"a","topic":"b","p":[]}`), plugin.Violation, `"p"`},
-		{"answers a field nobody knows", answering(`{"t":"a","topic":"b","p":{},"seq":1}`), plugin.Violation, `unknown field "seq"`},
-		{"answers a field twice", answering(`{"t":"a","topic":"b","p":{},"p":{}}`), plugin.Violation, "twice"},
-		{"answers a priority of 11", answering(`{"t":"a","topic":"b","p":{},"pri":11}`), plugin.Violation, `"pri"`},
-		{"answers bytes that are no text", answering("{\"t\":\"a\",\"topic\":\"b\",\"p\":{\"x\":\"\xff\"}}"), plugin.Violation, "is not what it must be"},
 		{"reports an error from outside", hook(w.I64Const(-1<<63 | 4<<48 | 5)), plugin.Guest, "an error without a text"},
 		{"reports a number", hook(w.I64Const(-1<<63 | 42)), plugin.Guest, "error 42"},
 	} {
@@ -165,7 +151,7 @@ func TestCall_contains_what_a_guest_does(t *testing.T) {
 			cfg.Limits.Fuel = 1_000_000
 			h := f.open(t, cfg, f.add(t, "good", returning("wse_authorize", 1)))
 			begin := time.Now()
-			_, d, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+			_, d, err := transform(t, h, "E", `{}`)
 			ce := callError(t, err)
 			require.Equal(t, c.kind, ce.Kind, ce.Text)
 			require.Contains(t, ce.Text, c.want)
@@ -177,6 +163,75 @@ func TestCall_contains_what_a_guest_does(t *testing.T) {
 			require.LessOrEqual(t, len(f.logs), 16)
 		})
 	}
+}
+
+func TestCall_takes_an_answer_that_is_none_for_a_breach_of_the_ABI(t *testing.T) {
+	for _, c := range []struct{ hook, answer, want string }{
+		{"wse_authorize", "hello", "an object is missing"},
+		{"wse_authorize", "", "an object is missing"},
+		{"wse_authorize", "[]", "an object is missing"},
+		{"wse_authorize", `{"allow":true`, "unexpected end"},
+		{"wse_authorize", `{"allow":true}{}`, "unexpected byte after the value"},
+		{"wse_authorize", `{}`, `"allow" is missing`},
+		{"wse_authorize", `{"allow":1}`, `"allow" is unknown or of the wrong type`},
+		{"wse_authorize", `{"allow":true,"reason":5}`, `"reason" is unknown or of the wrong type`},
+		{"wse_authorize", `{"allow":true,"ttl_s":-1}`, `"ttl_s" is unknown or of the wrong type`},
+		{"wse_authorize", `{"allow":true,"Allow":true}`, `"Allow" is unknown or of the wrong type`},
+		{"wse_authorize", "{\"allow\":true,\"reason\":\"\xff\"}", "invalid UTF-8"},
+		{"wse_validate", "hello", "a value is missing"},
+		{"wse_validate", `[]`, "array"},
+		{"wse_validate", `{}`, `"valid" is missing`},
+		{"wse_validate", `{"valid":"yes"}`, "string"},
+		{"wse_validate", `{"valid":true,"errors":[{"path":"a","message":"b"}]}`, "contradicts itself"},
+		{"wse_validate", `{"valid":false,"errors":[{"path":"a"}]}`, "no path or no message"},
+		{"wse_validate", "{\"valid\":true,\"warnings\":[{\"path\":\"a\",\"message\":\"\xff\"}]}", "invalid UTF-8"},
+	} {
+		t.Run(c.hook+" "+c.answer, func(t *testing.T) {
+			f := newFixture(t)
+			h := f.open(t, f.add(t, "bad", w.Plugin(w.Module{
+				Funcs: []w.Func{w.Hook(c.hook, w.Pack(1024, len(c.answer)))}, Data: []w.Data{{At: 1024, Bytes: []byte(c.answer)}},
+			})))
+			var err error
+			if c.hook == "wse_validate" {
+				_, err = h.Validate(t.Context(), []byte(`{}`))
+			} else {
+				var v plugin.Verdict
+				v, err = h.Authorize(t.Context(), subscribe("user:u1:events"))
+				require.False(t, v.Allow)
+			}
+			ce := callError(t, err)
+			require.Equal(t, plugin.Violation, ce.Kind)
+			require.Contains(t, ce.Text, "the answer of "+c.hook+": ")
+			require.Contains(t, ce.Text, c.want)
+		})
+	}
+}
+
+func TestTransform_takes_what_the_reader_refuses_for_a_breach_of_the_ABI(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "some", failingOn())
+	cfg.OnError, cfg.Limits.Instances, cfg.Limits.BreakerTraps = plugin.Drop, 1, 2
+	next := f.add(t, "next", answering(envelope))
+	h := f.open(t, cfg, next)
+	answer := &keeper{wrong: errors.New("t: is missing")}
+	refused := func() *plugin.CallError {
+		d, err := h.Transform(t.Context(), "E", []byte(`{}`), answer)
+		require.Equal(t, plugin.Decision{}, d)
+		return callError(t, err)
+	}
+	ce := refused()
+	require.Equal(t, plugin.CallError{Plugin: "some", Version: h.List()[0].Version, Kind: plugin.Violation, Policy: plugin.Drop,
+		Text: "the answer of wse_transform: t: is missing"}, *ce)
+	require.Contains(t, string(answer.doc), `"n":2`, "the reader saw what the guest said, and the chain ended there")
+	require.Zero(t, h.Stats()[0].Instances)
+	require.Equal(t, plugin.Violation, refused().Kind)
+	require.Contains(t, string(answer.doc), `"n":2`, "a new instance answered")
+	s := h.Stats()[0]
+	require.Equal(t, uint64(1), s.Replaced)
+	require.Equal(t, uint64(2), s.Hooks[0].Calls[plugin.OutcomeViolation])
+	require.Zero(t, s.Hooks[0].Calls[plugin.OutcomeData])
+	require.Equal(t, "open", s.Breaker)
+	require.Equal(t, plugin.Open, refused().Kind)
 }
 
 // failingOn returns a transform plugin that traps when its document begins with a t, and else counts its calls in its
@@ -199,13 +254,13 @@ func TestCall_replaces_an_instance_that_trapped(t *testing.T) {
 	cfg.Limits.Instances = 1
 	h := f.open(t, cfg)
 	say := func() string {
-		out, _, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+		out, _, err := transform(t, h, "E", `{}`)
 		require.NoError(t, err)
-		return string(out)
+		return out
 	}
 	require.Contains(t, say(), `"n":2`)
 	require.Contains(t, say(), `"n":3`, "state lives as long as its instance")
-	_, _, err := h.Transform(t.Context(), "E", []byte(`t`), nil)
+	_, _, err := transform(t, h, "E", `t`)
 	require.Equal(t, plugin.Trap, callError(t, err).Kind)
 	require.Zero(t, h.Stats()[0].Instances)
 	require.Contains(t, say(), `"n":2`, "a new instance")
@@ -222,7 +277,7 @@ func TestBreaker_opens_after_traps_in_a_row_and_closes_when_a_try_succeeds(t *te
 	cfg.Limits.BreakerTraps, cfg.Limits.BreakerPause = 3, 20*time.Millisecond
 	h := f.open(t, cfg)
 	call := func(doc string) plugin.Failure {
-		_, _, err := h.Transform(t.Context(), "E", []byte(doc), nil)
+		_, _, err := transform(t, h, "E", doc)
 		if err == nil {
 			return ""
 		}
@@ -249,7 +304,7 @@ func TestCompile_happens_in_a_child_under_limits(t *testing.T) {
 	cfg := f.add(t, "say", answering(envelope))
 	cfg.Path = "say"
 	h := f.open(t, cfg)
-	_, d, err := h.Transform(t.Context(), "E", []byte(`{}`), nil)
+	_, d, err := transform(t, h, "E", `{}`)
 	require.NoError(t, err)
 	require.Equal(t, plugin.Answered, d)
 	notes, err := filepath.Glob(filepath.Join(f.dir, "data/plugins/cache/compiled-*"))
@@ -323,11 +378,11 @@ func TestCall_gives_up_when_no_instance_comes_free(t *testing.T) {
 	require.NoError(t, err)
 	first := make(chan error)
 	go func() {
-		_, _, err := h.Transform(context.Background(), "E", nil, nil)
+		_, _, err := transform(t, h, "E", "")
 		first <- err
 	}()
 	<-held
-	_, _, err = h.Transform(t.Context(), "E", nil, nil)
+	_, _, err = transform(t, h, "E", "")
 	require.Equal(t, plugin.Busy, callError(t, err).Kind)
 	closed := make(chan error)
 	go func() { closed <- h.Close() }()
@@ -346,7 +401,7 @@ func TestGuest_sees_a_clock_that_stands_still_and_repeating_random_numbers(t *te
 	same := w.Cat(load(1024), load(1032), []byte{0x51}, load(1024), []byte{0x50, 0x45, 0x71, 0xad})
 	f := newFixture(t)
 	h := f.open(t, f.add(t, "clock", imported(clock, read(1024), read(1032), same)))
-	_, d, err := h.Transform(t.Context(), "E", nil, nil)
+	_, d, err := transform(t, h, "E", "")
 	require.NoError(t, err)
 	require.Equal(t, plugin.NotMine, d)
 }
@@ -362,7 +417,7 @@ func TestMetrics_of_a_guest_are_counted_under_capped_names(t *testing.T) {
 	cfg := f.add(t, "count", m)
 	cfg.Limits.Metrics = 2
 	h := f.open(t, cfg)
-	_, _, err := h.Transform(t.Context(), "E", nil, nil)
+	_, _, err := transform(t, h, "E", "")
 	require.NoError(t, err)
 	require.Equal(t, map[string]float64{"ab": 3, "bc": 1.5}, h.Stats()[0].Metrics)
 }

@@ -190,42 +190,41 @@ type fault struct {
 	text string
 }
 
-// call runs one hook. The answer is appended to dst[:0]; with kinds other than Data out is dst[:0]. It allocates nothing
-// unless it fails.
-func (in *instance) call(h hook, doc, dst []byte) (out []byte, kind abi.Kind, f *fault) {
-	out = dst[:0]
+// call runs one hook. With kind Data, view is the answer where it lies in the guest's memory, good until the next call.
+// It allocates nothing unless it fails.
+func (in *instance) call(h hook, doc []byte) (view []byte, kind abi.Kind, f *fault) {
 	in.now, in.lines = 0, 0
 	limits := &in.version.cfg.Limits
 	in.fuel.Set(uint64(limits.Fuel))
 	if uint32(len(doc)) > in.size {
 		if err := in.enlarge(len(doc)); err != nil {
-			return out, abi.No, in.trapped(err)
+			return nil, abi.No, in.trapped(err)
 		}
 	}
 	if !in.mem.Write(in.addr, doc) {
-		return out, abi.No, &fault{Violation, "the input buffer left the memory"}
+		return nil, abi.No, &fault{Violation, "the input buffer left the memory"}
 	}
 	in.stack[0] = uint64(len(doc))
 	err := in.hooks[h].CallWithStack(in, in.stack[:])
 	in.used = limits.Fuel - int64(in.fuel.Get())
 	if err != nil {
-		return out, abi.No, in.trapped(err)
+		return nil, abi.No, in.trapped(err)
 	}
 	switch r := abi.Unpack(in.stack[0]); r.Kind {
 	case abi.No, abi.Yes:
-		return out, r.Kind, nil
+		return nil, r.Kind, nil
 	case abi.Data:
 		view, ok := in.mem.Read(r.Ptr, r.Len)
 		if !ok || int(r.Len) > limits.OutKiB<<10 {
-			return out, abi.No, in.badAnswer(r)
+			return nil, abi.No, in.badAnswer(r)
 		}
-		return append(out, view...), abi.Data, nil
+		return view, abi.Data, nil
 	case abi.ErrorText:
-		return out, abi.No, &fault{Guest, in.errorText(r)}
+		return nil, abi.No, &fault{Guest, in.errorText(r)}
 	case abi.ErrorCode:
-		return out, abi.No, &fault{Guest, fmt.Sprintf("error %d", r.Code)}
+		return nil, abi.No, &fault{Guest, fmt.Sprintf("error %d", r.Code)}
 	default:
-		return out, abi.No, &fault{Violation, fmt.Sprintf("%s returned %#x, which is no result", h.export(), in.stack[0])}
+		return nil, abi.No, &fault{Violation, fmt.Sprintf("%s returned %#x, which is no result", h.export(), in.stack[0])}
 	}
 }
 

@@ -2,13 +2,13 @@ package plugin
 
 import "strings"
 
-// bound reports whether the plugin is to be asked about a topic. A pattern of topics, which ends in ":*", concerns every
-// plugin bound to any topic that it stands for: were it asked only where the bind matches the pattern's own text, a
-// subscriber could get past a plugin bound to user:u1:secret by asking for user:u1:*.
-func bound(globs []glob, topic string) bool {
+// overlapsAny reports whether topic is a pattern of topics, which ends in ":*", that stands for some topic the plugin is
+// bound to. Such a plugin is asked too: were it asked only where the bind matches the pattern's own text, a subscriber
+// could get past a plugin bound to user:u1:secret by asking for user:u1:*.
+func overlapsAny(globs []glob, topic string) bool {
 	prefix, isPattern := strings.CutSuffix(topic, "*")
 	if !isPattern || !strings.HasSuffix(prefix, ":") {
-		return matchAny(globs, topic)
+		return false
 	}
 	for i := range globs {
 		if globs[i].overlaps(prefix) {

@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/plugins"
 )
@@ -47,10 +48,10 @@ func subscribe(topic string) plugin.AuthorizeRequest {
 
 func TestStock_plugins_transform_and_authorize(t *testing.T) {
 	h, _, _ := openStock(t)
-	out, d, err := h.Transform(t.Context(), "BrokerAccountLinked", []byte(event300), nil)
+	out, d, err := transform(t, h, "BrokerAccountLinked", event300)
 	require.NoError(t, err)
 	require.Equal(t, plugin.Answered, d)
-	require.Contains(t, string(out), `"topic":"user:u1:broker_account_events"`)
+	require.Contains(t, out, `"topic":"user:u1:broker_account_events"`)
 	for topic, allow := range map[string]bool{"user:u1:order_events": true, "user:u2:order_events": false} {
 		v, err := h.Authorize(t.Context(), subscribe(topic))
 		require.NoError(t, err)
@@ -62,27 +63,27 @@ func TestReload_of_a_config_file_changes_what_the_next_event_becomes(t *testing.
 	h, f, cfgs := openStock(t)
 	require.NoError(t, os.WriteFile(f.dir+"/mappings.yaml", []byte("mappings:\n  - event: Broker*\n    type: changed\n    topic: user:{user_id}:events\n"), 0o600))
 	require.NoError(t, h.Reload(t.Context(), cfgs))
-	out, _, err := h.Transform(t.Context(), "BrokerAccountLinked", []byte(event300), nil)
+	out, _, err := transform(t, h, "BrokerAccountLinked", event300)
 	require.NoError(t, err)
-	require.Contains(t, string(out), `"t":"changed"`)
+	require.Contains(t, out, `"t":"changed"`)
 	require.NoError(t, os.WriteFile(f.dir+"/mappings.yaml", []byte("mappings:\n  - event: 7\n"), 0o600))
 	err = h.Reload(t.Context(), cfgs)
 	require.ErrorContains(t, err, "plugin/mapping: configure: ")
-	again, _, err := h.Transform(t.Context(), "BrokerAccountLinked", []byte(event300), nil)
+	again, _, err := transform(t, h, "BrokerAccountLinked", event300)
 	require.NoError(t, err)
-	require.Equal(t, string(out), string(again))
+	require.Equal(t, out, string(again))
 }
 
 func TestStock_plugins_cost_no_host_allocations(t *testing.T) {
 	h, _, _ := openStock(t)
-	doc, dst, r := []byte(event300), make([]byte, 0, 1024), subscribe("user:u1:order_events")
+	doc, answer, r := []byte(event300), ingest.NewAnswer(ingest.DefaultConfig()), subscribe("user:u1:order_events")
 	most := 0.0
 	if raceDetector {
 		most = 1
 	}
 	require.LessOrEqual(t, testing.AllocsPerRun(200, func() {
-		_, d, err := h.Transform(context.Background(), "BrokerAccountLinked", doc, dst)
-		if err != nil || d != plugin.Answered {
+		d, err := h.Transform(context.Background(), "BrokerAccountLinked", doc, answer)
+		if err != nil || d.Fate != plugin.Answered {
 			panic(err)
 		}
 		if v, err := h.Authorize(context.Background(), r); err != nil || !v.Allow {
@@ -93,7 +94,7 @@ func TestStock_plugins_cost_no_host_allocations(t *testing.T) {
 
 func TestStock_plugin_reports_a_bad_document_and_does_not_trap_on_it(t *testing.T) {
 	h, _, _ := openStock(t)
-	_, _, err := h.Transform(t.Context(), "E", []byte(strings.Repeat("[", 60_000)), nil)
+	_, _, err := transform(t, h, "E", strings.Repeat("[", 60_000))
 	require.Equal(t, plugin.Guest, callError(t, err).Kind)
 }
 
@@ -102,11 +103,11 @@ func TestStock_plugin_reports_a_bad_document_and_does_not_trap_on_it(t *testing.
 func BenchmarkStock(b *testing.B) {
 	h, _, _ := openStock(b)
 	b.Run("transform", func(b *testing.B) {
-		doc, dst := []byte(event300), make([]byte, 0, 1024)
+		doc, answer := []byte(event300), ingest.NewAnswer(ingest.DefaultConfig())
 		require.Len(b, doc, 300)
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, d, err := h.Transform(context.Background(), "BrokerAccountLinked", doc, dst); err != nil || d != plugin.Answered {
+			if d, err := h.Transform(context.Background(), "BrokerAccountLinked", doc, answer); err != nil || d.Fate != plugin.Answered {
 				b.Fatal(d, err)
 			}
 		}

@@ -77,42 +77,42 @@ func (v *version) take(ctx context.Context) (*instance, bool) {
 	return nil, false
 }
 
-// call runs hook h on doc. check, if not nil, says what is wrong with an answer. An instance that trapped, ran out of
-// fuel or broke the ABI does not go back into the pool; the next call makes another.
-func (v *version) call(ctx context.Context, h hook, doc, dst []byte, check func([]byte) string) ([]byte, abi.Kind, error) {
+// call runs hook h on doc and has answer read what it says. An instance that trapped, ran out of fuel or broke the ABI
+// does not go back into the pool; the next call makes another.
+func (v *version) call(ctx context.Context, h hook, doc []byte, answer Answer) (abi.Kind, error) {
 	stats := &v.counters[h]
 	if len(doc) > v.cfg.Limits.InKiB<<10 {
-		return v.refuse(stats, dst, TooLarge, fmt.Sprintf("a document of %d bytes, at most %d KiB are allowed (in_kib)", len(doc), v.cfg.Limits.InKiB))
+		return v.refuse(stats, TooLarge, fmt.Sprintf("a document of %d bytes, at most %d KiB are allowed (in_kib)", len(doc), v.cfg.Limits.InKiB))
 	}
 	if !v.breaker.allow() {
-		return v.refuse(stats, dst, Open, fmt.Sprintf("not called: it failed %d times in a row and rests for %v", v.breaker.limit, v.breaker.pause))
+		return v.refuse(stats, Open, fmt.Sprintf("not called: it failed %d times in a row and rests for %v", v.breaker.limit, v.breaker.pause))
 	}
 	in, ok := v.take(ctx)
 	if !ok {
 		v.breaker.neither()
-		return v.refuse(stats, dst, Busy, fmt.Sprintf("all %d instances are busy (instances)", v.cfg.Limits.Instances))
+		return v.refuse(stats, Busy, fmt.Sprintf("all %d instances are busy (instances)", v.cfg.Limits.Instances))
 	}
 	if in == nil {
 		var err error
 		if in, err = v.newInstance(); err != nil {
 			v.pool <- nil
 			v.breaker.fail()
-			return v.refuse(stats, dst, Trap, err.Error())
+			return v.refuse(stats, Trap, err.Error())
 		}
 		v.replaced.Add(1)
 	}
-	out, kind, f := v.run(in, h, doc, dst, check)
+	kind, f := v.run(in, h, doc, answer)
 	if f != nil {
-		return v.fail(stats, in, out, f)
+		return v.fail(stats, in, f)
 	}
 	v.pool <- in
 	v.breaker.succeed()
 	stats.calls[kind].Add(1) // No, Yes and Data are OutcomeNo, OutcomeYes and OutcomeData
-	return out, kind, nil
+	return kind, nil
 }
 
-// run calls the instance, times one call in latencyEvery, and counts its fuel.
-func (v *version) run(in *instance, h hook, doc, dst []byte, check func([]byte) string) ([]byte, abi.Kind, *fault) {
+// run calls the instance, times one call in latencyEvery, counts its fuel, and has the answer read.
+func (v *version) run(in *instance, h hook, doc []byte, answer Answer) (abi.Kind, *fault) {
 	stats := &v.counters[h]
 	in.calls++
 	timed := in.calls%latencyEvery == 1
@@ -120,38 +120,38 @@ func (v *version) run(in *instance, h hook, doc, dst []byte, check func([]byte) 
 	if timed {
 		begin = time.Now()
 	}
-	out, kind, f := in.call(h, doc, dst)
+	view, kind, f := in.call(h, doc)
 	if timed {
 		stats.latency.add(uint64(time.Since(begin)), latencyFirst, latencyShift)
 	}
 	stats.fuel.add(uint64(max(in.used, 0)), fuelFirst, fuelShift)
-	if f == nil && kind == abi.Data && check != nil {
-		if wrong := check(out); wrong != "" {
-			f = &fault{Violation, "the answer of " + h.export() + " " + wrong}
+	if f == nil && kind == abi.Data {
+		if err := answer.Read(view); err != nil {
+			f = &fault{Violation, "the answer of " + h.export() + ": " + err.Error()}
 		}
 	}
-	return out, kind, f
+	return kind, f
 }
 
 // fail counts a failed call and decides about its instance.
-func (v *version) fail(stats *hookStats, in *instance, dst []byte, f *fault) ([]byte, abi.Kind, error) {
+func (v *version) fail(stats *hookStats, in *instance, f *fault) (abi.Kind, error) {
 	if f.kind == Guest {
 		v.pool <- in
 		v.breaker.succeed()
-		return v.refuse(stats, dst, Guest, f.text)
+		return v.refuse(stats, Guest, f.text)
 	}
 	in.close()
 	v.ready.Add(-1)
 	v.pool <- nil
 	v.breaker.fail()
-	return v.refuse(stats, dst, f.kind, f.text)
+	return v.refuse(stats, f.kind, f.text)
 }
 
-func (v *version) refuse(stats *hookStats, dst []byte, kind Failure, text string) ([]byte, abi.Kind, error) {
+func (v *version) refuse(stats *hookStats, kind Failure, text string) (abi.Kind, error) {
 	outcome := map[Failure]Outcome{
 		Trap: OutcomeTrap, OutOfFuel: OutcomeFuel, Violation: OutcomeViolation, Guest: OutcomeError, Busy: OutcomeBusy,
 		Open: OutcomeOpen, TooLarge: OutcomeTooLarge,
 	}[kind]
 	stats.calls[outcome].Add(1)
-	return dst[:0], abi.No, &CallError{Plugin: v.cfg.Name, Version: v.id, Kind: kind, Policy: v.cfg.OnError, Text: text}
+	return abi.No, &CallError{Plugin: v.cfg.Name, Version: v.id, Kind: kind, Policy: v.cfg.OnError, Text: text}
 }
