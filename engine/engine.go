@@ -67,6 +67,7 @@ type Engine struct {
 	admin   *admin.Server
 	wse     dialect.Dialect
 
+	ran       bool // Run was called, and sees to the listeners
 	refusals  refusals
 	reloading sync.Mutex
 	draining  chan struct{} // closed when the engine stops taking connections
@@ -213,6 +214,7 @@ func (e *Engine) AdminAddr() net.Addr { return e.admin.Addr() }
 // Run serves until ctx is cancelled, then drains: no new connections, every client told and closed with 1012 over the
 // configured jitter, queues flushed, at most limits.drain_timeout altogether. It is called once.
 func (e *Engine) Run(ctx context.Context) error {
+	e.ran = true
 	// Parts outlive ctx so that a drain can use them; each group ends after those that depend on it.
 	under, stopUnder := context.WithCancel(context.WithoutCancel(ctx))
 	front, stopFront := context.WithCancel(context.WithoutCancel(ctx))
@@ -260,9 +262,20 @@ func (e *Engine) drain(ctx context.Context) {
 	}
 }
 
+// Close releases what New opened, for an engine that is not going to be run.
+func (e *Engine) Close() error { return e.close() }
+
 // close releases what New opened. It may be called with some of it missing.
 func (e *Engine) close() error {
 	var errs []error
+	if e.conns != nil && !e.ran {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		errs = append(errs, e.conns.Run(over)) // closes what it opened, and has nothing else to do
+	}
+	if e.admin != nil && !e.ran {
+		errs = append(errs, e.admin.Close())
+	}
 	if e.broker != nil {
 		errs = append(errs, e.broker.Close())
 	}

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -165,4 +166,27 @@ func TestEveryFaultOfAConfigurationIsToldWithItsPath(t *testing.T) {
 	for _, path := range []string{"listen: ", "data_dir: ", "logging.level: ", "debug.poller: ", "debug.echo: ", "tls: ", "limits.drain_timeout: ", "limits.queue_kib_max: "} {
 		require.ErrorContains(t, err, path)
 	}
+}
+
+func TestWhenAPortIsTakenNothingStaysOpen(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = taken.Close() }()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := free.Addr().String()
+	require.NoError(t, free.Close())
+
+	cfg := engine.DefaultConfig()
+	cfg.Listen, cfg.Admin.Listen, cfg.DataDir = addr, taken.Addr().String(), t.TempDir()
+	_, err = engine.New(cfg, engine.Options{})
+	require.ErrorContains(t, err, taken.Addr().String(), "the error names what is taken")
+
+	cfg.Admin.Listen = "127.0.0.1:0"
+	e, err := engine.New(cfg, engine.Options{})
+	require.NoError(t, err, "the public port was let go")
+	require.NoError(t, e.Close())
+	again, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	require.NoError(t, again.Close())
 }
