@@ -368,3 +368,33 @@ func TestAnEngineThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorContains(t, c.Run(t.Context(), nil), "cannot connect to ws://")
 }
+
+func TestACloseWithACodeYoungerThanTheRFCIsUnderstoodAndAnswered(t *testing.T) {
+	answered := make(chan ws.StatusCode, 1)
+	s := serve(t,
+		func(p *peer) {
+			p.asked()
+			p.close(1012)
+			frame, err := ws.ReadFrame(p.conn)
+			if err != nil {
+				t.Error(err)
+			}
+			code, _ := ws.ParseCloseFrameData(ws.UnmaskFrameInPlace(frame).Payload)
+			answered <- code
+		},
+		func(p *peer) {
+			p.asked()
+			p.publish("U", "000000aa", 1)
+			p.wait()
+		})
+	var why []string
+	require.NoError(t, s.run(1, func(cfg *client.Config) {
+		cfg.OnNotice = func(n client.Notice) {
+			if n.Kind == client.Disconnected {
+				why = append(why, n.Err.Error())
+			}
+		}
+	}).err)
+	require.Equal(t, ws.StatusCode(1012), <-answered)
+	require.Equal(t, []string{"client: the server closed the connection: 1012 because"}, why)
+}

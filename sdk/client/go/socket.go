@@ -72,9 +72,30 @@ func (c *Client) connect(ctx context.Context) (*socket, error) {
 	}
 	s.reader = wsutil.Reader{
 		Source: source, State: ws.StateClientSide, CheckUTF8: true,
-		MaxFrameSize: c.cfg.MessageBytesMax, OnIntermediate: wsutil.ControlFrameHandler(conn, ws.StateClientSide),
+		MaxFrameSize: c.cfg.MessageBytesMax, OnIntermediate: controlHandler(conn),
 	}
 	return s, nil
+}
+
+// controlHandler answers control frames. A close frame it answers itself, since gobwas takes the codes that were registered
+// after RFC 6455 was written (1012 to 1014) for protocol errors, and a draining server uses one of them.
+func controlHandler(conn net.Conn) wsutil.FrameHandlerFunc {
+	others := wsutil.ControlFrameHandler(conn, ws.StateClientSide)
+	return func(header ws.Header, r io.Reader) error {
+		if header.OpCode != ws.OpClose || header.Length < 2 {
+			return others(header, r)
+		}
+		body := make([]byte, header.Length) // a control frame has at most 125 bytes, which the reader has checked
+		if _, err := io.ReadFull(r, body); err != nil {
+			return err
+		}
+		code, reason := ws.ParseCloseFrameData(body)
+		if code < 1012 || code > 1014 {
+			return others(header, bytes.NewReader(body))
+		}
+		_ = wsutil.WriteClientMessage(conn, ws.OpClose, ws.NewCloseFrameBody(code, ""))
+		return wsutil.ClosedError{Code: code, Reason: reason}
+	}
 }
 
 // run reads until the connection or ctx ends. It subscribes once the server says that it is ready, and not before: where it
