@@ -374,6 +374,7 @@ func TestACloseWithACodeYoungerThanTheRFCIsUnderstoodAndAnswered(t *testing.T) {
 	s := serve(t,
 		func(p *peer) {
 			p.asked()
+			p.answer("000000aa", 0, false)
 			p.close(1012)
 			frame, err := ws.ReadFrame(p.conn)
 			if err != nil {
@@ -384,6 +385,7 @@ func TestACloseWithACodeYoungerThanTheRFCIsUnderstoodAndAnswered(t *testing.T) {
 		},
 		func(p *peer) {
 			p.asked()
+			p.answer("000000aa", 0, true)
 			p.publish("U", "000000aa", 1)
 			p.wait()
 		})
