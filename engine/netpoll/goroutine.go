@@ -19,6 +19,10 @@ const outBytesMax = 16 << 10
 // theirs gets one of the large ones, until they no longer do.
 const smallReadBytes = 2 << 10
 
+// largeReadsMax is how many large buffers there may be: a connection waits for its next bytes with the one it has, so that
+// a client who fills the small one and falls silent would hold 64 KiB for nothing. All others go on with small ones.
+const largeReadsMax = 64
+
 // acceptRestMax bounds how long accepting rests after it failed.
 const acceptRestMax = 250 * time.Millisecond
 
@@ -31,6 +35,7 @@ type goPoller struct {
 	wakes  []chan struct{}
 	next   atomic.Uint32 // the next connection's loop
 	large  sync.Pool     // *[]byte of cfg.ReadBytes
+	larges chan struct{} // holds one for each that is out
 	out    sync.Pool     // *[]byte of outBytesMax
 
 	wg      sync.WaitGroup // accepting, loops, readers, writers
@@ -40,7 +45,7 @@ type goPoller struct {
 }
 
 func newGoPoller(cfg Config, ln net.Listener, accept AcceptFunc, worker Worker) *goPoller {
-	p := &goPoller{cfg: cfg, ln: ln, accept: accept, worker: worker, sockets: make(map[*goSocket]struct{})}
+	p := &goPoller{cfg: cfg, ln: ln, accept: accept, worker: worker, sockets: make(map[*goSocket]struct{}), larges: make(chan struct{}, largeReadsMax)}
 	p.large.New = func() any { b := make([]byte, cfg.ReadBytes); return &b }
 	p.out.New = func() any { b := make([]byte, 0, outBytesMax); return &b }
 	for range cfg.Loops {
@@ -276,13 +281,20 @@ func (s *goSocket) serve(remote netip.AddrPort, loop int) {
 // read reads until the connection ends or Close was called.
 func (s *goSocket) read() error {
 	small := make([]byte, min(smallReadBytes, s.p.cfg.ReadBytes))
-	buf := small
 	var large *[]byte
-	defer func() { s.putLarge(large) }()
+	defer func() { s.p.putLarge(large) }()
 	for {
+		buf := small
+		if large != nil {
+			buf = *large
+		}
 		n, err := s.conn.Read(buf)
 		if n > 0 && !s.waitUnpaused() {
 			return nil
+		}
+		full := n == len(buf)
+		if full && large == nil {
+			large = s.p.takeLarge()
 		}
 		if n > 0 {
 			s.handler.Data(buf[:n])
@@ -290,20 +302,27 @@ func (s *goSocket) read() error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case n == len(buf) && large == nil:
-			large = s.p.large.Get().(*[]byte)
-			buf = *large
-		case n < len(small) && large != nil:
-			s.putLarge(large)
-			large, buf = nil, small
+		if !full && large != nil {
+			s.p.putLarge(large)
+			large = nil
 		}
 	}
 }
 
-func (s *goSocket) putLarge(b *[]byte) {
+// takeLarge returns a large buffer, nil if there are none left.
+func (p *goPoller) takeLarge() *[]byte {
+	select {
+	case p.larges <- struct{}{}:
+		return p.large.Get().(*[]byte)
+	default:
+		return nil
+	}
+}
+
+func (p *goPoller) putLarge(b *[]byte) {
 	if b != nil {
-		s.p.large.Put(b)
+		p.large.Put(b)
+		<-p.larges
 	}
 }
 
