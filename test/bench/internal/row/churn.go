@@ -26,7 +26,8 @@ const (
 	churnLeave     = 20
 	churnSwitch    = 20
 	churnTopic     = "stream:system_health:side"
-	churnHeapSlack = 2 << 20 // bytes, beside a quarter of the heap
+	churnHistory   = 1100      // publications that fill the topics' histories before the comparison
+	churnHeapSlack = 512 << 10 // bytes, beside a quarter of the heap
 	churnSettle    = 3 * time.Second
 )
 
@@ -59,7 +60,10 @@ func Churn(ctx context.Context, b *Bench, cfg ChurnConfig) (err error) {
 	}
 	defer sw.Close()
 	c := &churner{s: s, sw: sw, rng: rand.New(rand.NewPCG(1, 2))}
-	// One short round first, so that what a server makes once is there before the comparison.
+	// Full histories and one short round first, so that what a server makes once is there before the comparison.
+	if err := c.fillHistory(ctx); err != nil {
+		return err
+	}
 	if err := c.round(ctx, cfg.Connections, 40); err != nil {
 		return err
 	}
@@ -110,6 +114,23 @@ func (c *churner) holdings(ctx context.Context) (h holdings, err error) {
 	}
 	h.descriptors, err = c.s.Descriptors()
 	return h, err
+}
+
+// fillHistory publishes to both topics until they forget as much as they take in.
+func (c *churner) fillHistory(ctx context.Context) error {
+	for range churnHistory {
+		if err := c.publish(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *churner) publish(ctx context.Context) error {
+	c.published++
+	return c.s.Publish(ctx,
+		target.Publication{Topic: fanOutTopic, Type: eventType, Payload: payload(c.published, payloadBytes)},
+		target.Publication{Topic: churnTopic, Type: eventType, Payload: payload(0, payloadBytes)})
 }
 
 // round connects clients, lets them churn for some beats, and lets all leave.
@@ -179,11 +200,7 @@ func (c *churner) beat(ctx context.Context) error {
 		}
 	})
 	c.sw.Hangup(rude)
-	c.published++
-	err := c.s.Publish(ctx,
-		target.Publication{Topic: fanOutTopic, Type: eventType, Payload: payload(c.published, payloadBytes)},
-		target.Publication{Topic: churnTopic, Type: eventType, Payload: payload(0, payloadBytes)})
-	if err != nil {
+	if err := c.publish(ctx); err != nil {
 		return err
 	}
 	return c.join(ctx, churnLeave)
