@@ -131,7 +131,10 @@ func New(cfg Config, beat Heartbeat, opts Options) (*Server, error) {
 	if s.origins, err = parseOrigins(opts.Origins); err != nil {
 		return nil, fmt.Errorf("conn: %w", err)
 	}
-	return s, s.listen()
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Server) listen() error {
