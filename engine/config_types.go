@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/wse-engine/wse/configs"
@@ -146,7 +147,8 @@ func (l *Logging) validate() error {
 }
 
 func checkListen(path, addr string) error {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
+	_, port, err := net.SplitHostPort(addr)
+	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
 		return fmt.Errorf("%s: %q is not host:port, as in 127.0.0.1:8080 or :8080", path, addr)
 	}
 	return nil

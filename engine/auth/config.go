@@ -162,6 +162,10 @@ func (c Config) validateKeys() (errs []error) {
 		}
 		if sources != 1 {
 			errs = append(errs, fmt.Errorf("%s: needs exactly one of value, file and env; it has %d", at, sources))
+		} else if k.Value != "" && methodOf(k.Alg) != nil {
+			if _, err := loadKey(k); err != nil {
+				errs = append(errs, fmt.Errorf("%s.value: %w", at, err))
+			}
 		}
 	}
 	return errs

@@ -180,7 +180,7 @@ func TestMaterialThatIsNoGoodKeyIsRefused(t *testing.T) {
 			cfg.Algorithms = []string{tt.alg}
 			cfg.Keys = []KeyConfig{{Alg: tt.alg, Value: Secret(tt.material)}}
 			_, err := New(cfg, "")
-			require.ErrorContains(t, err, "keys[0]: ")
+			require.ErrorContains(t, err, "keys[0].value: ")
 			require.ErrorContains(t, err, tt.says)
 		})
 	}
@@ -226,6 +226,7 @@ func TestEveryConfigFaultIsNamed(t *testing.T) {
 		{"key of no algorithm", func(c *Config) { c.Keys = []KeyConfig{{Alg: "HS1", Value: "x"}} }, `keys[0].alg: "HS1"`},
 		{"key without material", func(c *Config) { c.Keys = []KeyConfig{{Alg: "HS256"}} }, "keys[0]: needs exactly one"},
 		{"key with two", func(c *Config) { c.Keys = []KeyConfig{{Alg: "HS256", Value: "x", Env: "X"}} }, "it has 2"},
+		{"key whose material is none", func(c *Config) { c.Keys = []KeyConfig{{Alg: "HS256", Value: "hidden"}} }, "keys[0].value: the secret has 6 bytes"},
 		{"kid twice", func(c *Config) {
 			c.Keys = []KeyConfig{{KID: "a", Alg: "HS256", Env: "X"}, {KID: "a", Alg: "HS256", Env: "Y"}}
 		}, `keys[1].kid: "a" is also that of keys[0]`},

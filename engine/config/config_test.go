@@ -236,6 +236,12 @@ func indented(n int) string {
 	return b.String()
 }
 
+func TestAByteOrderMarkBeforeTheTextIsNoPartOfIt(t *testing.T) {
+	s := defaults()
+	require.NoError(t, load(t, "\ufefflisten: marked\r\n", nil, nil, s))
+	require.Equal(t, "marked", s.Listen)
+}
+
 func TestAFileThatCannotBeReadIsNamedOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "none.yaml")
 	require.EqualError(t, config.Load(file, nil, nil, defaults()), file+": config: cannot be read: no such file or directory")

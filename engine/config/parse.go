@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -36,6 +37,7 @@ func parse(text []byte) (body ast.Node, err error) {
 	if len(text) > FileKiBMax<<10 {
 		return nil, &syntaxError{text: fmt.Sprintf("is larger than %d KiB", FileKiBMax)}
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // YAML 1.2 §5.2 lets a stream begin with a byte order mark; the lexer does not
 	// The lexer and the parser are a library's, and what they are given may be anybody's.
 	defer func() {
 		if r := recover(); r != nil {
