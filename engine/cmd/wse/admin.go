@@ -71,7 +71,7 @@ func post(ctx context.Context, address, token string, document any) ([]byte, err
 		return nil, unreachable(address, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := readAll(resp.Body)
+	answer, err := readAll(ctx, resp.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}

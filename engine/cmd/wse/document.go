@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ func (g *globals) document(cmd *cobra.Command, flag, value string) ([]byte, erro
 	name, isFile := strings.CutPrefix(value, "@")
 	switch {
 	case value == "-":
-		text, err := readAll(g.in)
+		text, err := readAll(cmd.Context(), g.in)
 		if err != nil {
 			return nil, fmt.Errorf("%s: standard input: %w", flag, err)
 		}
@@ -31,7 +32,7 @@ func (g *globals) document(cmd *cobra.Command, flag, value string) ([]byte, erro
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
-		text, err := readAll(file)
+		text, err := readAll(cmd.Context(), file)
 		if err = errors.Join(err, file.Close()); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", flag, name, err)
 		}
@@ -48,10 +49,25 @@ func (g *globals) document(cmd *cobra.Command, flag, value string) ([]byte, erro
 	return raw, nil
 }
 
-func readAll(r io.Reader) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, documentBytesMax+1))
-	if err == nil && len(raw) > documentBytesMax {
-		err = fmt.Errorf("is larger than %d MiB", documentBytesMax>>20)
+// readAll reads r to its end, or until ctx ends. A read of a terminal or a pipe cannot be interrupted; it is left behind for
+// the end of the process, which comes next.
+func readAll(ctx context.Context, r io.Reader) ([]byte, error) {
+	type outcome struct {
+		raw []byte
+		err error
 	}
-	return raw, err
+	done := make(chan outcome, 1)
+	go func() {
+		raw, err := io.ReadAll(io.LimitReader(r, documentBytesMax+1))
+		done <- outcome{raw, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, errors.New("interrupted")
+	case o := <-done:
+		if o.err == nil && len(o.raw) > documentBytesMax {
+			o.err = fmt.Errorf("is larger than %d MiB", documentBytesMax>>20)
+		}
+		return o.raw, o.err
+	}
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -259,4 +261,16 @@ func TestAnEventThatBecomesSeveralEnvelopesIsSeveralLines(t *testing.T) {
 func TestAnEventThatAPluginDropsIsNoFailure(t *testing.T) {
 	got := wse("", "event", "X", "--user", "u1", "--admin-url", newAdmin(t, 200, `{"status":"dropped","id":"i","reason":"plugin mapping drops it"}`).URL)
 	require.Equal(t, ran{exitOK, "dropped: plugin mapping drops it\n", ""}, got)
+}
+
+func TestASignalEndsACommandThatReadsStandardInput(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in, never, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, errors.Join(never.Close(), in.Close())) })
+	var out, said bytes.Buffer
+	root := newRoot(streams{in, &out, &said})
+	root.SetArgs([]string{"event", "X", "--user", "u1", "--payload", "-"})
+	cancel()
+	require.EqualError(t, root.ExecuteContext(ctx), "--payload: standard input: interrupted")
 }
