@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"io"
 	"testing"
 	"time"
 
@@ -31,9 +32,13 @@ func TestTheEchoEndpointReturnsMessagesOfUpTo16MiBOnEitherPoller(t *testing.T) {
 			}
 			// The announcement alone is enough to be refused.
 			require.NoError(t, ws.WriteHeader(c, ws.Header{Fin: true, OpCode: ws.OpBinary, Masked: true, Length: 16<<20 + 1}))
-			f, err := ws.ReadFrame(c)
+			h, err := ws.ReadHeader(c)
 			require.NoError(t, err)
-			code, _ := ws.ParseCloseFrameData(f.Payload)
+			require.Equal(t, ws.OpClose, h.OpCode)
+			payload := make([]byte, h.Length)
+			_, err = io.ReadFull(c, payload)
+			require.NoError(t, err)
+			code, _ := ws.ParseCloseFrameData(payload)
 			require.Equal(t, ws.StatusMessageTooBig, code)
 		})
 	}
