@@ -203,3 +203,20 @@ func FuzzTopic(f *testing.F) {
 		}
 	})
 }
+
+func TestASegmentHasTheBytesOfTheSpecificationAndNoOthers(t *testing.T) {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@-"
+	for c := range 256 {
+		_, err := message.ParseTopic("public:a" + string([]byte{byte(c)}) + "b")
+		require.Equal(t, c == ':' || strings.IndexByte(allowed, byte(c)) >= 0, err == nil, "%q", byte(c))
+	}
+}
+
+func BenchmarkParseTopic(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := message.ParseTopic("user:u1:broker_account_events"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
