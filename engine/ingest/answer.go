@@ -83,19 +83,19 @@ func (a *Answer) add(doc []byte) error {
 		value := it.Value()
 		switch key := it.Key(); string(key) {
 		case "t":
-			d.kind = f.text("t", value, a.cfg.TypeBytesMax)
+			d.kind = f.text(fieldT, value, a.cfg.TypeBytesMax)
 		case "topic":
-			d.topic = f.text("topic", value, message.TopicBytesMax)
+			d.topic = f.text(fieldTopic, value, message.TopicBytesMax)
 		case "p":
-			d.payload = f.object("p", value)
+			d.payload = f.object(fieldP, value)
 		case "pri":
-			d.priority = f.priority("pri", value)
+			d.priority = f.priority(fieldPriority, value)
 		case "id":
-			d.id = f.text("id", value, a.cfg.IDBytesMax)
+			d.id = f.text(fieldID, value, a.cfg.IDBytesMax)
 		case "cid":
-			d.cid = f.text("cid", value, a.cfg.IDBytesMax)
+			d.cid = f.text(fieldCID, value, a.cfg.IDBytesMax)
 		case "event_version":
-			d.version = f.version("event_version", value)
+			d.version = f.version(fieldVersion, value)
 		default:
 			f.unknown(key)
 		}
@@ -103,9 +103,9 @@ func (a *Answer) add(doc []byte) error {
 	if err := it.Err(); err != nil {
 		return err
 	}
-	f.require("t", d.kind)
-	f.require("topic", d.topic)
-	f.require("p", d.payload)
+	f.require(fieldT, d.kind)
+	f.require(fieldTopic, d.topic)
+	f.require(fieldP, d.payload)
 	f.topicName(d.topic)
 	if err := f.fault(); err != nil {
 		return err
@@ -121,6 +121,6 @@ func (f *fields) topicName(name []byte) {
 		return
 	}
 	if _, err := message.ParseTopic(unsafe.String(unsafe.SliceData(name), len(name))); err != nil {
-		f.fail("topic", err.Error())
+		f.fail(fieldTopic, err.Error())
 	}
 }

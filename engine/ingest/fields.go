@@ -9,12 +9,38 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 )
 
+// field is a member that some document of this package has.
+type field uint8
+
+const (
+	fieldType field = iota
+	fieldPayload
+	fieldT
+	fieldP
+	fieldTopic
+	fieldUserID
+	fieldID
+	fieldCID
+	fieldTraceID
+	fieldTime
+	fieldPriority
+	fieldVersion
+
+	fieldCount
+)
+
+// String returns the member's name.
+func (f field) String() string {
+	return [fieldCount]string{
+		"type", "payload", "t", "p", "topic", "user_id", "id", "cid", "trace_id", "ts", "pri", "event_version",
+	}[f]
+}
+
 // fields reads the members of an object one after the other and keeps the first fault. A member that is null counts as
 // absent; one that comes twice is a fault, because one of the two would be lost without a word.
 type fields struct {
 	err  *fieldError
-	seen [16]string // names so far
-	n    int
+	seen uint16 // a bit for each field
 }
 
 // fieldError says what is wrong with a field.
@@ -23,14 +49,14 @@ type fieldError struct{ field, reason string }
 // Error implements error.
 func (e *fieldError) Error() string { return e.field + ": " + e.reason }
 
-func (f *fields) fail(field, reason string) {
+func (f *fields) fail(name field, reason string) {
 	if f.err == nil {
-		f.err = &fieldError{field, reason}
+		f.err = &fieldError{name.String(), reason}
 	}
 }
 
-func (f *fields) failf(field, format string, args ...any) {
-	f.fail(field, fmt.Sprintf(format, args...))
+func (f *fields) failf(name field, format string, args ...any) {
+	f.fail(name, fmt.Sprintf(format, args...))
 }
 
 // fault returns the first fault as an error, or nil.
@@ -43,33 +69,30 @@ func (f *fields) fault() error {
 
 // unknown refuses a field that does not exist: a misspelt one would be lost without a word.
 func (f *fields) unknown(key []byte) {
-	f.fail(string(key[:min(len(key), 64)]), "is no field here")
+	if f.err == nil {
+		f.err = &fieldError{string(key[:min(len(key), 64)]), "is no field here"}
+	}
 }
 
-func (f *fields) require(field string, value []byte) {
+func (f *fields) require(name field, value []byte) {
 	if len(value) == 0 {
-		f.fail(field, "is missing")
+		f.fail(name, "is missing")
 	}
 }
 
 // given reports whether value is one to read, and notes that the field came.
-func (f *fields) given(field string, value []byte) bool {
-	for _, s := range f.seen[:f.n] {
-		if s == field {
-			f.fail(field, "is given twice")
-			return false
-		}
+func (f *fields) given(name field, value []byte) bool {
+	if f.seen&(1<<name) != 0 {
+		f.fail(name, "is given twice")
+		return false
 	}
-	if f.n < len(f.seen) {
-		f.seen[f.n] = field
-		f.n++
-	}
+	f.seen |= 1 << name
 	return f.err == nil && !jsonscan.IsNull(value)
 }
 
 // text reads a string of 1 to most bytes without control characters.
-func (f *fields) text(field string, value []byte, most int) []byte {
-	if !f.given(field, value) {
+func (f *fields) text(name field, value []byte, most int) []byte {
+	if !f.given(name, value) {
 		return nil
 	}
 	text, plain := plainText(value)
@@ -79,11 +102,11 @@ func (f *fields) text(field string, value []byte, most int) []byte {
 	}
 	switch {
 	case err != nil:
-		f.fail(field, "must be a text")
+		f.fail(name, "must be a text")
 	case len(text) == 0 || len(text) > most:
-		f.failf(field, "must be a text of 1 to %d bytes, has %d", most, len(text))
+		f.failf(name, "must be a text of 1 to %d bytes, has %d", most, len(text))
 	case !plain && bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' }), bytes.IndexByte(text, 0x7f) >= 0:
-		f.fail(field, "holds a control character")
+		f.fail(name, "holds a control character")
 	default:
 		return text
 	}
@@ -99,35 +122,35 @@ func plainText(value []byte) (text []byte, ok bool) {
 	return value[1 : len(value)-1 : len(value)-1], true
 }
 
-func (f *fields) object(field string, value []byte) []byte {
-	if !f.given(field, value) {
+func (f *fields) object(name field, value []byte) []byte {
+	if !f.given(name, value) {
 		return nil
 	}
 	if jsonscan.KindOf(value) != jsonscan.KindObject {
-		f.fail(field, "must be a JSON object")
+		f.fail(name, "must be a JSON object")
 		return nil
 	}
 	return value
 }
 
-func (f *fields) integer(field string, value []byte, least, most int64) int64 {
-	if !f.given(field, value) {
+func (f *fields) integer(name field, value []byte, least, most int64) int64 {
+	if !f.given(name, value) {
 		return 0
 	}
 	n, err := jsonscan.Int(value)
 	if err != nil || n < least || n > most {
-		f.failf(field, "must be a whole number from %d to %d", least, most)
+		f.failf(name, "must be a whole number from %d to %d", least, most)
 		return 0
 	}
 	return n
 }
 
-func (f *fields) priority(field string, value []byte) message.Priority {
-	return message.Priority(f.integer(field, value, 1, 10))
+func (f *fields) priority(name field, value []byte) message.Priority {
+	return message.Priority(f.integer(name, value, 1, 10))
 }
 
-func (f *fields) version(field string, value []byte) int {
-	return int(f.integer(field, value, 1, 1<<31-1))
+func (f *fields) version(name field, value []byte) int {
+	return int(f.integer(name, value, 1, 1<<31-1))
 }
 
 // Numbers below secondsBelow are Unix seconds, others milliseconds, as in the market data of v1 (PROTOCOL §3.3).
@@ -137,8 +160,8 @@ const (
 )
 
 // time reads a moment: ISO 8601, in UTC where it names no zone, or a number of seconds or milliseconds since 1970.
-func (f *fields) time(field string, value []byte) int64 {
-	if !f.given(field, value) {
+func (f *fields) time(name field, value []byte) int64 {
+	if !f.given(name, value) {
 		return 0
 	}
 	ms, ok := int64(0), false
@@ -154,7 +177,7 @@ func (f *fields) time(field string, value []byte) int64 {
 		ms, ok = parseTime(text)
 	}
 	if !ok || ms <= 0 || ms > timeMSMax {
-		f.fail(field, "must be a time of ISO 8601, or a number of milliseconds or seconds since 1970")
+		f.fail(name, "must be a time of ISO 8601, or a number of milliseconds or seconds since 1970")
 		return 0
 	}
 	return ms
@@ -170,4 +193,9 @@ func parseTime(s string) (ms int64, ok bool) {
 }
 
 // trim returns doc without white space in front.
-func trim(doc []byte) []byte { return bytes.TrimLeft(doc, " \t\r\n") }
+func trim(doc []byte) []byte {
+	for len(doc) > 0 && (doc[0] == ' ' || doc[0] == '\t' || doc[0] == '\r' || doc[0] == '\n') {
+		doc = doc[1:]
+	}
+	return doc
+}

@@ -46,35 +46,35 @@ func (in *Ingest) ParseEvent(raw []byte) (*message.Event, error) {
 		value := it.Value()
 		switch key := it.Key(); string(key) {
 		case "type":
-			kind = f.text("type", value, in.cfg.TypeBytesMax)
+			kind = f.text(fieldType, value, in.cfg.TypeBytesMax)
 		case "payload":
-			ev.Payload = f.object("payload", value)
+			ev.Payload = f.object(fieldPayload, value)
 		case "user_id":
-			userID = f.text("user_id", value, message.TopicSegmentBytesMax)
+			userID = f.text(fieldUserID, value, message.TopicSegmentBytesMax)
 		case "topic":
-			topic = f.text("topic", value, message.TopicBytesMax)
+			topic = f.text(fieldTopic, value, message.TopicBytesMax)
 		case "id":
-			id = f.text("id", value, in.cfg.IDBytesMax)
+			id = f.text(fieldID, value, in.cfg.IDBytesMax)
 		case "ts":
-			ev.TimeMS = f.time("ts", value)
+			ev.TimeMS = f.time(fieldTime, value)
 		case "pri":
-			ev.Priority = f.priority("pri", value)
+			ev.Priority = f.priority(fieldPriority, value)
 		case "cid":
-			cid = f.text("cid", value, in.cfg.IDBytesMax)
+			cid = f.text(fieldCID, value, in.cfg.IDBytesMax)
 		case "trace_id":
-			trace = f.text("trace_id", value, in.cfg.IDBytesMax)
+			trace = f.text(fieldTraceID, value, in.cfg.IDBytesMax)
 		case "event_version":
-			ev.EventVersion = f.version("event_version", value)
+			ev.EventVersion = f.version(fieldVersion, value)
 		default:
 			f.unknown(key)
 		}
 	}
-	f.require("type", kind)
-	f.require("payload", ev.Payload)
+	f.require(fieldType, kind)
+	f.require(fieldPayload, ev.Payload)
 	ev.Type, ev.UserID, ev.ID, ev.CID, ev.TraceID = string(kind), string(userID), string(id), string(cid), string(trace)
 	ev.Topic = f.topic(topic)
 	if _, err := message.UserTopic(ev.UserID, "events"); ev.UserID != "" && err != nil {
-		f.fail("user_id", "cannot be a segment of a topic: it has 1 to 128 of A-Z a-z 0-9 _ . @ -")
+		f.fail(fieldUserID, "cannot be a segment of a topic: it has 1 to 128 of A-Z a-z 0-9 _ . @ -")
 	}
 	if err := verdict("event", &it, &f); err != nil {
 		return nil, err
@@ -97,30 +97,30 @@ func (in *Ingest) ParsePublish(raw []byte) (*message.Envelope, error) {
 		value := it.Value()
 		switch key := it.Key(); string(key) {
 		case "topic":
-			topic = f.text("topic", value, message.TopicBytesMax)
+			topic = f.text(fieldTopic, value, message.TopicBytesMax)
 		case "t", "type":
-			kind = f.text("t", value, in.cfg.TypeBytesMax)
+			kind = f.text(fieldT, value, in.cfg.TypeBytesMax)
 		case "p", "payload":
-			payload = f.object("p", value)
+			payload = f.object(fieldP, value)
 		case "pri":
-			env.Priority = f.priority("pri", value)
+			env.Priority = f.priority(fieldPriority, value)
 		case "id":
-			id = f.text("id", value, in.cfg.IDBytesMax)
+			id = f.text(fieldID, value, in.cfg.IDBytesMax)
 		case "cid":
-			cid = f.text("cid", value, in.cfg.IDBytesMax)
+			cid = f.text(fieldCID, value, in.cfg.IDBytesMax)
 		case "ts":
-			env.TimeMS = f.time("ts", value)
+			env.TimeMS = f.time(fieldTime, value)
 		case "trace_id":
-			trace = f.text("trace_id", value, in.cfg.IDBytesMax)
+			trace = f.text(fieldTraceID, value, in.cfg.IDBytesMax)
 		case "event_version":
-			env.EventVersion = f.version("event_version", value)
+			env.EventVersion = f.version(fieldVersion, value)
 		default:
 			f.unknown(key)
 		}
 	}
-	f.require("topic", topic)
-	f.require("t", kind)
-	f.require("p", payload)
+	f.require(fieldTopic, topic)
+	f.require(fieldT, kind)
+	f.require(fieldP, payload)
 	env.Type, env.ID, env.CID, env.TraceID = string(kind), string(id), string(cid), string(trace)
 	env.Topic, env.Payload = f.topic(topic), append([]byte(nil), payload...)
 	if err := verdict("envelope", &it, &f); err != nil {
@@ -143,7 +143,7 @@ func (f *fields) topic(name []byte) message.Topic {
 	}
 	topic, err := message.ParseTopic(string(name))
 	if err != nil {
-		f.fail("topic", err.Error())
+		f.fail(fieldTopic, err.Error())
 	}
 	return topic
 }
