@@ -24,12 +24,14 @@ func (b *breaker) allow() bool {
 	return time.Now().UnixNano() >= until && b.trying.CompareAndSwap(false, true)
 }
 
-func (b *breaker) succeed() {
+// succeed reports whether it closed the breaker.
+func (b *breaker) succeed() (closed bool) {
 	if b.failures.Load() != 0 {
 		b.failures.Store(0)
-		b.until.Store(0)
+		closed = b.until.Swap(0) != 0
 		b.trying.Store(false)
 	}
+	return closed
 }
 
 // neither is for a call that was allowed and then not made.
@@ -39,11 +41,13 @@ func (b *breaker) neither() {
 	}
 }
 
-func (b *breaker) fail() {
+// fail reports whether it opened the breaker; a try that failed leaves it open.
+func (b *breaker) fail() (opened bool) {
 	if b.failures.Add(1) >= b.limit {
-		b.until.Store(time.Now().Add(b.pause).UnixNano())
+		opened = b.until.Swap(time.Now().Add(b.pause).UnixNano()) == 0
 		b.trying.Store(false)
 	}
+	return opened
 }
 
 // state is closed, open or half_open, as metrics name it.

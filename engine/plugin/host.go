@@ -21,8 +21,8 @@ type Deps struct {
 	Stock func(name string) (wasm []byte, ok bool)
 	// DecodeYAML turns a plugin's config_file into JSON. May be nil when no plugin names one.
 	DecodeYAML func(yaml []byte) (json []byte, err error)
-	// Log takes a guest's log lines, at levels 0 trace, 1 debug, 2 info, 3 warn and 4 error. May be nil. It is called on
-	// the goroutine that called the hook and must not block.
+	// Log takes a guest's log lines, and when its failures silence it and it serves again, at levels 0 trace, 1 debug, 2 info,
+	// 3 warn and 4 error. May be nil. It is called on the goroutine that called the hook and must not block.
 	Log func(plugin, version string, level int, text string)
 }
 

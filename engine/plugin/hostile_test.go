@@ -297,6 +297,9 @@ func TestBreaker_opens_after_traps_in_a_row_and_closes_when_a_try_succeeds(t *te
 	require.Equal(t, plugin.Open, call("{}"), "and failed")
 	require.Eventually(t, func() bool { return call("{}") == "" }, time.Second, time.Millisecond)
 	require.Equal(t, "closed", h.List()[0].Breaker)
+	require.Equal(t, []string{
+		"some: failed 3 times in a row and rests for 20ms, last with trap: unreachable", "some: serves again",
+	}, f.logs, "a silenced plugin is told of once, not at every try")
 }
 
 func TestCompile_happens_in_a_child_under_limits(t *testing.T) {

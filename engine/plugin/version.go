@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -96,7 +97,7 @@ func (v *version) call(ctx context.Context, h hook, doc []byte, answer Answer) (
 		var err error
 		if in, err = v.newInstance(); err != nil {
 			v.pool <- nil
-			v.breaker.fail()
+			v.failed(err.Error())
 			return v.refuse(stats, Trap, err.Error())
 		}
 		v.replaced.Add(1)
@@ -106,7 +107,7 @@ func (v *version) call(ctx context.Context, h hook, doc []byte, answer Answer) (
 		return v.fail(stats, in, f)
 	}
 	v.pool <- in
-	v.breaker.succeed()
+	v.succeeded()
 	stats.calls[kind].Add(1) // No, Yes and Data are OutcomeNo, OutcomeYes and OutcomeData
 	return kind, nil
 }
@@ -137,14 +138,30 @@ func (v *version) run(in *instance, h hook, doc []byte, answer Answer) (abi.Kind
 func (v *version) fail(stats *hookStats, in *instance, f *fault) (abi.Kind, error) {
 	if f.kind == Guest {
 		v.pool <- in
-		v.breaker.succeed()
+		v.succeeded()
 		return v.refuse(stats, Guest, f.text)
 	}
 	in.close()
 	v.ready.Add(-1)
 	v.pool <- nil
-	v.breaker.fail()
+	v.failed(string(f.kind) + ": " + f.text)
 	return v.refuse(stats, f.kind, f.text)
+}
+
+// failed counts a failed call. Who called learns of each; the log, which a guest must not be able to flood, of those that
+// silence the plugin.
+func (v *version) failed(why string) {
+	if v.breaker.fail() && v.host.deps.Log != nil {
+		why, _, _ = strings.Cut(why, "\n") // without the stack, which the error has
+		v.host.deps.Log(v.cfg.Name, v.id, 4, fmt.Sprintf("failed %d times in a row and rests for %v, last with %s",
+			v.breaker.limit, v.breaker.pause, printable([]byte(why), v.cfg.Limits.LogLineBytes)))
+	}
+}
+
+func (v *version) succeeded() {
+	if v.breaker.succeed() && v.host.deps.Log != nil {
+		v.host.deps.Log(v.cfg.Name, v.id, 2, "serves again")
+	}
 }
 
 func (v *version) refuse(stats *hookStats, kind Failure, text string) (abi.Kind, error) {
