@@ -115,9 +115,9 @@ func openDataDir(dir string) error {
 }
 
 func (e *Engine) openAuth() (err error) {
-	e.auth, err = auth.New(e.cfg.Auth, e.cfg.DataDir, auth.WithDir(e.opts.Dir), auth.WithFetchReport(func(keys int, err error) {
+	e.auth, err = auth.New(e.cfg.Auth, e.cfg.DataDir, auth.WithDir(e.opts.Dir), auth.WithFetchReport(func(_ int, err error) {
 		if err != nil {
-			e.log.Warn("fetching the key set failed; the keys known so far stay", "keys", keys, "error", err)
+			e.log.Warn("fetching the key set failed; the keys known so far stay", "error", err)
 		}
 	}))
 	return err
