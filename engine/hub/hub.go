@@ -50,6 +50,16 @@ func (e *entry) subscribers() (n int) {
 	return n
 }
 
+// on returns what the entry has on a lane, nil where there is nothing.
+func (e *entry) on(l *lane) *part {
+	for p := e.parts.Load(); p != nil; p = p.next.Load() {
+		if p.lane == l {
+			return p
+		}
+	}
+	return nil
+}
+
 // part is what an entry has on one lane.
 type part struct {
 	entry *entry
@@ -59,7 +69,8 @@ type part struct {
 	size  atomic.Int32         // len(subs), readable without the lane's lock
 	refs  int32                // subscriptions that hold the part; guarded by the shard's mutex
 	// batch is the part's place in the lane's current batch plus one, 0 when it has none; guarded by the lane's lock.
-	batch int32
+	batch   int32
+	pattern bool // the entry's topic is one; fixed
 }
 
 // New makes a hub over lanes, delivering in encodings. Both lists are fixed for the hub's life; subscribers refer to
@@ -85,15 +96,20 @@ func (h *Hub) Works() []Work {
 	return works
 }
 
-// Deliver hands a numbered publication to every connection subscribed to its topic or to a pattern that covers it. It
-// never waits for a connection. The caller keeps the order of a topic: calls for one topic follow each other.
+// Deliver hands a numbered publication to every connection subscribed to its topic or to a pattern that covers it, once
+// each. It never waits for a connection. The caller keeps the order of a topic: calls for one topic follow each other.
 func (h *Hub) Deliver(env *message.Envelope) {
-	var pub *publication
-	if e := h.find(h.shardOf(env.Topic), env.Topic); e != nil {
-		pub = h.post(e, env, pub)
-	}
+	exact := h.find(h.shardOf(env.Topic), env.Topic)
 	if h.wild.Load() == 0 {
+		if exact != nil {
+			h.post(exact, env)
+		}
 		return
+	}
+	var found [message.TopicSegmentsMax]*entry // the most specific first
+	n := 0
+	if exact != nil {
+		found[0], n = exact, 1
 	}
 	// Every prefix that ends in a colon can be a pattern.
 	for i := len(env.Topic) - 1; i > 0; i-- {
@@ -101,30 +117,56 @@ func (h *Hub) Deliver(env *message.Envelope) {
 			continue
 		}
 		if e := h.find(&h.patterns, env.Topic[:i+1]); e != nil {
-			pub = h.post(e, env, pub)
+			found[n] = e
+			n++
 		}
+	}
+	switch n {
+	case 0:
+	case 1:
+		h.post(found[0], env)
+	default:
+		h.postAll(found[:n], env)
 	}
 }
 
 // post puts env into the inbox of every lane on which e has subscribers.
-func (h *Hub) post(e *entry, env *message.Envelope, pub *publication) *publication {
+func (h *Hub) post(e *entry, env *message.Envelope) {
+	var pub *publication
 	for p := e.parts.Load(); p != nil; p = p.next.Load() {
-		n := p.size.Load()
+		n := int(p.size.Load())
 		if n == 0 {
 			continue
 		}
 		if pub == nil {
 			pub = &publication{hub: h, env: env}
 		}
-		urgent := env.Level == message.Critical
-		if !p.lane.push(item{part: p, pub: pub}, urgent) {
-			continue // whoever made the inbox non-empty sees to the lane
+		p.lane.take(item{part: p, pub: pub}, n)
+	}
+}
+
+// postAll does the same for several entries. A lane gets them as one item: between two, a connection could leave one
+// subscription or go live with another, and would get the publication twice or not at all.
+func (h *Hub) postAll(entries []*entry, env *message.Envelope) {
+	pub := &publication{hub: h, env: env}
+	for _, l := range h.lanes {
+		it, subscribers := item{pub: pub}, 0
+		for _, e := range entries {
+			p := e.on(l)
+			if p == nil || p.size.Load() == 0 {
+				continue
+			}
+			subscribers += int(p.size.Load())
+			if it.part == nil {
+				it.part = p
+			} else {
+				it.also = append(it.also, p)
+			}
 		}
-		if n > directMax || !p.lane.loop.TryRun(p.lane) {
-			p.lane.loop.Wake(urgent)
+		if it.part != nil {
+			l.take(it, subscribers)
 		}
 	}
-	return pub
 }
 
 // Subscribers returns how many subscriptions a topic or pattern has on this node.
@@ -205,13 +247,11 @@ func (h *Hub) acquire(topic message.Topic, l *lane) (p *part, first bool) {
 			h.wild.Add(1)
 		}
 	}
-	for p := e.parts.Load(); p != nil; p = p.next.Load() {
-		if p.lane == l {
-			p.refs++
-			return p, first
-		}
+	if p := e.on(l); p != nil {
+		p.refs++
+		return p, first
 	}
-	p = &part{entry: e, lane: l, refs: 1}
+	p = &part{entry: e, lane: l, refs: 1, pattern: topic.IsPattern()}
 	p.next.Store(e.parts.Load())
 	e.parts.Store(p)
 	return p, first

@@ -23,14 +23,18 @@ type Subscription struct {
 	member *Member
 	part   *part
 	types  *[]string // event types wanted, nil for all; guarded by the lane's lock
-	join   *join     // not nil until the subscription goes live; guarded by the lane's lock
+	join   *join     // not nil until a publication is newer than what was sent; guarded by the lane's lock
 	index  int       // in part.subs; guarded by the lane's lock
 }
 
-// join holds what is published while a subscription reads its history.
+// join holds what is published while a subscription reads its history. Once that is sent, it tells what has been sent
+// with it from what is still in a lane's inbox: the broker keeps a publication before it delivers it.
 type join struct {
 	held     []*message.Envelope
 	overflow bool // more than JoinHeldMax were published: the history must be read again
+	live     bool // the history was sent, up to epoch and offset
+	epoch    message.Epoch
+	offset   uint64
 }
 
 // JoinHeldMax is how many publications a subscription holds back while its history is read.
@@ -128,61 +132,65 @@ func (h *Hub) GoLive(m *Member, lives []Live, before func()) (overflowed []*Subs
 
 // flush lets held publications through. The lane's lock is held.
 func (l *Live) flush(h *Hub) {
-	held := l.Sub.join
-	l.Sub.join = nil
+	s := l.Sub
+	held := s.join
+	s.join = nil
+	if l.Offset > 0 {
+		s.join = &join{live: true, epoch: l.Epoch, offset: l.Offset}
+	}
 	if held == nil {
 		return
 	}
-	m := l.Sub.member
 	for _, env := range held.held {
-		if env.Epoch == l.Epoch && env.Seq <= l.Offset || !l.Sub.wantsType(env.Type) {
-			continue
+		if s.takes(env) && s.wantsType(env.Type) {
+			s.member.conn.Enqueue(h.encode(env, s.member.encoding))
 		}
-		m.conn.Enqueue(h.encode(env, m.encoding))
 	}
 }
 
 // plain reports that everything published goes to the subscriber: it is live and filters nothing.
 func (s *Subscription) plain() bool { return s.join == nil && s.types == nil }
 
-// wants decides on one publication for a subscription that is not plain, and holds it while the subscription joins. The
-// lane's lock is held.
-func (s *Subscription) wants(env *message.Envelope, pattern bool) bool {
-	if pattern && s.member.coveredBetter(env.Topic, s) {
+// takes reports whether the subscription is live and env is newer than what it was sent when it went live. The lane's
+// lock is held.
+func (s *Subscription) takes(env *message.Envelope) bool {
+	j := s.join
+	switch {
+	case j == nil:
+		return true
+	case !j.live || env.Epoch == j.epoch && env.Seq <= j.offset:
 		return false
 	}
-	if s.join != nil {
-		if len(s.join.held) >= JoinHeldMax {
-			s.join.held, s.join.overflow = nil, true
-		}
-		if !s.join.overflow {
-			s.join.held = append(s.join.held, env)
-		}
-		return false
+	s.join = nil
+	return true
+}
+
+// joining reports that the subscription reads its history. The lane's lock is held.
+func (s *Subscription) joining() bool { return s.join != nil && !s.join.live }
+
+// hold keeps env for a subscription that is joining. The lane's lock is held.
+func (s *Subscription) hold(env *message.Envelope) {
+	j := s.join
+	if len(j.held) >= JoinHeldMax {
+		j.held, j.overflow = nil, true
 	}
-	return s.wantsType(env.Type)
+	if !j.overflow {
+		j.held = append(j.held, env)
+	}
 }
 
 func (s *Subscription) wantsType(eventType string) bool {
 	return s.types == nil || slices.Contains(*s.types, eventType)
 }
 
-// coveredBetter reports that another subscription of the member gets topic and is more specific than s, so that a
-// connection subscribed to a topic and to a pattern over it receives each publication once.
-func (m *Member) coveredBetter(topic message.Topic, s *Subscription) bool {
-	if len(m.subs) == 1 {
-		return false
-	}
-	for _, other := range m.subs {
-		if other != s && len(other.Topic()) > len(s.Topic()) && other.Topic().Matches(topic) {
-			return true
+// of returns the member's subscription on a part, nil where it has none. The lane's lock is held.
+func (m *Member) of(p *part) *Subscription {
+	for _, s := range m.subs {
+		if s.part == p {
+			return s
 		}
 	}
-	return false
-}
-
-func (p *part) isPattern() bool {
-	return p.entry.topic.IsPattern()
+	return nil
 }
 
 // Topics returns what the member is subscribed to. Only the owner of the membership, who joins and leaves, may call it.
