@@ -484,30 +484,6 @@ func TestAnAnswerKeepsNothingOfADocumentThatItRefuses(t *testing.T) {
 	require.Empty(t, answer.drafts)
 }
 
-// FuzzAnswer checks that what is read is a part of the document, and of valid JSON only.
-func FuzzAnswer(f *testing.F) {
-	f.Add([]byte(said))
-	f.Add([]byte(`[` + said + `,` + said + `]`))
-	f.Add([]byte(`{"t":"\u0041","topic":"user:u1:events","p":{"a":[]},"id":null}`))
-	f.Add([]byte(`{"t":"x","topic":"user:u1","p":1}`))
-	answer := NewAnswer(DefaultConfig())
-	f.Fuzz(func(t *testing.T, doc []byte) {
-		if err := answer.Read(doc); err != nil {
-			require.Empty(t, answer.drafts)
-			return
-		}
-		require.True(t, json.Valid(doc))
-		require.NotEmpty(t, answer.drafts)
-		for _, d := range answer.drafts {
-			_, err := message.ParseTopic(string(d.topic))
-			require.NoError(t, err)
-			require.True(t, json.Valid(d.payload))
-			require.NotEmpty(t, d.kind)
-			require.LessOrEqual(t, max(len(d.kind), len(d.id), len(d.cid)), 128)
-		}
-	})
-}
-
 // BenchmarkAnswer is the part that reading the answer has in the transform of an event.
 func BenchmarkAnswer(b *testing.B) {
 	doc, answer := []byte(said), NewAnswer(DefaultConfig())
