@@ -44,10 +44,14 @@ func (g *globals) send(ctx context.Context, path string, document any, asJSON bo
 	if err != nil {
 		return err
 	}
+	results, err := parseResults(answer)
 	if asJSON {
-		return g.printf("%s\n", bytes.TrimSpace(answer))
+		return errors.Join(g.printf("%s\n", bytes.TrimSpace(answer)), err, unpublished(results))
 	}
-	return g.printResults(answer)
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.printResults(results), unpublished(results))
 }
 
 // post sends a document and returns the answer's body.
@@ -110,37 +114,41 @@ func firstLine(body []byte) string {
 	return line[:min(len(line), 200)]
 }
 
-// printResults prints one line for each message that was published, and fails where one was not.
-func (g *globals) printResults(answer []byte) error {
-	results, err := parseResults(answer)
-	if err != nil {
-		return err
-	}
+// unpublished says which messages were not published, nil for none. One that a plugin dropped is no failure: it decided so.
+func unpublished(results []result) error {
 	var failed []error
 	for _, r := range results {
-		if r.Status == "dropped" { // a plugin's decision, and so no failure
-			if err := g.printf("dropped: %s\n", r.Reason); err != nil {
-				return err
-			}
-			continue
-		}
-		if r.Seq == 0 {
+		if r.Seq == 0 && r.Status != "dropped" {
 			failed = append(failed, errors.New(strings.TrimSuffix("not published: "+r.Status+": "+r.Reason, ": ")))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// printResults prints one line for each message that was published or dropped.
+func (g *globals) printResults(results []result) error {
+	for _, r := range results {
+		line := ""
+		switch {
+		case r.Status == "dropped":
+			line = "dropped: " + r.Reason
+		case r.Seq == 0:
 			continue
-		}
-		line := fmt.Sprintf("%s seq=%d", r.Topic, r.Seq)
-		if r.Epoch != "" {
-			line += " epoch=" + r.Epoch
-		}
-		line += " id=" + r.ID
-		if r.Status != "" && r.Status != "published" {
-			line += " (" + r.Status + ")"
+		default:
+			line = fmt.Sprintf("%s seq=%d", r.Topic, r.Seq)
+			if r.Epoch != "" {
+				line += " epoch=" + r.Epoch
+			}
+			line += " id=" + r.ID
+			if r.Status != "" && r.Status != "published" {
+				line += " (" + r.Status + ")"
+			}
 		}
 		if err := g.printf("%s\n", line); err != nil {
 			return err
 		}
 	}
-	return errors.Join(failed...)
+	return nil
 }
 
 // parseResults reads an answer: what became of one message, or for an event that became several envelopes of each.

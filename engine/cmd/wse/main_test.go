@@ -248,6 +248,10 @@ func TestWhatTheEngineRefusesIsToldAndFails(t *testing.T) {
 			got := wse("", "event", "X", "--user", "u1", "--admin-url", newAdmin(t, tt.status, tt.answer).URL)
 			require.Equal(t, exitFailed, got.code)
 			require.Contains(t, got.err, tt.says)
+
+			got = wse("", "event", "X", "--user", "u1", "--json", "--admin-url", newAdmin(t, tt.status, tt.answer).URL)
+			require.Equal(t, exitFailed, got.code, "a script goes by the exit code")
+			require.Contains(t, got.err, tt.says)
 		})
 	}
 }
