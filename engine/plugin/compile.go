@@ -147,6 +147,9 @@ func (h *Host) cacheDir() (string, error) {
 	if perm := info.Mode().Perm(); perm&0o022 != 0 && runtime.GOOS != "windows" {
 		return "", fmt.Errorf("%s may be written to by others (mode %04o); make it 0700", dir, perm)
 	}
+	if !ownedByUs(info) { // its owner may write to it, whatever the mode, and would in a shared directory have made it first
+		return "", fmt.Errorf("%s belongs to another user; remove it, or choose another data_dir", dir)
+	}
 	return dir, nil
 }
 

@@ -368,6 +368,21 @@ func TestCompile_refuses_a_cache_that_others_may_write_to(t *testing.T) {
 	require.ErrorContains(t, err, "make it 0700")
 }
 
+func TestCompile_refuses_a_cache_that_belongs_to_somebody_else(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "say", answering(envelope))
+	dir := filepath.Join(f.dir, "data/plugins/cache")
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+		require.NoError(t, os.Chown(dir, 65534, 65534))
+	} else {
+		require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o700))
+		require.NoError(t, os.Symlink("/usr", dir))
+	}
+	_, err := plugin.New(plugin.Configs{cfg}, f.deps())
+	require.ErrorContains(t, err, "belongs to another user")
+}
+
 // slow waits for a log line, which the test answers: it holds its instance until then.
 func TestCall_gives_up_when_no_instance_comes_free(t *testing.T) {
 	f := newFixture(t)
