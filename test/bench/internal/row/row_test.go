@@ -154,7 +154,7 @@ func TestThePluginRowAgreesWithNativeCode(t *testing.T) {
 	b := &Bench{Dir: t.TempDir(), Configs: configs, Log: testWriter{t}, Repetitions: 1}
 	figures, err := pluginRow(t.Context(), b)
 	require.NoError(t, err)
-	require.Len(t, figures, 4)
+	require.Len(t, figures, 5)
 	for _, f := range figures {
 		require.NoError(t, f.Check())
 	}
