@@ -161,14 +161,14 @@ func (l *lane) placeOf(it *item, mixed bool, next int) int {
 // for a connection that takes them all are joined into one run of frames.
 func (l *lane) deliverRun(items []item) {
 	l.parts = append(append(l.parts[:0], items[0].part), items[0].also...)
-	sent := uint64(0)
+	sent, several := uint64(0), len(l.parts) > 1
 	for _, p := range l.parts {
 		var out *message.Outgoing
 		encoding := -1
 		for _, s := range p.subs {
 			m := s.member
 			switch {
-			case len(l.parts) > 1 && len(m.subs) > 1:
+			case several && len(m.subs) > 1:
 				sent += l.offer(s, items)
 			case s.plain():
 				if m.encoding != encoding {
