@@ -2,6 +2,7 @@ package router
 
 import (
 	"hash/maphash"
+	"slices"
 	"time"
 )
 
@@ -18,21 +19,20 @@ func newFilter(idsMax int) *filter {
 	return &filter{seed: maphash.MakeSeed(), max: idsMax}
 }
 
-// seen reports whether id is among the last ids, and remembers it.
-func (f *filter) seen(id string) bool {
-	h := maphash.String(f.seed, id)
-	for _, known := range f.ring {
-		if known == h {
-			return true
-		}
-	}
+// hash returns what stands for id.
+func (f *filter) hash(id string) uint64 { return maphash.String(f.seed, id) }
+
+// has reports whether an id is among the last ids.
+func (f *filter) has(hash uint64) bool { return slices.Contains(f.ring, hash) }
+
+// add remembers an id.
+func (f *filter) add(hash uint64) {
 	if len(f.ring) < f.max {
-		f.ring = append(f.ring, h)
-		return false
+		f.ring = append(f.ring, hash)
+		return
 	}
-	f.ring[f.next] = h
+	f.ring[f.next] = hash
 	f.next = (f.next + 1) % f.max
-	return false
 }
 
 // flood counts bad messages within a minute.

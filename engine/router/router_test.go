@@ -194,6 +194,29 @@ func TestMoreWaitingRequestsThanAllowedAreRefused(t *testing.T) {
 	})
 }
 
+func TestARequestThatWasRefusedForWantOfRoomMayComeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.RequestsPendingMax = 1
+		release := make(chan struct{})
+		var handled []string
+		s, p := start(t, cfg, Routes{Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+			<-release
+			handled = append(handled, req.ID)
+			return nil
+		}})
+		s.Handle(publish("x", "a"), nil)
+		s.Handle(publish("x", "b"), nil)
+		require.Equal(t, []message.Code{message.CodeRateLimited}, p.errorsSent())
+		close(release)
+		synctest.Wait()
+		s.Handle(publish("x", "b"), nil)
+		s.Handle(publish("x", "a"), nil)
+		synctest.Wait()
+		require.Equal(t, []string{"a", "b"}, handled)
+	})
+}
+
 func TestATokenThatRunsOutIsToldAndThenClosesUnlessRenewed(t *testing.T) {
 	for _, renew := range []bool{false, true} {
 		t.Run(fmt.Sprintf("renewed %v", renew), func(t *testing.T) {
@@ -325,7 +348,9 @@ func BenchmarkFilterFull(b *testing.B) {
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		f.seen(ids[i%len(ids)])
+		if id := f.hash(ids[i%len(ids)]); !f.has(id) {
+			f.add(id)
+		}
 		i++
 	}
 }

@@ -110,41 +110,50 @@ func (s *Session) Handle(req *message.Request, err error) {
 		}
 		return
 	}
-	if req.ID != "" && s.router.cfg.DedupIDs > 0 {
-		if s.seen == nil {
-			s.seen = newFilter(s.router.cfg.DedupIDs)
-		}
-		if s.seen.seen(req.ID) {
-			return
-		}
+	if req.ID == "" || s.router.cfg.DedupIDs == 0 {
+		s.accept(req)
+		return
 	}
+	if s.seen == nil {
+		s.seen = newFilter(s.router.cfg.DedupIDs)
+	}
+	// One that is refused because too many wait may come again.
+	if id := s.seen.hash(req.ID); !s.seen.has(id) && s.accept(req) {
+		s.seen.add(id)
+	}
+}
+
+// accept answers a request, or sees to it that a worker does, and reports whether it was taken.
+func (s *Session) accept(req *message.Request) bool {
 	switch body := req.Body.(type) {
 	case *message.Heartbeat:
 	case *message.Ping:
 		s.pong(req, body)
 	default:
-		s.submit(req)
+		return s.submit(req)
 	}
+	return true
 }
 
-// submit queues a request for a worker.
-func (s *Session) submit(req *message.Request) {
+// submit queues a request for a worker and reports whether there was room.
+func (s *Session) submit(req *message.Request) bool {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return
+		return true
 	}
 	if s.pending != nil && len(*s.pending) >= s.router.cfg.RequestsPendingMax {
 		s.mu.Unlock()
 		s.Fail(req, message.Errorf(message.CodeRateLimited,
 			"%d requests are waiting; send the next after an answer", s.router.cfg.RequestsPendingMax))
-		return
+		return false
 	}
 	start := s.add(req)
 	s.mu.Unlock()
 	if start {
 		s.router.enqueue(s)
 	}
+	return true
 }
 
 // Closed ends the session once the requests under way are done. It is called once, when the connection is gone.
