@@ -313,6 +313,52 @@ func TestWrongRequestsAreRefusedWithTheirCode(t *testing.T) {
 	}
 }
 
+func TestEventTypesAreLimitedForATopicTheConnectionHasToo(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.EventTypesPerTopic = 2
+	w := newWorld(t, cfg)
+	s, c := w.open("u1")
+	body := message.Subscribe{Topics: []string{"events"}, EventTypes: map[string][]string{"events": {"a", "b"}}}
+	require.NoError(t, w.subscribe(t, s, body))
+	body.EventTypes["events"] = []string{"a", "b", "c"}
+	require.NoError(t, w.subscribe(t, s, body))
+	require.Len(t, c.lastAnswer().FailedTopics, 1)
+	require.Equal(t, message.CodeInvalidSubscription, c.lastAnswer().FailedTopics[0].Err.Code)
+	c.take()
+	w.publish(t, "user:u1:events", "c")
+	require.Empty(t, c.take(), "the filter is what it was")
+}
+
+func TestASyncRequestNamesALimitedNumberOfTopicsAndGetsEachOnce(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.TopicsPerRequest = 3
+	w := newWorld(t, cfg)
+	w.publish(t, "user:u1:events", "x")
+	s, c := w.open("u1")
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{Topics: []string{"events"}}))
+	c.take()
+	sync := func(topics ...string) error {
+		return w.feed.sync(t.Context(), s, &message.Request{Body: &message.Sync{Topics: topics, IncludeHistory: true}})
+	}
+	require.NoError(t, sync("events", "user:u1:events", "events"))
+	require.Equal(t, []string{"x/1", "SnapshotComplete"}, c.take())
+	require.Equal(t, message.CodeInvalidSubscription, message.AsError(sync("events", "events", "events", "events")).Code)
+}
+
+func TestTheCountOfARecoveryIsOfWhatIsSent(t *testing.T) {
+	w := newWorld(t, DefaultConfig())
+	first := w.publish(t, "user:u1:events", "x")
+	w.publish(t, "user:u1:events", "y")
+	w.publish(t, "user:u1:events", "x")
+	s, c := w.open("u1")
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{
+		Topics: []string{"events"}, EventTypes: map[string][]string{"events": {"x"}}, Recover: true,
+		Recovery: map[string]message.RecoverPosition{"events": {Epoch: first.Epoch, Offset: first.Offset}},
+	}))
+	require.Equal(t, []string{"Subscribed", "x/3", "SnapshotComplete"}, c.take())
+	require.Equal(t, 1, c.lastAnswer().Recovery[0].Count)
+}
+
 func TestANewTokenThatAllowsLessEndsSubscriptions(t *testing.T) {
 	w := newWorld(t, DefaultConfig())
 	s, c := w.open("u1")

@@ -82,6 +82,10 @@ func (f *Feed) subscribe(ctx context.Context, s *router.Session, req *message.Re
 		}
 		if sub := s.Member.Find(topic); sub != nil {
 			if types, ok := body.EventTypes[name]; ok {
+				if refused := f.tooManyTypes(types); refused != nil {
+					fail(answer, name, refused)
+					continue
+				}
 				f.hub.SetTypes(sub, types)
 			}
 			answer.AlreadySubscribed = append(answer.AlreadySubscribed, topic)
@@ -104,8 +108,8 @@ func (f *Feed) joinOne(ctx context.Context, s *router.Session, name string, topi
 		return nil, message.Errorf(message.CodeSubscriptionLimit, "the connection has %d topics, the most allowed", f.cfg.TopicsPerConnection)
 	}
 	types := body.EventTypes[name]
-	if len(types) > f.cfg.EventTypesPerTopic {
-		return nil, message.Errorf(message.CodeInvalidSubscription, "p.event_types: %d types, at most %d for a topic", len(types), f.cfg.EventTypesPerTopic)
+	if refused := f.tooManyTypes(types); refused != nil {
+		return nil, refused
 	}
 	if refused := f.authorize(ctx, s, ActionSubscribe, topic); refused != nil {
 		return nil, refused
@@ -125,6 +129,13 @@ func (f *Feed) joinOne(ctx context.Context, s *router.Session, name string, topi
 		}
 	}
 	return j, nil
+}
+
+func (f *Feed) tooManyTypes(types []string) *message.Error {
+	if len(types) <= f.cfg.EventTypesPerTopic {
+		return nil
+	}
+	return message.Errorf(message.CodeInvalidSubscription, "p.event_types: %d types, at most %d for a topic", len(types), f.cfg.EventTypesPerTopic)
 }
 
 // deliver reads the histories of the topics joined, answers, and lets the subscriptions go live.
@@ -268,7 +279,7 @@ func recovered(joined []*joining) []message.Recovered {
 		}
 		r := message.Recovered{Topic: j.sub.Topic(), Epoch: j.history.Position.Epoch, Offset: j.history.Position.Offset, Recovered: j.history.Recovered}
 		if r.Recovered {
-			r.Count = len(j.history.Publications)
+			r.Count = len(j.sub.Filter(j.history.Publications)) // what is sent, so that a client can wait for it
 		}
 		out = append(out, r)
 	}
@@ -301,24 +312,13 @@ func finish(answer *message.Subscribed, s *router.Session) {
 // sync sends snapshots and history of topics the session has (PROTOCOL §2.3, sync_request).
 func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request) error {
 	body := req.Body.(*message.Sync)
-	subs := s.Member.Subscriptions()
-	if len(body.Topics) > 0 {
-		subs = subs[:0]
-		for _, name := range body.Topics {
-			topic, err := resolve(s, name)
-			if err != nil {
-				return badForm(name, err)
-			}
-			sub := s.Member.Find(topic)
-			if sub == nil {
-				return message.Errorf(message.CodeSyncFailed, "not subscribed to %s; subscribe first", topic).
-					WithDetails(map[string]string{"topic": name})
-			}
-			subs = append(subs, sub)
-		}
+	subs, err := f.syncTopics(s, body.Topics)
+	if err != nil {
+		return err
 	}
 	done := &message.SnapshotComplete{}
 	var snapshots, history []*message.Envelope
+	left := f.cfg.ReplayKiBMax << 10
 	for _, sub := range subs {
 		done.Topics = append(done.Topics, sub.Topic())
 		if sub.Topic().IsPattern() {
@@ -328,12 +328,13 @@ func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request
 		if err != nil {
 			return err
 		}
-		snapshots = append(snapshots, sub.Filter(h.Snapshots)...)
-		history = append(history, sub.Filter(h.Publications)...)
-	}
-	if n := bytesOf(snapshots) + bytesOf(history); n > f.cfg.ReplayKiBMax<<10 {
-		return message.Errorf(message.CodeSyncFailed, "%d KiB would have to be sent, at most %d KiB are; name fewer topics, or a later last_sequence",
-			n>>10, f.cfg.ReplayKiBMax)
+		h.Snapshots, h.Publications = sub.Filter(h.Snapshots), sub.Filter(h.Publications)
+		if left -= bytesOf(h.Snapshots) + bytesOf(h.Publications); left < 0 {
+			return message.Errorf(message.CodeSyncFailed,
+				"more than %d KiB would have to be sent; name fewer topics, or a later last_sequence", f.cfg.ReplayKiBMax)
+		}
+		snapshots = append(snapshots, h.Snapshots...)
+		history = append(history, h.Publications...)
 	}
 	s.Member.Do(func() {
 		done.SnapshotsSent = f.enqueue(s, snapshots)
@@ -341,6 +342,32 @@ func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request
 		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: done})
 	})
 	return nil
+}
+
+// syncTopics returns the subscriptions that a sync_request names, each once; without names all of the session's.
+func (f *Feed) syncTopics(s *router.Session, names []string) ([]*hub.Subscription, error) {
+	if len(names) == 0 {
+		return s.Member.Subscriptions(), nil
+	}
+	if n := len(names); n > f.cfg.TopicsPerRequest {
+		return nil, message.Errorf(message.CodeInvalidSubscription, "p.topics: %d topics, at most %d in one request", n, f.cfg.TopicsPerRequest)
+	}
+	subs := make([]*hub.Subscription, 0, len(names))
+	for _, name := range names {
+		topic, err := resolve(s, name)
+		if err != nil {
+			return nil, badForm(name, err)
+		}
+		sub := s.Member.Find(topic)
+		if sub == nil {
+			return nil, message.Errorf(message.CodeSyncFailed, "not subscribed to %s; subscribe first", topic).
+				WithDetails(map[string]string{"topic": name})
+		}
+		if !slices.Contains(subs, sub) {
+			subs = append(subs, sub)
+		}
+	}
+	return subs, nil
 }
 
 func (f *Feed) syncOne(ctx context.Context, topic message.Topic, body *message.Sync) (broker.History, error) {
