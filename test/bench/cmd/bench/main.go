@@ -131,7 +131,7 @@ func table(ctx context.Context, args []string) error {
 	}
 	fmt.Print(report.Markdown())
 	if missed := report.Missed(); len(missed) > 0 {
-		fmt.Fprintf(log, "%d targets missed:\n  %s\n", len(missed), strings.Join(missed, "\n  "))
+		fmt.Fprintf(log, "targets missed: %d\n  %s\n", len(missed), strings.Join(missed, "\n  "))
 	}
 	if err := report.Check(); err != nil {
 		return err
