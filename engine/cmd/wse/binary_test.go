@@ -170,6 +170,10 @@ func TestTailOfARefusedTopicFails(t *testing.T) {
 	tail = start(t, e.with("tail", "user:u2:order_events", "--token", "no.good.token")...)
 	require.Equal(t, exitFailed, tail.end())
 	require.Contains(t, strings.Join(tail.seen, "\n"), "AUTH_FAILED")
+
+	tail = start(t, e.with("tail", "user:*")...)
+	require.Equal(t, exitFailed, tail.end())
+	require.Contains(t, strings.Join(tail.seen, "\n"), "user:*: Invalid topic format", "it is the topic that is wrong, and no token")
 }
 
 func TestServeThatCannotStartSaysWhyInOneLine(t *testing.T) {

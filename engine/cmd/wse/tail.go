@@ -106,7 +106,7 @@ func (g *globals) tailToken(topics []string) func(context.Context) (string, erro
 		return client.StaticToken(g.token)
 	}
 	user := message.Topic(topics[0]).Owner()
-	if user == "" {
+	if _, err := message.ParsePattern(topics[0]); user == "" || err != nil { // that it is no topic, the engine tells
 		user = "wse-tail"
 	}
 	return func(context.Context) (string, error) {
