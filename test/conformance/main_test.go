@@ -39,7 +39,6 @@ func (c *tally) add(poller string, passed bool) {
 	}
 }
 
-// print prints the counts, and keeps them where the caller of go test, which swallows a passing test's output, wants them.
 // print tells the counts on standard output and, since go test hides that of what passes, in the file that
 // WSE_CONFORMANCE_SUMMARY names. It reports whether every poller had cases.
 func (c *tally) print() bool {
