@@ -57,6 +57,7 @@ type connection struct {
 	got []string
 	// answers are the replies among it.
 	answers []*message.Reply
+	queued  uint64 // what Describe tells
 }
 
 func (c *connection) Lane() int     { return 0 }
@@ -81,7 +82,9 @@ func (c *connection) SendLocked(_ message.Level, r *message.Reply) { c.Send(r) }
 func (c *connection) CloseWith(*message.Reply, uint16, string)     {}
 func (c *connection) SetDeadline(time.Time)                        {}
 func (c *connection) Dialect() dialect.Dialect                     { return plain{} }
-func (c *connection) Describe() router.Description                 { return router.Description{ID: "c1"} }
+func (c *connection) Describe() router.Description {
+	return router.Description{ID: "c1", Counters: message.ConnectionCounters{QueuedBytes: c.queued}}
+}
 
 // take returns what was sent since the last call.
 func (c *connection) take() []string {
@@ -343,6 +346,30 @@ func TestASyncRequestNamesALimitedNumberOfTopicsAndGetsEachOnce(t *testing.T) {
 	require.NoError(t, sync("events", "user:u1:events", "events"))
 	require.Equal(t, []string{"x/1", "SnapshotComplete"}, c.take())
 	require.Equal(t, message.CodeInvalidSubscription, message.AsError(sync("events", "events", "events", "events")).Code)
+}
+
+func TestHistoryThatWaitsToBeReadLeavesLessRoomForMore(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.ReplayKiBMax = 4
+	w := newWorld(t, cfg)
+	w.publish(t, "user:u1:events", "x_snapshot")
+	s, c := w.open("u1")
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{Topics: []string{"events"}}))
+	ask := func() error {
+		return w.feed.sync(t.Context(), s, &message.Request{Body: &message.Sync{IncludeSnapshots: true}})
+	}
+	require.NoError(t, ask())
+	c.queued = 4 << 10
+	require.Equal(t, message.CodeSyncFailed, message.AsError(ask()).Code)
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{Action: "unsubscribe", Topics: []string{"events"}}))
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{Topics: []string{"events"}}))
+	require.Equal(t, message.CodeSyncFailed, c.lastAnswer().FailedTopics[0].Err.Code)
+	c.queued = 0
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{Topics: []string{"events"}}))
+	c.queued = 1 << 20 // live publications may take more than a replay
+	require.Equal(t, message.CodeSyncFailed, message.AsError(ask()).Code)
+	c.queued = 0
+	require.NoError(t, ask())
 }
 
 func TestTheCountOfARecoveryIsOfWhatIsSent(t *testing.T) {

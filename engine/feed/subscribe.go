@@ -148,7 +148,7 @@ func (f *Feed) deliver(ctx context.Context, s *router.Session, req *message.Requ
 			}
 		}
 		var err error
-		if joined, err = f.fit(ctx, joined, answer); err != nil {
+		if joined, err = f.fit(ctx, s, joined, answer); err != nil {
 			return errors.Join(err, f.abandon(ctx, joined))
 		}
 		answer.Recovery = recovered(joined)
@@ -168,8 +168,8 @@ func (f *Feed) deliver(ctx context.Context, s *router.Session, req *message.Requ
 
 // fit leaves the topics whose history does not fit into one answer any more, and answers them as failed: sent all the
 // same, they would fill the connection's queue faster than any client can read it.
-func (f *Feed) fit(ctx context.Context, joined []*joining, answer *message.Subscribed) ([]*joining, error) {
-	left := f.cfg.ReplayKiBMax << 10
+func (f *Feed) fit(ctx context.Context, s *router.Session, joined []*joining, answer *message.Subscribed) ([]*joining, error) {
+	left := f.room(s)
 	kept := make([]*joining, 0, len(joined))
 	for i, j := range joined {
 		size := bytesOf(j.history.Snapshots) + bytesOf(j.history.Publications)
@@ -184,9 +184,16 @@ func (f *Feed) fit(ctx context.Context, joined []*joining, answer *message.Subsc
 		topic := j.sub.Topic()
 		answer.SuccessTopics = slices.DeleteFunc(answer.SuccessTopics, func(t message.Topic) bool { return t == topic })
 		fail(answer, j.name, message.Errorf(message.CodeSyncFailed,
-			"the topic's history does not fit into this answer, which holds %d KiB; subscribe to it in a request of its own, or without recovery", f.cfg.ReplayKiBMax))
+			"the topic's history does not fit into this answer, which holds %d KiB with what waits to be read; subscribe to it in a request of its own, or without recovery", f.cfg.ReplayKiBMax))
 	}
 	return kept, nil
+}
+
+// room is how many bytes of history a session may be sent now. What it has not read yet takes from it, since a connection's
+// limits do not count history: a client that asked again and again without reading would fill the queues of all.
+func (f *Feed) room(s *router.Session) int {
+	most := f.cfg.ReplayKiBMax << 10
+	return most - int(min(s.Conn.Describe().Counters.QueuedBytes, uint64(most)))
 }
 
 // bytesOf is about what envelopes take on the wire.
@@ -318,7 +325,7 @@ func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request
 	}
 	done := &message.SnapshotComplete{}
 	var snapshots, history []*message.Envelope
-	left := f.cfg.ReplayKiBMax << 10
+	left := f.room(s)
 	for _, sub := range subs {
 		done.Topics = append(done.Topics, sub.Topic())
 		if sub.Topic().IsPattern() {
@@ -331,7 +338,7 @@ func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request
 		h.Snapshots, h.Publications = sub.Filter(h.Snapshots), sub.Filter(h.Publications)
 		if left -= bytesOf(h.Snapshots) + bytesOf(h.Publications); left < 0 {
 			return message.Errorf(message.CodeSyncFailed,
-				"more than %d KiB would have to be sent; name fewer topics, or a later last_sequence", f.cfg.ReplayKiBMax)
+				"more than %d KiB would wait to be read; read what is there, name fewer topics, or a later last_sequence", f.cfg.ReplayKiBMax)
 		}
 		snapshots = append(snapshots, h.Snapshots...)
 		history = append(history, h.Publications...)
