@@ -147,6 +147,9 @@ func TestAReloadChangesWhatTheNextEventBecomesAndABrokenOneChangesNothing(t *tes
 	write("mappings: [{event: Ping, typo: third}]")
 	require.ErrorContains(t, r.Reload(t.Context()), "mapping")
 	require.Equal(t, "second", event())
+	write(" \n")
+	require.ErrorContains(t, r.Reload(t.Context()), "is empty", "an editor may be writing it")
+	require.Equal(t, "second", event())
 }
 
 func TestShutdownTellsClientsToComeBackAndLeavesNothingBehind(t *testing.T) {

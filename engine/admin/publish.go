@@ -20,7 +20,7 @@ type item struct {
 	ID        string        `json:"id,omitempty"`
 	Topic     message.Topic `json:"topic,omitempty"`
 	Seq       uint64        `json:"seq,omitempty"`
-	Epoch     Epoch         `json:"epoch,omitempty"`
+	Epoch     *Epoch        `json:"epoch,omitempty"`  // 00000000, which is no epoch, where the topic keeps no history; nil: nothing was published
 	Reason    string        `json:"reason,omitempty"` // why nothing was published
 	Envelopes []item        `json:"envelopes,omitempty"`
 	Error     *fault        `json:"error,omitempty"`
@@ -128,7 +128,11 @@ func itemsOf(results []ingest.Result) []item {
 	items := make([]item, len(results))
 	for i, r := range results {
 		items[i] = item{
-			Status: r.Status.String(), ID: r.ID, Topic: r.Topic, Seq: r.Seq, Epoch: Epoch(r.Epoch), Reason: r.Reason,
+			Status: r.Status.String(), ID: r.ID, Topic: r.Topic, Seq: r.Seq, Reason: r.Reason,
+		}
+		if r.Status == ingest.Published || r.Status == ingest.Duplicate {
+			epoch := Epoch(r.Epoch)
+			items[i].Epoch = &epoch
 		}
 	}
 	return items

@@ -109,6 +109,10 @@ func (h *Host) readConfig(c *Config) ([]byte, error) {
 	if h.deps.DecodeYAML == nil {
 		return nil, fmt.Errorf("%s: this host reads no YAML", c.ConfigFile)
 	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		// An editor that writes in place empties the file first; taking that for "no rules" would drop them all.
+		return nil, fmt.Errorf("%s is empty; to run the plugin without rules, write {}", c.ConfigFile)
+	}
 	out, err := h.deps.DecodeYAML(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ConfigFile, err)

@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// noEpoch is the epoch of a topic that keeps no history (PROTOCOL §2.5).
+const noEpoch = "00000000"
+
 // adminTimeout bounds one call of the admin API.
 const adminTimeout = 30 * time.Second
 
@@ -136,7 +139,7 @@ func (g *globals) printResults(results []result) error {
 			continue
 		default:
 			line = fmt.Sprintf("%s seq=%d", r.Topic, r.Seq)
-			if r.Epoch != "" {
+			if r.Epoch != "" && r.Epoch != noEpoch {
 				line += " epoch=" + r.Epoch
 			}
 			line += " id=" + r.ID
