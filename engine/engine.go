@@ -247,6 +247,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	frontline.Wait()
 	stopUnder()
 	underneath.Wait()
+	e.log.Info("stopped")
 	return errors.Join(err, e.close())
 }
 
