@@ -211,6 +211,9 @@ func (f *Feed) publish(ctx context.Context, s *router.Session, req *message.Requ
 	if !f.client.Enabled {
 		return message.Errorf(message.CodeUnknownType, "no handler for messages of type %q, and client_messages is off", req.Type)
 	}
+	if message.IsEngineType(req.Type) {
+		return message.Errorf(message.CodeUnknownType, "messages of type %q are the engine's own; choose another type", req.Type)
+	}
 	if n, limit := len(body.Payload), f.client.PayloadKiBMax<<10; n > limit {
 		return message.Errorf(message.CodeMessageTooLarge, "p has %d bytes, at most %d are allowed", n, limit)
 	}

@@ -411,6 +411,23 @@ func TestClientMessagesAreAuthorisedAndPublished(t *testing.T) {
 	require.Equal(t, message.CodeMessageTooLarge, message.AsError(w.feed.publish(t.Context(), s, req)).Code)
 }
 
+func TestAClientCannotSpeakInTheNameOfTheEngine(t *testing.T) {
+	w := newWorld(t, DefaultConfig())
+	s, c := w.open("u1")
+	require.NoError(t, w.subscribe(t, s, message.Subscribe{Topics: []string{"client:u1:messages"}}))
+	c.take()
+	for _, kind := range []string{
+		"error", "ERROR", "server_ready", "server_hello", "client_hello_ack", "connection_state_change", "snapshot_complete",
+		"auth_response", "Batch_Message_Result", "health_check_response", "metrics_response", "connection_state_response",
+	} {
+		err := w.feed.publish(t.Context(), s, &message.Request{Type: kind, Body: &message.Publish{}})
+		require.Equal(t, message.CodeUnknownType, message.AsError(err).Code, kind)
+	}
+	require.Empty(t, c.take())
+	require.NoError(t, w.feed.publish(t.Context(), s, &message.Request{Type: "order_snapshot", Body: &message.Publish{}}))
+	require.Equal(t, []string{"order_snapshot/1"}, c.take())
+}
+
 func TestAHistoryTooLargeForOneAnswerIsRefusedAndTheOthersGoOn(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.ReplayKiBMax = 3

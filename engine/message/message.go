@@ -51,6 +51,18 @@ func CategoryOf(eventType string) Category {
 	return Update
 }
 
+// IsEngineType reports whether only the engine may send messages of a type to clients: its notices and its answers. A
+// client takes them for the engine's wherever they come from.
+func IsEngineType(eventType string) bool {
+	var buf [64]byte
+	switch lower := appendLower(buf[:0], eventType); string(lower) {
+	case "snapshot_complete", "auth_response", "connection_state_response", "health_check_response", "metrics_response",
+		"batch_message_result":
+		return true
+	}
+	return CategoryOf(eventType) == System
+}
+
 // appendLower appends s in lower case as Python's str.lower and strings.ToLower write it.
 func appendLower(dst []byte, s string) []byte {
 	for i := range len(s) {
