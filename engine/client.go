@@ -11,11 +11,11 @@ import (
 
 var _ conn.Handler = (*client)(nil)
 
-// client joins a connection to its session: what the network core tells goes to the router, what the router sends goes
-// to the connection. There is one for each connection, so its size counts.
+// client joins a connection to what it is to the protocol: what the network core tells goes to the router, what the
+// router sends goes to the connection. There is one for each connection, so its size counts.
 type client struct {
 	engine   *Engine
-	session  router.Session
+	protocol router.Client
 	admitted *admitted // nil once the connection is open
 }
 
@@ -31,27 +31,27 @@ func (c *client) Event(cn *conn.Conn, ev conn.Event) {
 	case conn.Opened:
 		c.open(cn)
 	case conn.Deadline:
-		c.session.Deadline()
+		c.protocol.Deadline()
 	case conn.Closed:
 		if c.admitted == nil { // else the client was gone before it was told that it is in
-			c.session.Closed()
+			c.protocol.Closed()
 		}
 	}
 }
 
 // Request implements [conn.Handler].
 func (c *client) Request(_ *conn.Conn, r *message.Request, err error) {
-	c.session.Handle(r, err)
+	c.protocol.Handle(r, err)
 }
 
 func (c *client) open(cn *conn.Conn) {
 	e := c.engine
 	from := c.admitted
 	c.admitted = nil
-	e.router.Open(&c.session, peer{cn}, e.hub.Member(cn), from.identity)
-	cn.Send(&message.Reply{Body: c.session.Ready(e.cfg.Heartbeat.Interval, e.cfg.Heartbeat.IdleTimeout, e.cfg.Limits.DrainJitter)})
+	e.router.Open(&c.protocol, peer{cn}, e.hub.Member(cn), from.identity)
+	cn.Send(&message.Reply{Body: c.protocol.Ready(e.cfg.Heartbeat.Interval, e.cfg.Heartbeat.IdleTimeout, e.cfg.Limits.DrainJitter)})
 	if len(from.topics) > 0 {
-		c.session.Handle(&message.Request{
+		c.protocol.Handle(&message.Request{
 			Type: "subscription_update",
 			Body: &message.Subscribe{Action: "subscribe", Topics: from.topics},
 		}, nil)

@@ -73,7 +73,7 @@ func (o operator) Connections(user string, limit int) (list []admin.Connection, 
 		if !ok {
 			return true
 		}
-		identity := c.session.Identity()
+		identity := c.protocol.Identity()
 		if identity == nil || user != "" && identity.UserID != user { // nil: it is just being opened
 			return true
 		}
@@ -88,9 +88,9 @@ func (o operator) Connections(user string, limit int) (list []admin.Connection, 
 func describe(cn *conn.Conn, c *client) admin.Connection {
 	counters := cn.Counters()
 	topics := 0
-	c.session.Member.Do(func() { topics = c.session.Member.Len() })
+	c.protocol.Member.Do(func() { topics = c.protocol.Member.Len() })
 	return admin.Connection{
-		ID: cn.ID(), UserID: c.session.Identity().UserID, Dialect: "wse", RemoteIP: cn.Remote().Addr().String(),
+		ID: cn.ID(), UserID: c.protocol.Identity().UserID, Dialect: "wse", RemoteIP: cn.Remote().Addr().String(),
 		State: cn.State(), ConnectedMS: cn.Since().UnixMilli(), Topics: topics,
 		MessagesSent: counters.MessagesSent, MessagesReceived: counters.MessagesReceived,
 		BytesSent: counters.BytesSent, BytesReceived: counters.BytesReceived,

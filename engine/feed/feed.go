@@ -1,7 +1,7 @@
 // Package feed connects clients to topics: it resolves what they ask for, has it authorised, joins them to the hub and
 // brings them from where they stopped to the present without a gap or a duplicate.
 //
-// Ownership: the handlers run on the router's workers, for one session one at a time. Beyond the sessions they hold only
+// Ownership: the handlers run on the router's workers, for one client one at a time. Beyond the clients they hold only
 // the locks that serialise a topic's first and last subscriber on this node towards the broker; the broker is called
 // with such a lock held, the hub's locks are taken inside it, and no plugin is called with any of them.
 package feed
@@ -138,8 +138,8 @@ func (f *Feed) edge(topic message.Topic) *sync.Mutex {
 	return &f.edges[maphash.String(f.seed, string(topic))%uint64(len(f.edges))]
 }
 
-// join subscribes a session to a topic in the hub and, as the first on this node, at the broker.
-func (f *Feed) join(ctx context.Context, s *router.Session, topic message.Topic, types []string) (*hub.Subscription, error) {
+// join subscribes a client to a topic in the hub and, as the first on this node, at the broker.
+func (f *Feed) join(ctx context.Context, s *router.Client, topic message.Topic, types []string) (*hub.Subscription, error) {
 	mu := f.edge(topic)
 	mu.Lock()
 	defer mu.Unlock()
@@ -165,7 +165,7 @@ func (f *Feed) leave(ctx context.Context, sub *hub.Subscription) error {
 }
 
 // closed drops all subscriptions of a connection that is gone.
-func (f *Feed) closed(ctx context.Context, s *router.Session, _ *message.Request) error {
+func (f *Feed) closed(ctx context.Context, s *router.Client, _ *message.Request) error {
 	var errs []error
 	for _, sub := range s.Member.Subscriptions() {
 		errs = append(errs, f.leave(ctx, sub))
@@ -173,8 +173,8 @@ func (f *Feed) closed(ctx context.Context, s *router.Session, _ *message.Request
 	return errors.Join(errs...)
 }
 
-// authorize asks whether the session may act on a topic; nil means yes.
-func (f *Feed) authorize(ctx context.Context, s *router.Session, action Action, topic message.Topic) *message.Error {
+// authorize asks whether the client may act on a topic; nil means yes.
+func (f *Feed) authorize(ctx context.Context, s *router.Client, action Action, topic message.Topic) *message.Error {
 	d := s.Conn.Describe()
 	allowed, reason, err := f.authorizer.Authorize(ctx, Access{
 		Action: action, Topic: topic, Identity: s.Identity(), ConnID: d.ID, RemoteIP: d.Remote.Addr().String(),
@@ -195,7 +195,7 @@ func (f *Feed) authorize(ctx context.Context, s *router.Session, action Action, 
 }
 
 // resolve reads a topic as a client names it: a bare standard type is the client's own topic of that type.
-func resolve(s *router.Session, name string) (message.Topic, error) {
+func resolve(s *router.Client, name string) (message.Topic, error) {
 	if message.IsStandardType(name) {
 		return message.UserTopic(s.Identity().UserID, name)
 	}
@@ -206,7 +206,7 @@ func resolve(s *router.Session, name string) (message.Topic, error) {
 const topicForm = "Topic must follow pattern user:{id}:{type}"
 
 // publish takes a client's own message (PROTOCOL §2.3, last row).
-func (f *Feed) publish(ctx context.Context, s *router.Session, req *message.Request) error {
+func (f *Feed) publish(ctx context.Context, s *router.Client, req *message.Request) error {
 	body := req.Body.(*message.Publish)
 	if !f.client.Enabled {
 		return message.Errorf(message.CodeUnknownType, "no handler for messages of type %q, and client_messages is off", req.Type)
@@ -241,7 +241,7 @@ func (f *Feed) publish(ctx context.Context, s *router.Session, req *message.Requ
 
 // renewed asks the authorizer again about every topic, since the new token may allow less, and tells the client which
 // subscriptions ended.
-func (f *Feed) renewed(ctx context.Context, s *router.Session, req *message.Request) error {
+func (f *Feed) renewed(ctx context.Context, s *router.Client, req *message.Request) error {
 	answer := &message.Subscribed{Action: "unsubscribe", Success: true, Message: "Not allowed by the new token",
 		MaxTopics: f.cfg.TopicsPerConnection}
 	for _, sub := range s.Member.Subscriptions() {

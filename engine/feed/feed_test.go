@@ -145,9 +145,9 @@ type retention struct{ classes *broker.Classes }
 
 func (r retention) Retains(topic message.Topic) bool { return r.classes.For(topic).Snapshots }
 
-func (w *world) open(user string) (*router.Session, *connection) {
+func (w *world) open(user string) (*router.Client, *connection) {
 	c := &connection{}
-	s := &router.Session{}
+	s := &router.Client{}
 	w.router.Open(s, c, w.hub.Member(c), &auth.Identity{UserID: user})
 	return s, c
 }
@@ -161,7 +161,7 @@ func (w *world) publish(t *testing.T, topic message.Topic, kind string) broker.P
 	return p
 }
 
-func (w *world) subscribe(t *testing.T, s *router.Session, body message.Subscribe) error {
+func (w *world) subscribe(t *testing.T, s *router.Client, body message.Subscribe) error {
 	t.Helper()
 	if body.Action == "" {
 		body.Action = "subscribe"

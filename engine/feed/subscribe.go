@@ -15,8 +15,8 @@ import (
 // retries is how often a history is read again when more was published meanwhile than a subscription can hold.
 const retries = 3
 
-// subscription changes what a session is subscribed to (PROTOCOL §2.3, §2.5).
-func (f *Feed) subscription(ctx context.Context, s *router.Session, req *message.Request) error {
+// subscription changes what a client is subscribed to (PROTOCOL §2.3, §2.5).
+func (f *Feed) subscription(ctx context.Context, s *router.Client, req *message.Request) error {
 	body := req.Body.(*message.Subscribe)
 	if len(body.Topics) == 0 && (body.Action == "subscribe" || body.Action == "unsubscribe") {
 		return message.Errorf(message.CodeInvalidSubscription, "p.topics: name at least one topic")
@@ -34,8 +34,8 @@ func (f *Feed) subscription(ctx context.Context, s *router.Session, req *message
 	}
 }
 
-// unsubscribe leaves topics. One that the session does not have is answered as failed.
-func (f *Feed) unsubscribe(ctx context.Context, s *router.Session, req *message.Request, body *message.Subscribe) error {
+// unsubscribe leaves topics. One that the client does not have is answered as failed.
+func (f *Feed) unsubscribe(ctx context.Context, s *router.Client, req *message.Request, body *message.Subscribe) error {
 	answer := &message.Subscribed{Action: body.Action, MaxTopics: f.cfg.TopicsPerConnection}
 	for _, name := range body.Topics {
 		topic, err := resolve(s, name)
@@ -66,9 +66,9 @@ type joining struct {
 	history broker.History
 }
 
-// subscribe joins topics and brings the session up to date with them. Nothing is sent before all is known, and then all
+// subscribe joins topics and brings the client up to date with them. Nothing is sent before all is known, and then all
 // at once: the answer, the retained snapshots, what came after them, the end mark, and what was published meanwhile.
-func (f *Feed) subscribe(ctx context.Context, s *router.Session, req *message.Request, body *message.Subscribe) error {
+func (f *Feed) subscribe(ctx context.Context, s *router.Client, req *message.Request, body *message.Subscribe) error {
 	answer := &message.Subscribed{Action: body.Action, MaxTopics: f.cfg.TopicsPerConnection}
 	var malformed []*message.Error
 	var joined []*joining
@@ -103,7 +103,7 @@ func (f *Feed) subscribe(ctx context.Context, s *router.Session, req *message.Re
 }
 
 // joinOne checks one topic and joins it.
-func (f *Feed) joinOne(ctx context.Context, s *router.Session, name string, topic message.Topic, body *message.Subscribe) (*joining, *message.Error) {
+func (f *Feed) joinOne(ctx context.Context, s *router.Client, name string, topic message.Topic, body *message.Subscribe) (*joining, *message.Error) {
 	if s.Member.Len() >= f.cfg.TopicsPerConnection {
 		return nil, message.Errorf(message.CodeSubscriptionLimit, "the connection has %d topics, the most allowed", f.cfg.TopicsPerConnection)
 	}
@@ -139,7 +139,7 @@ func (f *Feed) tooManyTypes(types []string) *message.Error {
 }
 
 // deliver reads the histories of the topics joined, answers, and lets the subscriptions go live.
-func (f *Feed) deliver(ctx context.Context, s *router.Session, req *message.Request, answer *message.Subscribed,
+func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Request, answer *message.Subscribed,
 	joined []*joining, malformed []*message.Error) error {
 	for range retries {
 		for _, j := range joined {
@@ -168,7 +168,7 @@ func (f *Feed) deliver(ctx context.Context, s *router.Session, req *message.Requ
 
 // fit leaves the topics whose history does not fit into one answer any more, and answers them as failed: sent all the
 // same, they would fill the connection's queue faster than any client can read it.
-func (f *Feed) fit(ctx context.Context, s *router.Session, joined []*joining, answer *message.Subscribed) ([]*joining, error) {
+func (f *Feed) fit(ctx context.Context, s *router.Client, joined []*joining, answer *message.Subscribed) ([]*joining, error) {
 	left := f.room(s)
 	kept := make([]*joining, 0, len(joined))
 	for i, j := range joined {
@@ -189,9 +189,9 @@ func (f *Feed) fit(ctx context.Context, s *router.Session, joined []*joining, an
 	return kept, nil
 }
 
-// room is how many bytes of history a session may be sent now. What it has not read yet takes from it, since a connection's
+// room is how many bytes of history a client may be sent now. What it has not read yet takes from it, since a connection's
 // limits do not count history: a client that asked again and again without reading would fill the queues of all.
-func (f *Feed) room(s *router.Session) int {
+func (f *Feed) room(s *router.Client) int {
 	most := f.cfg.ReplayKiBMax << 10
 	return most - int(min(s.Conn.Describe().Counters.QueuedBytes, uint64(most)))
 }
@@ -214,7 +214,7 @@ func (f *Feed) abandon(ctx context.Context, joined []*joining) error {
 	return errors.Join(errs...)
 }
 
-// readHistory finds out what the session has to get of a topic before the live publications.
+// readHistory finds out what the client has to get of a topic before the live publications.
 func (f *Feed) readHistory(ctx context.Context, j *joining) error {
 	topic := j.sub.Topic()
 	if topic.IsPattern() {
@@ -249,7 +249,7 @@ func syncFailed(topic message.Topic, err error) error {
 // sendAll queues everything that comes before the live publications. The lane's lock is held, so nothing comes between.
 // All of it leaves at the highest level: at its topic's own, a publication of a more urgent topic could overtake the end
 // mark, and a live one its own topic's replay.
-func (f *Feed) sendAll(s *router.Session, req *message.Request, answer *message.Subscribed, joined []*joining, malformed []*message.Error) {
+func (f *Feed) sendAll(s *router.Client, req *message.Request, answer *message.Subscribed, joined []*joining, malformed []*message.Error) {
 	s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: answer})
 	for _, e := range malformed {
 		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: &message.Failure{Err: e}})
@@ -270,7 +270,7 @@ func (f *Feed) sendAll(s *router.Session, req *message.Request, answer *message.
 }
 
 // enqueue queues publications as one run of frames. The lane's lock is held.
-func (f *Feed) enqueue(s *router.Session, envs []*message.Envelope) int {
+func (f *Feed) enqueue(s *router.Client, envs []*message.Envelope) int {
 	if len(envs) > 0 {
 		s.Member.Enqueue(f.hub.Batch(envs, s.Member.Encoding(), message.Critical))
 	}
@@ -305,7 +305,7 @@ func fail(answer *message.Subscribed, name string, e *message.Error) {
 }
 
 // finish fills in what follows from the rest of an answer.
-func finish(answer *message.Subscribed, s *router.Session) {
+func finish(answer *message.Subscribed, s *router.Client) {
 	answer.Topics = s.Member.Topics()
 	answer.Success = len(answer.FailedTopics) == 0
 	verb := map[string]string{"subscribe": "Subscribed to", "unsubscribe": "Unsubscribed from"}[answer.Action]
@@ -316,8 +316,8 @@ func finish(answer *message.Subscribed, s *router.Session) {
 	}
 }
 
-// sync sends snapshots and history of topics the session has (PROTOCOL §2.3, sync_request).
-func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request) error {
+// sync sends snapshots and history of topics the client has (PROTOCOL §2.3, sync_request).
+func (f *Feed) sync(ctx context.Context, s *router.Client, req *message.Request) error {
 	body := req.Body.(*message.Sync)
 	subs, err := f.syncTopics(s, body.Topics)
 	if err != nil {
@@ -351,8 +351,8 @@ func (f *Feed) sync(ctx context.Context, s *router.Session, req *message.Request
 	return nil
 }
 
-// syncTopics returns the subscriptions that a sync_request names, each once; without names all of the session's.
-func (f *Feed) syncTopics(s *router.Session, names []string) ([]*hub.Subscription, error) {
+// syncTopics returns the subscriptions that a sync_request names, each once; without names all of the client's.
+func (f *Feed) syncTopics(s *router.Client, names []string) ([]*hub.Subscription, error) {
 	if len(names) == 0 {
 		return s.Member.Subscriptions(), nil
 	}

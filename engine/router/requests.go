@@ -12,7 +12,7 @@ import (
 func stack() string { return string(debug.Stack()) }
 
 // dispatch answers one request. It runs on a worker, except for pings and heartbeats, which Handle answers itself.
-func (s *Session) dispatch(ctx context.Context, req *message.Request) error {
+func (s *Client) dispatch(ctx context.Context, req *message.Request) error {
 	routes := &s.router.routes
 	switch body := req.Body.(type) {
 	case *message.Hello:
@@ -50,7 +50,7 @@ func (s *Session) dispatch(ctx context.Context, req *message.Request) error {
 	}
 }
 
-func (s *Session) call(ctx context.Context, f HandlerFunc, req *message.Request) error {
+func (s *Client) call(ctx context.Context, f HandlerFunc, req *message.Request) error {
 	if f == nil {
 		return unknownType(req)
 	}
@@ -69,7 +69,7 @@ func cut(text string, bytesMax int) string {
 	return string(bytes.ToValidUTF8([]byte(text[:bytesMax]), nil)) + "…"
 }
 
-func (s *Session) pong(req *message.Request, ping *message.Ping) {
+func (s *Client) pong(req *message.Request, ping *message.Ping) {
 	s.Reply(req, &message.Pong{
 		ClientTimestamp: ping.ClientTimestamp,
 		ServerTimestamp: time.Now().UnixMilli(),
@@ -78,12 +78,12 @@ func (s *Session) pong(req *message.Request, ping *message.Ping) {
 }
 
 // Features are what this engine offers a client of protocol v2 today.
-func (s *Session) features() message.Features {
+func (s *Client) features() message.Features {
 	return message.Features{PriorityQueue: true, Recovery: true, Batching: true}
 }
 
 // Ready returns the greeting of the connection.
-func (s *Session) Ready(heartbeat, idle, jitter time.Duration) *message.Ready {
+func (s *Client) Ready(heartbeat, idle, jitter time.Duration) *message.Ready {
 	return &message.Ready{
 		ConnectionID: s.Conn.Describe().ID, UserID: s.Identity().UserID, ServerTimeMS: time.Now().UnixMilli(),
 		Features: s.features(), HeartbeatMS: heartbeat.Milliseconds(), IdleTimeoutMS: idle.Milliseconds(),
@@ -91,14 +91,14 @@ func (s *Session) Ready(heartbeat, idle, jitter time.Duration) *message.Ready {
 	}
 }
 
-func (s *Session) hello() *message.HelloAnswer {
+func (s *Client) hello() *message.HelloAnswer {
 	return &message.HelloAnswer{
 		ServerVersion: s.router.status.Version(), ConnectionID: s.Conn.Describe().ID,
 		ServerTimeMS: time.Now().UnixMilli(), Features: s.features(), Limits: s.router.status.Limits(),
 	}
 }
 
-func (s *Session) state() *message.State {
+func (s *Client) state() *message.State {
 	d := s.Conn.Describe()
 	identity := s.Identity()
 	return &message.State{
@@ -108,7 +108,7 @@ func (s *Session) state() *message.State {
 }
 
 // authenticate renews the connection's identity. The token must be the same user's: subscriptions are his.
-func (s *Session) authenticate(ctx context.Context, req *message.Request, body *message.Authenticate) error {
+func (s *Client) authenticate(ctx context.Context, req *message.Request, body *message.Authenticate) error {
 	identity, err := s.router.verifier.Verify(ctx, body.Token)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (s *Session) authenticate(ctx context.Context, req *message.Request, body *
 }
 
 // batch handles several messages in order. Each gets its own answer; the result tells which were refused.
-func (s *Session) batch(ctx context.Context, req *message.Request, body *message.Batch) error {
+func (s *Client) batch(ctx context.Context, req *message.Request, body *message.Batch) error {
 	if n, limit := len(body.Messages), s.router.cfg.BatchMessagesMax; n > limit {
 		return message.Errorf(message.CodeInvalidMessage, "p.messages: %d messages, at most %d are allowed", n, limit)
 	}

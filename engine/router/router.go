@@ -1,10 +1,10 @@
 // Package router takes each request of a connection to its handler. It owns what a connection is to the protocol — its
-// session: who it is, what it sent before, which requests wait — and the middleware every request passes: duplicate
+// client: who it is, what it sent before, which requests wait — and the middleware every request passes: duplicate
 // ids, floods of bad messages, the length of the queue, expiry of the token.
 //
-// Ownership: the connection's reading goroutine calls Session.Handle, one call at a time, and owns the duplicate filter
-// and the count of bad messages. Requests that may take time run on the router's workers: those of one session one at a
-// time and in order, so a handler may touch the session's subscriptions without a lock. Everything a Session sends goes
+// Ownership: the connection's reading goroutine calls Client.Handle, one call at a time, and owns the duplicate filter
+// and the count of bad messages. Requests that may take time run on the router's workers: those of one client one at a
+// time and in order, so a handler may touch the client's subscriptions without a lock. Everything a Client sends goes
 // through its Peer, which may be used by any goroutine.
 package router
 
@@ -73,8 +73,8 @@ func (c Config) Validate() error {
 }
 
 // HandlerFunc answers a request of one kind through s. It runs on a worker and may block until ctx ends; requests of one
-// session never overlap. An error becomes the client's answer.
-type HandlerFunc func(ctx context.Context, s *Session, req *message.Request) error
+// client never overlap. An error becomes the client's answer.
+type HandlerFunc func(ctx context.Context, s *Client, req *message.Request) error
 
 // Routes are the handlers that other packages provide. A nil one means that the engine does not offer the request, which
 // its sender is told.
@@ -84,7 +84,7 @@ type Routes struct {
 	Presence  HandlerFunc // *message.PresenceRequest
 	Publish   HandlerFunc // *message.Publish
 	Renewed   HandlerFunc // after an *message.Authenticate: the identity may have changed
-	Closed    HandlerFunc // the connection is gone; the last call of a session
+	Closed    HandlerFunc // the connection is gone; the last call of a client
 }
 
 // Verifier checks tokens. It may block for a key fetch until ctx ends; its errors are *message.Error.
@@ -99,7 +99,7 @@ type Status interface {
 	Version() string
 }
 
-// Router runs the requests of all sessions.
+// Router runs the requests of all clients.
 type Router struct {
 	cfg      Config
 	routes   Routes
@@ -109,8 +109,8 @@ type Router struct {
 
 	mu      sync.Mutex
 	ready   sync.Cond
-	queue   []*Session // sessions with requests to run, each at most once; guarded by mu
-	stopped bool       // guarded by mu
+	queue   []*Client // clients with requests to run, each at most once; guarded by mu
+	stopped bool      // guarded by mu
 }
 
 // New makes a router. No request is handled before Run.
@@ -127,7 +127,7 @@ func New(cfg Config, routes Routes, verifier Verifier, status Status, log hclog.
 }
 
 // Run handles requests until ctx is cancelled; requests that wait then are still handled, with a context that has
-// ended, so that every session's Closed handler has run when Run returns, provided the connections were closed before.
+// ended, so that every client's Closed handler has run when Run returns, provided the connections were closed before.
 func (r *Router) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range r.cfg.RequestWorkers {
@@ -146,8 +146,8 @@ func (r *Router) Run(ctx context.Context) error {
 	return nil
 }
 
-// next waits for a session with a request to run; nil means that the router stops.
-func (r *Router) next() *Session {
+// next waits for a client with a request to run; nil means that the router stops.
+func (r *Router) next() *Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.queue) == 0 {
@@ -164,7 +164,7 @@ func (r *Router) next() *Session {
 	return s
 }
 
-func (r *Router) enqueue(s *Session) {
+func (r *Router) enqueue(s *Client) {
 	r.mu.Lock()
 	r.queue = append(r.queue, s)
 	r.mu.Unlock()

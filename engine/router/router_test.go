@@ -20,7 +20,7 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 )
 
-// peer records what a session does with its connection.
+// peer records what a client does with its connection.
 type peer struct {
 	mu       sync.Mutex
 	sent     []*message.Reply
@@ -102,8 +102,8 @@ func (status) Health() message.Health           { return message.Health{Status: 
 func (status) Limits() message.ConnectionLimits { return message.ConnectionLimits{TopicsMax: 7} }
 func (status) Version() string                  { return "test" }
 
-// start runs a router inside a synctest bubble and returns a session of user u1 whose token lasts an hour.
-func start(t *testing.T, cfg Config, routes Routes) (*Session, *peer) {
+// start runs a router inside a synctest bubble and returns a client of user u1 whose token lasts an hour.
+func start(t *testing.T, cfg Config, routes Routes) (*Client, *peer) {
 	t.Helper()
 	r, err := New(cfg, routes, tokens{}, status{}, hclog.NewNullLogger())
 	require.NoError(t, err)
@@ -113,7 +113,7 @@ func start(t *testing.T, cfg Config, routes Routes) (*Session, *peer) {
 	t.Cleanup(func() { cancel(); <-done })
 	p := &peer{}
 	identity, _ := tokens{}.Verify(ctx, "u1:3600")
-	s := &Session{}
+	s := &Client{}
 	r.Open(s, p, hub.Member{}, identity)
 	return s, p
 }
@@ -122,10 +122,10 @@ func publish(kind, id string) *message.Request {
 	return &message.Request{Type: kind, ID: id, Body: &message.Publish{}}
 }
 
-func TestRequestsOfASessionRunOneAtATimeInOrder(t *testing.T) {
+func TestRequestsOfAClientRunOneAtATimeInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order []string
-		s, _ := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+		s, _ := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Client, req *message.Request) error {
 			time.Sleep(time.Millisecond) // the bubble's clock: lets every other worker run if it could
 			order = append(order, req.ID)
 			return nil
@@ -146,7 +146,7 @@ func TestARepeatedIDIsIgnoredAndForgottenAfterTheLastThousand(t *testing.T) {
 		n := 0
 		cfg := DefaultConfig()
 		cfg.DedupIDs = 3
-		s, _ := start(t, cfg, Routes{Publish: func(context.Context, *Session, *message.Request) error { n++; return nil }})
+		s, _ := start(t, cfg, Routes{Publish: func(context.Context, *Client, *message.Request) error { n++; return nil }})
 		for _, id := range []string{"a", "a", "b", "c", "a", "d", "a", ""} {
 			s.Handle(publish("x", id), nil)
 		}
@@ -182,7 +182,7 @@ func TestMoreWaitingRequestsThanAllowedAreRefused(t *testing.T) {
 		cfg.RequestsPendingMax = 2
 		release := make(chan struct{})
 		n := 0
-		s, p := start(t, cfg, Routes{Publish: func(context.Context, *Session, *message.Request) error { <-release; n++; return nil }})
+		s, p := start(t, cfg, Routes{Publish: func(context.Context, *Client, *message.Request) error { <-release; n++; return nil }})
 		for range 4 {
 			s.Handle(publish("x", ""), nil)
 		}
@@ -200,7 +200,7 @@ func TestARequestThatWasRefusedForWantOfRoomMayComeAgain(t *testing.T) {
 		cfg.RequestsPendingMax = 1
 		release := make(chan struct{})
 		var handled []string
-		s, p := start(t, cfg, Routes{Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+		s, p := start(t, cfg, Routes{Publish: func(_ context.Context, _ *Client, req *message.Request) error {
 			<-release
 			handled = append(handled, req.ID)
 			return nil
@@ -256,7 +256,7 @@ func TestATokenOfAnotherUserDoesNotTakeAConnectionOver(t *testing.T) {
 
 func TestABatchHandlesEachMessageAndReportsEachFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, p := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+		s, p := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Client, req *message.Request) error {
 			if req.Type == "bad" {
 				return message.Errorf(message.CodeForbidden, "no")
 			}
@@ -282,7 +282,7 @@ func TestABatchHandlesEachMessageAndReportsEachFailure(t *testing.T) {
 
 func TestAPanicInAHandlerClosesOnlyItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, p := start(t, DefaultConfig(), Routes{Publish: func(context.Context, *Session, *message.Request) error { panic("bug") }})
+		s, p := start(t, DefaultConfig(), Routes{Publish: func(context.Context, *Client, *message.Request) error { panic("bug") }})
 		s.Handle(publish("x", "1"), nil)
 		s.Handle(&message.Request{Type: "health_check", Body: &message.HealthCheck{}}, nil)
 		synctest.Wait()
@@ -293,7 +293,7 @@ func TestAPanicInAHandlerClosesOnlyItsConnection(t *testing.T) {
 
 func TestAForeignErrorIsInternalToTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, p := start(t, DefaultConfig(), Routes{Publish: func(context.Context, *Session, *message.Request) error {
+		s, p := start(t, DefaultConfig(), Routes{Publish: func(context.Context, *Client, *message.Request) error {
 			return errors.New("dial tcp 10.0.0.1: secret")
 		}})
 		s.Handle(publish("x", "1"), nil)
@@ -304,15 +304,15 @@ func TestAForeignErrorIsInternalToTheClient(t *testing.T) {
 	})
 }
 
-func TestClosedIsTheLastCallOfASession(t *testing.T) {
+func TestClosedIsTheLastCallOfAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []string
 		s, _ := start(t, DefaultConfig(), Routes{
-			Publish: func(_ context.Context, _ *Session, req *message.Request) error {
+			Publish: func(_ context.Context, _ *Client, req *message.Request) error {
 				calls = append(calls, req.ID)
 				return nil
 			},
-			Closed: func(context.Context, *Session, *message.Request) error { calls = append(calls, "closed"); return nil },
+			Closed: func(context.Context, *Client, *message.Request) error { calls = append(calls, "closed"); return nil },
 		})
 		s.Handle(publish("x", "1"), nil)
 		s.Closed()

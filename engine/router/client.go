@@ -13,7 +13,7 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 )
 
-// Peer is the connection of a session. Its methods do not block and may be called by any goroutine, also after the
+// Peer is the connection of a client. Its methods do not block and may be called by any goroutine, also after the
 // connection has closed, when they do nothing. SetDeadline makes the connection report back at about that time.
 type Peer interface {
 	Send(r *message.Reply)
@@ -41,15 +41,15 @@ type LockedSender interface {
 	SendLocked(level message.Level, r *message.Reply)
 }
 
-// Connection is what a session needs of a connection.
+// Connection is what a client needs of a connection.
 type Connection interface {
 	Peer
 	Describer
 	LockedSender
 }
 
-// Session is one connection as the protocol sees it. There is one for each connection, so its size counts.
-type Session struct {
+// Client is one connection as the protocol sees it. There is one for each connection, so its size counts.
+type Client struct {
 	// Conn is the connection. Fixed.
 	Conn Connection
 	// Member holds the connection's subscriptions. It is touched only by handlers, which never overlap.
@@ -62,15 +62,15 @@ type Session struct {
 	bad  flood   // bad messages; the reading goroutine's
 
 	mu       sync.Mutex
-	running  bool                // a worker has the session, or will; guarded by mu
+	running  bool                // a worker has the client, or will; guarded by mu
 	closed   bool                // guarded by mu
 	expiring bool                // AUTH_EXPIRED was sent; guarded by mu
 	pending  *[]*message.Request // nil when there are none; the first is running where running is true; guarded by mu
 }
 
-// Open makes s the session of a connection that was admitted as identity. s is the caller's, so that a session can be a
+// Open makes s the client of a connection that was admitted as identity. s is the caller's, so that a client can be a
 // part of something larger; it must not be copied. Once Identity is not nil the rest is there too, for other goroutines.
-func (r *Router) Open(s *Session, c Connection, member hub.Member, identity *auth.Identity) {
+func (r *Router) Open(s *Client, c Connection, member hub.Member, identity *auth.Identity) {
 	s.Conn, s.Member, s.router = c, member, r
 	s.identity.Store(identity)
 	if identity.ExpiresMS > 0 {
@@ -79,15 +79,15 @@ func (r *Router) Open(s *Session, c Connection, member hub.Member, identity *aut
 }
 
 // Identity returns who the connection belongs to. It may change when the client renews its token, never its user.
-func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
+func (s *Client) Identity() *auth.Identity { return s.identity.Load() }
 
 // Reply sends an answer to req.
-func (s *Session) Reply(req *message.Request, body message.ReplyBody) {
+func (s *Client) Reply(req *message.Request, body message.ReplyBody) {
 	s.Conn.Send(&message.Reply{CID: req.ReplyCID(), Body: body})
 }
 
 // Fail sends an error. What is foreign in it goes to the log and not to the client. req may be nil.
-func (s *Session) Fail(req *message.Request, err error) {
+func (s *Client) Fail(req *message.Request, err error) {
 	e := message.AsError(err)
 	reply := &message.Reply{Body: &message.Failure{Err: e}}
 	kind := ""
@@ -102,7 +102,7 @@ func (s *Session) Fail(req *message.Request, err error) {
 
 // Handle takes a message as its dialect decoded it, or the error of decoding it. Only the connection's reading goroutine
 // calls it; it does not block.
-func (s *Session) Handle(req *message.Request, err error) {
+func (s *Client) Handle(req *message.Request, err error) {
 	if err != nil {
 		s.Fail(req, err)
 		if s.bad.count(s.router.cfg.BadMessagesPerMinute, time.Now()) {
@@ -124,7 +124,7 @@ func (s *Session) Handle(req *message.Request, err error) {
 }
 
 // accept answers a request, or sees to it that a worker does, and reports whether it was taken.
-func (s *Session) accept(req *message.Request) bool {
+func (s *Client) accept(req *message.Request) bool {
 	switch body := req.Body.(type) {
 	case *message.Heartbeat:
 	case *message.Ping:
@@ -136,7 +136,7 @@ func (s *Session) accept(req *message.Request) bool {
 }
 
 // submit queues a request for a worker and reports whether there was room.
-func (s *Session) submit(req *message.Request) bool {
+func (s *Client) submit(req *message.Request) bool {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -156,8 +156,8 @@ func (s *Session) submit(req *message.Request) bool {
 	return true
 }
 
-// Closed ends the session once the requests under way are done. It is called once, when the connection is gone.
-func (s *Session) Closed() {
+// Closed ends the client once the requests under way are done. It is called once, when the connection is gone.
+func (s *Client) Closed() {
 	s.mu.Lock()
 	s.closed = true
 	start := s.add(nil) // nil stands for the end
@@ -167,8 +167,8 @@ func (s *Session) Closed() {
 	}
 }
 
-// add appends a request and reports whether no worker knows of the session yet. mu is held.
-func (s *Session) add(req *message.Request) (start bool) {
+// add appends a request and reports whether no worker knows of the client yet. mu is held.
+func (s *Client) add(req *message.Request) (start bool) {
 	if s.pending == nil {
 		s.pending = new([]*message.Request)
 	}
@@ -178,8 +178,8 @@ func (s *Session) add(req *message.Request) (start bool) {
 	return start
 }
 
-// runOne runs the session's next request and puts the session back in the queue when there are more.
-func (s *Session) runOne(ctx context.Context) {
+// runOne runs the client's next request and puts the client back in the queue when there are more.
+func (s *Client) runOne(ctx context.Context) {
 	s.mu.Lock()
 	req := (*s.pending)[0]
 	s.mu.Unlock()
@@ -201,8 +201,8 @@ func (s *Session) runOne(ctx context.Context) {
 	}
 }
 
-// serve runs one request; nil is the end of the session. A panic is a bug of ours: it ends this connection only.
-func (s *Session) serve(ctx context.Context, req *message.Request) {
+// serve runs one request; nil is the end of the client. A panic is a bug of ours: it ends this connection only.
+func (s *Client) serve(ctx context.Context, req *message.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.router.log.Error("panic in a request handler", "connection", s.Conn.Describe().ID, "panic", p, "stack", stack())
@@ -212,7 +212,7 @@ func (s *Session) serve(ctx context.Context, req *message.Request) {
 	if req == nil {
 		if f := s.router.routes.Closed; f != nil {
 			if err := f(context.WithoutCancel(ctx), s, nil); err != nil {
-				s.router.log.Error("closing a session", "connection", s.Conn.Describe().ID, "error", err)
+				s.router.log.Error("closing a client", "connection", s.Conn.Describe().ID, "error", err)
 			}
 		}
 		return
@@ -224,7 +224,7 @@ func (s *Session) serve(ctx context.Context, req *message.Request) {
 
 // Deadline is called at about the time set on the connection: when the token has run out, and again when the time to
 // renew it is over.
-func (s *Session) Deadline() {
+func (s *Client) Deadline() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if left := time.Until(time.UnixMilli(s.Identity().ExpiresMS)); left > 0 {
@@ -245,7 +245,7 @@ func (s *Session) Deadline() {
 }
 
 // renew takes over the identity of a new token.
-func (s *Session) renew(identity *auth.Identity) {
+func (s *Client) renew(identity *auth.Identity) {
 	s.mu.Lock()
 	s.identity.Store(identity)
 	s.expiring = false
