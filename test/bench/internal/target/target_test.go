@@ -1,10 +1,12 @@
 package target_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,10 +43,17 @@ func TestEveryPeerDeliversInOrderWithTheSamePadding(t *testing.T) {
 			defer sw.Close()
 			const clients, publications = 30, 10
 			done := make(chan struct{})
-			var total, wrong atomic.Int64
+			var total, wrong, ready atomic.Int64
+			var seen sync.Map // clients that the peer delivers to: some begin to only after they answered the upgrade
 			_, err = sw.Dial(ctx, swarm.Config{
 				Addr: s.Listen, Request: func(int) []byte { return s.Request("u", "public:a") },
 				Message: func(c *swarm.Client, body []byte, _ int64) {
+					if bytes.Contains(body, []byte(`{"ready":true}`)) {
+						if _, again := seen.LoadOrStore(c, true); !again {
+							ready.Add(1)
+						}
+						return
+					}
 					if string(body) != fmt.Sprintf(`{"t":"x","p":{"n":%d},"x":"xxxxxxxxxx"}`, c.Last) {
 						wrong.Add(1)
 					}
@@ -55,6 +64,12 @@ func TestEveryPeerDeliversInOrderWithTheSamePadding(t *testing.T) {
 				},
 			}, clients)
 			require.NoError(t, err)
+			again := time.NewTicker(2 * time.Millisecond) // a peer drops clients whose queue is full
+			defer again.Stop()
+			for ready.Load() < clients {
+				require.NoError(t, s.Publish(ctx, target.Publication{Topic: "public:a", Type: "x", Payload: []byte(`{"ready":true}`)}))
+				<-again.C
+			}
 			before, err := s.CPU()
 			require.NoError(t, err)
 			for n := range publications {
