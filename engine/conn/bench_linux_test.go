@@ -92,13 +92,12 @@ func BenchmarkFanOut(b *testing.B) {
 				}
 				srv.Lanes()[0].Wake(false)
 				go func() {
-					for {
-						if totals, _ := sv.Stats(); totals.MessagesSent >= want {
-							done <- struct{}{}
-							return
-						}
-						time.Sleep(200 * time.Microsecond)
+					look := time.NewTicker(200 * time.Microsecond)
+					defer look.Stop()
+					for totals, _ := sv.Stats(); totals.MessagesSent < want; totals, _ = sv.Stats() {
+						<-look.C
 					}
+					done <- struct{}{}
 				}()
 				<-done
 			}, burst)
