@@ -53,7 +53,7 @@ func TestTheCommandsAreTheseAndNoOthers(t *testing.T) {
 	for _, cmd := range newRoot(streams{}).Commands() {
 		names = append(names, cmd.Name())
 	}
-	require.Equal(t, []string{"config", "event", "publish", "serve", "tail", "token", "version"}, names)
+	require.Equal(t, []string{"config", "event", "plugin", "publish", "serve", "tail", "token", "version"}, names)
 }
 
 func TestAMisusedCommandLineExitsWith2AndSaysHow(t *testing.T) {
@@ -67,6 +67,8 @@ func TestAMisusedCommandLineExitsWith2AndSaysHow(t *testing.T) {
 		{"serve extra", `"extra" is one argument too many`},
 		{"config", "name a command: check"},
 		{"config check", "FILE is missing"},
+		{"plugin", "name a command"},
+		{"plugin nope", `there is no command "nope"`},
 		{"token", "--sub is missing"},
 		{"token --sub u1 --ttl soon", "invalid argument"},
 		{"token --sub u1 --ttl 0s", "less than a second"},
