@@ -61,7 +61,7 @@ func TestTheEngineTakesEveryAnswerOfMapping(t *testing.T) {
 				hosts[string(v.Config)] = h
 			}
 			var got answered
-			decision, err := h.Transform(t.Context(), "Any", v.document(t), &got)
+			decision, err := h.Transform(t.Context(), "Any", v.Document(), &got)
 			switch v.Want {
 			case "error":
 				var refused *plugin.CallError
@@ -73,7 +73,7 @@ func TestTheEngineTakesEveryAnswerOfMapping(t *testing.T) {
 			default:
 				require.NoError(t, err)
 				require.Equal(t, plugin.Answered, decision.Fate)
-				require.Equal(t, v.answer(t), string(got.doc))
+				require.Equal(t, wanted(&v), string(got.doc))
 			}
 		})
 	}
@@ -94,7 +94,7 @@ func TestTheEngineTakesEveryAnswerOfTopicAuth(t *testing.T) {
 				Claims      json.RawMessage
 			}
 		}
-		if v.Hook != "authorize" || v.Config != nil || json.Unmarshal(v.document(t), &request) != nil || v.Want == "error" {
+		if v.Hook != "authorize" || v.Config != nil || json.Unmarshal(v.Document(), &request) != nil || v.Want == "error" {
 			continue
 		}
 		ran++
@@ -105,7 +105,7 @@ func TestTheEngineTakesEveryAnswerOfTopicAuth(t *testing.T) {
 			require.Equal(t, v.Want == "yes", got.Allow, got.Reason)
 			if !got.Allow {
 				var want plugin.Verdict
-				require.NoError(t, json.Unmarshal([]byte(v.answer(t)), &want))
+				require.NoError(t, json.Unmarshal([]byte(wanted(&v)), &want))
 				require.Equal(t, want.Reason, got.Reason)
 			}
 		})
@@ -117,7 +117,7 @@ func TestTheEngineRefusesAConfigurationWithThePluginsReason(t *testing.T) {
 	dataDir := t.TempDir()
 	for _, name := range plugins.Names() {
 		for _, v := range vectors(t, name) {
-			config := json.RawMessage(v.document(t))
+			config := json.RawMessage(v.Document())
 			if v.Hook != "configure" || v.Want != "error" || !json.Valid(config) {
 				continue
 			}

@@ -131,7 +131,7 @@ func TestAPluginIsConfiguredOnce(t *testing.T) {
 func FuzzMapping(f *testing.F) {
 	for _, v := range vectors(f, "mapping") {
 		if v.Hook == "transform" {
-			f.Add(v.document(f))
+			f.Add(v.Document())
 		}
 	}
 	g := stock(f, "mapping", shippedTable(f))

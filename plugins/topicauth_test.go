@@ -95,7 +95,7 @@ func authorize(t *testing.T, g *guest, topic, list, glob string) answer {
 func FuzzTopicAuth(f *testing.F) {
 	for _, v := range vectors(f, "topicauth") {
 		if v.Hook == "authorize" {
-			f.Add(v.document(f))
+			f.Add(v.Document())
 		}
 	}
 	g := stock(f, "topicauth", "")

@@ -1,89 +1,55 @@
 package plugins_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero"
 
+	"github.com/wse-engine/wse/engine/plugin/vector"
 	"github.com/wse-engine/wse/plugins"
 	"github.com/wse-engine/wse/sdk/abi"
 )
 
-// vector is one case of a plugin: a document, the configuration the plugin has when it gets it, and the answer.
-type vector struct {
-	Name      string          `json:"name"`
-	Hook      string          `json:"hook"`       // transform or authorize; with configure the input is the configuration
-	Config    json.RawMessage `json:"config"`     // absent: the plugin is not configured
-	Input     json.RawMessage `json:"input"`      // compacted before it is sent
-	InputText string          `json:"input_text"` // instead of input: sent as it is
-	Want      string          `json:"want"`       // no, yes, data, error
-	Data      json.RawMessage `json:"data"`       // with data: compacted, these are the exact bytes
-	DataText  string          `json:"data_text"`  // instead of data: the exact bytes
-	Error     string          `json:"error"`      // with error: part of the text
-}
-
-func (v *vector) document(t testing.TB) []byte {
-	if v.Input == nil {
-		return []byte(v.InputText)
-	}
-	return compact(t, v.Input)
-}
-
-func (v *vector) check(t testing.TB, got answer) {
+// vectors reads every vector of a plugin. Their data is compared byte by byte.
+func vectors(t testing.TB, name string) []vector.Vector {
 	t.Helper()
-	require.Equal(t, v.Want, got.kind.String(), "answer: %s", got.text)
-	if v.Want != "error" {
-		require.Equal(t, v.answer(t), got.text)
-		return
-	}
-	require.NotEmpty(t, v.Error)
-	require.Contains(t, got.text, v.Error)
-}
-
-// answer is the exact bytes of a vector that wants data, "" of any other.
-func (v *vector) answer(t testing.TB) string {
-	if v.Data == nil {
-		return v.DataText
-	}
-	return string(compact(t, v.Data))
-}
-
-func compact(t testing.TB, raw []byte) []byte {
-	var b bytes.Buffer
-	require.NoError(t, json.Compact(&b, raw))
-	return b.Bytes()
-}
-
-// vectors reads every vector of a plugin.
-func vectors(t testing.TB, name string) []vector {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(name, "vectors", "*.json"))
+	list, err := vector.Read(filepath.Join(name, "vectors"))
 	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	var all []vector
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
-		var some []vector
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.DisallowUnknownFields()
-		require.NoError(t, dec.Decode(&some), file)
-		all = append(all, some...)
+	for i := range list {
+		list[i] = list[i].Exact()
 	}
-	return all
+	return list
+}
+
+// wanted is the exact bytes that a vector wants, "" where it wants no data.
+func wanted(v *vector.Vector) string {
+	if v.DataText == nil {
+		return ""
+	}
+	return *v.DataText
+}
+
+// check compares an answer with what a vector wants.
+func check(t testing.TB, v *vector.Vector, got answer) {
+	t.Helper()
+	said := vector.Got{Said: got.kind.String()}
+	if got.kind == abi.Data {
+		said.Data = []byte(got.text)
+	} else {
+		said.Error = got.text
+	}
+	require.NoError(t, v.Check(said), "answer: %s", got.text)
 }
 
 // instance gives a guest its vector's configuration and returns it with the hook and the document to call it with.
-func (v *vector) instance(t testing.TB, rt wazero.Runtime, module wazero.CompiledModule) (g *guest, hook string, doc []byte) {
+func instance(t testing.TB, v *vector.Vector, rt wazero.Runtime, module wazero.CompiledModule) (g *guest, hook string, doc []byte) {
 	t.Helper()
 	g, ready := start(t, rt, module, v.Config)
 	require.Equal(t, abi.Yes, ready.kind, "configuration: %s", ready.text)
-	return g, "wse_" + v.Hook, v.document(t)
+	return g, "wse_" + v.Hook, v.Document()
 }
 
 func TestVectorsAreAnsweredToTheByte(t *testing.T) {
@@ -91,10 +57,10 @@ func TestVectorsAreAnsweredToTheByte(t *testing.T) {
 		rt, module := compile(t, module(t, name))
 		for _, v := range vectors(t, name) {
 			t.Run(name+"/"+v.Name, func(t *testing.T) {
-				g, hook, doc := v.instance(t, rt, module)
-				v.check(t, g.call(t, hook, doc))
+				g, hook, doc := instance(t, &v, rt, module)
+				check(t, &v, g.call(t, hook, doc))
 				if v.Hook != "configure" {
-					v.check(t, g.call(t, hook, doc)) // a call leaves nothing behind that changes the next
+					check(t, &v, g.call(t, hook, doc)) // a call leaves nothing behind that changes the next
 				}
 			})
 		}
@@ -106,7 +72,7 @@ func TestAVectorCutShortIsAnErrorAndNeverATrap(t *testing.T) {
 		rt, module := compile(t, module(t, name))
 		for _, v := range vectors(t, name) {
 			t.Run(name+"/"+v.Name, func(t *testing.T) {
-				g, hook, doc := v.instance(t, rt, module)
+				g, hook, doc := instance(t, &v, rt, module)
 				for n := 0; n < len(doc); n += 1 + len(doc)/500 {
 					if v.Hook == "configure" { // which an instance takes once
 						g.close(t)
@@ -131,7 +97,7 @@ func TestAVectorWithOneByteChangedNeverTraps(t *testing.T) {
 				continue
 			}
 			t.Run(name+"/"+v.Name, func(t *testing.T) {
-				g, hook, doc := v.instance(t, rt, module)
+				g, hook, doc := instance(t, &v, rt, module)
 				for i, old := range doc {
 					for _, c := range hostile {
 						doc[i] = c
@@ -143,7 +109,7 @@ func TestAVectorWithOneByteChangedNeverTraps(t *testing.T) {
 					doc[i] = old
 				}
 				if v.Want != "error" {
-					v.check(t, g.call(t, hook, doc))
+					check(t, &v, g.call(t, hook, doc))
 				}
 			})
 		}
