@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,8 @@ type world struct {
 	conns  []admin.Connection // guarded by mu
 	reload error
 	ready  error
-	hold   func() // called by Reload, which it may keep waiting
+	hold   func()      // called by Reload, which it may keep waiting
+	healed atomic.Bool // the plugin fails no more on what is Broken
 }
 
 var (
@@ -44,6 +46,8 @@ var (
 	_ admin.Plugins     = (*plugin.Host)(nil)
 	_ admin.Publisher   = (*ingest.Ingest)(nil)
 	_ admin.Intake      = (*ingest.Ingest)(nil)
+	_ admin.Letters     = (*ingest.Ingest)(nil)
+	_ admin.Replayer    = (*ingest.Ingest)(nil)
 )
 
 func (w *world) Deliver(*message.Envelope) {}
@@ -118,9 +122,9 @@ func (w *world) Stats() []plugin.Stats {
 }
 
 // transformer makes of an event what its type says.
-type transformer struct{}
+type transformer struct{ world *world }
 
-func (transformer) Transform(_ context.Context, eventType string, _ []byte, answer *ingest.Answer) (ingest.Decision, error) {
+func (t transformer) Transform(_ context.Context, eventType string, _ []byte, answer *ingest.Answer) (ingest.Decision, error) {
 	d := ingest.Decision{Verdict: ingest.Data, Plugin: "mapping", Version: "abc"}
 	switch eventType {
 	case "Two":
@@ -129,6 +133,9 @@ func (transformer) Transform(_ context.Context, eventType string, _ []byte, answ
 		d.Verdict = ingest.Drop
 		return d, nil
 	case "Broken":
+		if t.world.healed.Load() {
+			return d, answer.Read([]byte(`{"t":"one","topic":"user:u1:events","p":{}}`))
+		}
 		return d, errors.New("plugin/mapping@abc: trap: unreachable")
 	case "Denied":
 		d.OnError = ingest.OnErrorDeny
@@ -144,10 +151,10 @@ func deps(t testing.TB) (*world, admin.Deps) {
 	require.NoError(t, err)
 	w.broker, err = memory.New(memory.DefaultConfig(), classes, w)
 	require.NoError(t, err)
-	in, err := ingest.New(ingest.DefaultConfig(), transformer{}, w.broker)
+	in, err := ingest.New(ingest.DefaultConfig(), transformer{w}, w.broker)
 	require.NoError(t, err)
 	return w, admin.Deps{
-		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Topics: w, History: w.broker, Connections: w, Plugins: w,
+		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Letters: in, Replayer: in, Topics: w, History: w.broker, Connections: w, Plugins: w,
 		Engine: w,
 	}
 }
@@ -514,7 +521,7 @@ func TestEveryPathRefusesMethodsItDoesNotHave(t *testing.T) {
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/api/v1/status": "GET, HEAD",
 		"/api/v1/publish": "POST", "/api/v1/events": "POST", "/api/v1/topics": "GET, HEAD", "/api/v1/history": "GET, HEAD",
 		"/api/v1/connections": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
-		"/api/v1/dead-letters": "GET, HEAD", "/api/v1/reload": "POST", "/debug/pprof/": "GET, HEAD",
+		"/api/v1/dead-letters": "GET, HEAD", "/api/v1/dead-letters/x": "DELETE, GET, HEAD", "/api/v1/dead-letters/replay": "POST", "/api/v1/reload": "POST", "/debug/pprof/": "GET, HEAD",
 	} {
 		got := a.do("PATCH", path, "{}", nil)
 		got.problem(405, "METHOD_NOT_ALLOWED")

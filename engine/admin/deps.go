@@ -16,10 +16,23 @@ type Publisher interface {
 	PublishEventJSON(ctx context.Context, raw []byte) ([]ingest.Result, error)
 }
 
-// Intake tells what became of what was handed in.
+// Intake tells what became of what was handed in. It does not block.
 type Intake interface {
-	DeadLetters(limit int) []ingest.DeadLetter // newest first
 	Stats() ingest.Stats
+	LetterStats() ingest.LetterStats
+}
+
+// Letters are the dead letters; [ingest.Ingest] has the contract. It does not block.
+type Letters interface {
+	DeadLetters(plugin string, limit int) (newest []ingest.DeadLetter, total int)
+	DeadLetter(id string) (ingest.DeadLetter, error)
+	DropDeadLetter(id string) error
+}
+
+// Replayer hands dead letters in again; [ingest.Ingest] has the contract. ReplayDeadLetter may block until ctx ends.
+type Replayer interface {
+	DeadLetterIDs(plugin string) []string
+	ReplayDeadLetter(ctx context.Context, id string) ([]ingest.Result, error)
 }
 
 // Topics lists topics by name, those that begin with prefix, at most limit of them.
@@ -63,6 +76,8 @@ type Deps struct {
 	Started     time.Time
 	Publisher   Publisher
 	Intake      Intake
+	Letters     Letters
+	Replayer    Replayer
 	Topics      Topics
 	History     History
 	Connections Connections

@@ -70,6 +70,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e.gauge("wse_build_info", "Which program this is; always 1.", 1, label{"version", c.deps.Version})
 	e.engine(c.deps.Engine.Measure())
 	e.ingest(c.deps.Intake.Stats())
+	e.letters(c.deps.Intake.LetterStats())
 	for _, st := range c.deps.Plugins.Stats() {
 		e.plugin(&st)
 	}
@@ -153,6 +154,16 @@ func (e emitter) ingest(s ingest.Stats) {
 		ingest.DeadLettered.String(): s.DeadLettered, "refused": s.Refused,
 	})
 	e.counter("wse_ingest_default_total", "Events that no plugin took, published by the default rule.", s.Defaulted)
+}
+
+func (e emitter) letters(s ingest.LetterStats) {
+	e.gauge("wse_dead_letters", "Dead letters that are kept.", float64(s.Kept))
+	e.gauge("wse_dead_letters_bytes", "What the dead letters take.", float64(s.BytesKept))
+	e.counters("wse_dead_letters_total", "Events that became a dead letter, by the plugin that failed.", "plugin", s.ByPlugin)
+	e.counter("wse_dead_letters_evicted_total", "Dead letters lost because newer ones took their room.", s.Evicted)
+	e.counter("wse_dead_letters_dropped_total", "Dead letters that an operator dropped.", s.Dropped)
+	e.counters("wse_dead_letter_replays_total", "Dead letters handed in again, by what became of it.", "result",
+		map[string]uint64{replayed: s.Replayed, replayFailed: s.ReplayFail})
 }
 
 func (e emitter) plugin(st *plugin.Stats) {

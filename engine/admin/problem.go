@@ -30,6 +30,7 @@ const (
 	codeReload       = "RELOAD_FAILED"
 	codeTooLarge     = "MESSAGE_TOO_LARGE"
 	codeNotReady     = "NOT_READY"
+	codeConflict     = "CONFLICT"
 )
 
 func writeProblem(w http.ResponseWriter, p problem) {

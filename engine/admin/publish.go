@@ -22,6 +22,7 @@ type item struct {
 	Seq       uint64        `json:"seq,omitempty"`
 	Epoch     *Epoch        `json:"epoch,omitempty"`  // 00000000, which is no epoch, where the topic keeps no history; nil: nothing was published
 	Reason    string        `json:"reason,omitempty"` // why nothing was published
+	Letter    string        `json:"letter,omitempty"` // the id of the dead letter that it became
 	Envelopes []item        `json:"envelopes,omitempty"`
 	Error     *fault        `json:"error,omitempty"`
 }
@@ -128,7 +129,7 @@ func itemsOf(results []ingest.Result) []item {
 	items := make([]item, len(results))
 	for i, r := range results {
 		items[i] = item{
-			Status: r.Status.String(), ID: r.ID, Topic: r.Topic, Seq: r.Seq, Reason: r.Reason,
+			Status: r.Status.String(), ID: r.ID, Topic: r.Topic, Seq: r.Seq, Reason: r.Reason, Letter: r.Letter,
 		}
 		if r.Status == ingest.Published || r.Status == ingest.Duplicate {
 			epoch := Epoch(r.Epoch)

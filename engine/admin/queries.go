@@ -165,31 +165,6 @@ func (s *Server) plugins(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"plugins": list})
 }
 
-// deadLetter is one as the API shows it.
-type deadLetter struct {
-	Time     time.Time `json:"time"`
-	ID       string    `json:"id"`
-	Event    string    `json:"event"`
-	Plugin   string    `json:"plugin"`
-	Version  string    `json:"version"`
-	Reason   string    `json:"reason"`
-	Document string    `json:"document"` // the first 512 bytes
-	Bytes    int       `json:"bytes"`    // of all of it
-}
-
-func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
-	_, limit, ok := s.listing(w, r)
-	if !ok {
-		return
-	}
-	list := make([]deadLetter, 0)
-	for _, d := range s.deps.Intake.DeadLetters(limit) {
-		d.Time = d.Time.UTC()
-		list = append(list, deadLetter(d))
-	}
-	writeJSON(w, map[string]any{"dead_letters": list, "total": s.deps.Intake.Stats().DeadLettered})
-}
-
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	if err := s.deps.Engine.Reload(r.Context()); err != nil {
 		refuse(w, http.StatusUnprocessableEntity, codeReload, "nothing was changed: %v", err)

@@ -11,12 +11,15 @@ type Config struct {
 	TypeBytesMax         int `yaml:"type_bytes_max"`          // the name of an event
 	IDBytesMax           int `yaml:"id_bytes_max"`            // id, cid and trace_id
 	EnvelopesPerEventMax int `yaml:"envelopes_per_event_max"` // what a plugin may make of one event
-	DeadLettersMax       int `yaml:"dead_letters_max"`        // failed events that are remembered
+	DeadLettersMax       int `yaml:"dead_letters_max"`        // failed events that are kept
+	DeadLettersKiBMax    int `yaml:"dead_letters_kib_max"`    // what all of them may take
 }
 
 // DefaultConfig returns the values that hold where the configuration says nothing.
 func DefaultConfig() Config {
-	return Config{EventKiBMax: 256, TypeBytesMax: 128, IDBytesMax: 128, EnvelopesPerEventMax: 64, DeadLettersMax: 1000}
+	return Config{
+		EventKiBMax: 256, TypeBytesMax: 128, IDBytesMax: 128, EnvelopesPerEventMax: 64, DeadLettersMax: 1000, DeadLettersKiBMax: 16 << 10,
+	}
 }
 
 // Validate checks c. The error joins every fault, each beginning with the field's name.
@@ -32,5 +35,6 @@ func (c Config) Validate() error {
 	within("id_bytes_max", c.IDBytesMax, 8, 1024)
 	within("envelopes_per_event_max", c.EnvelopesPerEventMax, 1, 10_000)
 	within("dead_letters_max", c.DeadLettersMax, 0, 1_000_000)
+	within("dead_letters_kib_max", c.DeadLettersKiBMax, 1, 4<<20)
 	return errors.Join(faults...)
 }

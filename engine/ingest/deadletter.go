@@ -1,83 +1,209 @@
 package ingest
 
 import (
+	"container/list"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/wse-engine/wse/engine/message"
 )
 
-// How much of a failed event and of the reason is kept.
 const (
-	deadLetterBytes = 512
-	reasonBytes     = 2048
+	deadLetterBytes  = 512  // of a document, in a list
+	reasonBytes      = 2048 // of a reason
+	letterBytesExtra = 512  // what a letter takes beside its document and reason, roughly
 )
 
-// DeadLetter is an event that a plugin failed on.
+// Errors about one dead letter.
+var (
+	// ErrNoLetter is returned for a dead letter that is not there: it never was, was replayed, dropped or evicted.
+	ErrNoLetter = errors.New("ingest: there is no such dead letter")
+	// ErrReplaying is returned for a dead letter that is being replayed by somebody else.
+	ErrReplaying = errors.New("ingest: the dead letter is being replayed")
+)
+
+// DeadLetter is an event that a plugin failed on and that is kept whole, to be looked at and handed in again.
 type DeadLetter struct {
-	Time     time.Time
-	ID       string // the event's, or one made for it
-	Event    string // its type
-	Plugin   string
+	ID       string    // the letter's own; an event may fail more than once, and so be more than one letter
+	Time     time.Time // when the event was handed in
+	EventID  string    // the event's, or the one made for it that its publisher was told
+	Event    string    // its type
+	Plugin   string    // that failed last
 	Version  string
-	Reason   string
-	Document string // the first 512 bytes of what the plugin was given
+	Reason   string // of the last failure
+	Attempts int    // failures, the first included
+	Last     time.Time
+	Document string // what the plugin is given; in a list the first 512 bytes
 	Bytes    int    // of all of it
 }
 
-// letters is a ring of the newest dead letters.
-type letters struct {
-	most int // immutable
-
-	mu   sync.Mutex
-	ring []DeadLetter // guarded by mu
-	next int          // guarded by mu; where the next one goes, once the ring is full
+// LetterStats tells of the dead letters as a whole.
+type LetterStats struct {
+	Kept       int               // now
+	BytesKept  int64             // now
+	ByPlugin   map[string]uint64 // events that became one, by the plugin that failed
+	Evicted    uint64            // lost for want of room
+	Dropped    uint64            // by an operator
+	Replayed   uint64            // handed in again, and taken
+	ReplayFail uint64            // handed in again, and kept
 }
 
-func (l *letters) add(d DeadLetter) {
+// letter is a dead letter in the ring. Its event shares nothing with the publisher; time, event and id are immutable.
+type letter struct {
+	DeadLetter
+	event  message.Event
+	done   []Result // envelopes of an attempt that failed later on
+	busy   bool     // it is being replayed
+	weight int64    // towards the limit of bytes
+}
+
+// letters holds the newest dead letters, bounded by number and by bytes.
+type letters struct {
+	most      int   // immutable
+	bytesMost int64 // immutable
+	ids       *message.IDSource
+
+	mu    sync.Mutex
+	order list.List                // guarded by mu; of *letter, the newest first
+	byID  map[string]*list.Element // guarded by mu
+	stats LetterStats              // guarded by mu
+}
+
+func (l *letters) init(cfg *Config) {
+	l.most, l.bytesMost = cfg.DeadLettersMax, int64(cfg.DeadLettersKiBMax)<<10
+	l.ids = message.NewIDSource("dl")
+	l.byID, l.stats.ByPlugin = make(map[string]*list.Element), make(map[string]uint64)
+}
+
+// add keeps an event that d failed on and returns the letter's id.
+func (l *letters) add(ev *message.Event, eventID string, doc []byte, d Decision, reason string) string {
+	now := time.Now()
+	e := &letter{event: *ev, DeadLetter: DeadLetter{
+		ID: l.ids.Next(), Time: now, EventID: strings.Clone(eventID), Event: strings.Clone(ev.Type), Bytes: len(doc),
+	}}
+	e.event.Payload = slices.Clone(ev.Payload)
+	for _, s := range []*string{&e.event.Type, &e.event.UserID, &e.event.ID, &e.event.CID, &e.event.TraceID} {
+		*s = strings.Clone(*s) // a part of something larger would keep all of it
+	}
+	e.event.Topic = message.Topic(strings.Clone(string(ev.Topic)))
+	e.fail(d, reason, now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.most == 0:
-	case len(l.ring) < l.most:
-		l.ring = append(l.ring, d)
-	default:
-		l.ring[l.next] = d
-		l.next = (l.next + 1) % l.most
+	l.stats.ByPlugin[d.Plugin]++
+	if l.most == 0 || e.weight > l.bytesMost { // it would push all others out for nothing
+		l.stats.Evicted++
+		return e.ID
+	}
+	l.byID[e.ID] = l.order.PushFront(e)
+	l.stats.Kept++
+	l.stats.BytesKept += e.weight
+	l.trim(e)
+	return e.ID
+}
+
+// fail notes a failure. Where e is in the ring, l.mu is held.
+func (e *letter) fail(d Decision, reason string, now time.Time) {
+	e.Plugin, e.Version, e.Last = d.Plugin, d.Version, now
+	e.Reason = strings.Clone(reason[:min(len(reason), reasonBytes)])
+	e.Attempts++
+	e.weight = int64(e.Bytes - len(e.event.Payload) + cap(e.event.Payload) + len(e.Reason) + letterBytesExtra)
+}
+
+// trim evicts the oldest letters until the others are within the limits, but neither except nor one that is being replayed,
+// which leaves by itself if all goes well. l.mu is held.
+func (l *letters) trim(except *letter) {
+	for at := l.order.Back(); at != nil && (l.stats.Kept > l.most || l.stats.BytesKept > l.bytesMost); {
+		e, newer := at.Value.(*letter), at.Prev()
+		if e != except && !e.busy {
+			l.remove(at)
+			l.stats.Evicted++
+		}
+		at = newer
 	}
 }
 
-// DeadLetters returns the newest dead letters, newest first, at most limit of them.
-func (in *Ingest) DeadLetters(limit int) []DeadLetter {
+// remove takes a letter out. l.mu is held.
+func (l *letters) remove(at *list.Element) {
+	e := l.order.Remove(at).(*letter)
+	delete(l.byID, e.ID)
+	l.stats.Kept--
+	l.stats.BytesKept -= e.weight
+}
+
+// find returns a letter that nobody is replaying. l.mu is held.
+func (l *letters) find(id string) (*list.Element, *letter, error) {
+	at, ok := l.byID[id]
+	if !ok {
+		return nil, nil, ErrNoLetter
+	}
+	e := at.Value.(*letter)
+	if e.busy {
+		return nil, nil, ErrReplaying
+	}
+	return at, e, nil
+}
+
+// DeadLetters returns the newest dead letters, newest first, at most limit of them and of one plugin where plugin is not
+// empty, each with the beginning of its document. Total is how many there are.
+func (in *Ingest) DeadLetters(plugin string, limit int) (newest []DeadLetter, total int) {
+	l := &in.letters
+	var doc []byte
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for at := l.order.Front(); at != nil; at = at.Next() {
+		e := at.Value.(*letter)
+		if plugin != "" && e.Plugin != plugin {
+			continue
+		}
+		if total++; total > limit {
+			continue
+		}
+		d := e.DeadLetter
+		doc = appendEvent(doc[:0], &e.event)
+		d.Document = string(doc[:min(len(doc), deadLetterBytes)])
+		newest = append(newest, d)
+	}
+	return newest, total
+}
+
+// DeadLetter returns one dead letter with its whole document, or [ErrNoLetter].
+func (in *Ingest) DeadLetter(id string) (DeadLetter, error) {
 	l := &in.letters
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := max(0, min(limit, len(l.ring)))
-	out := make([]DeadLetter, n)
-	for i := range out {
-		out[i] = l.ring[(l.next+2*len(l.ring)-1-i)%len(l.ring)]
+	at, ok := l.byID[id]
+	if !ok {
+		return DeadLetter{}, ErrNoLetter
 	}
-	return out
+	e := at.Value.(*letter)
+	d := e.DeadLetter
+	d.Document = string(appendEvent(nil, &e.event))
+	return d, nil
 }
 
-type counters struct {
-	status             [Statuses]atomic.Uint64
-	refused, defaulted atomic.Uint64
-}
-
-// Stats counts what was handed in since the process began.
-type Stats struct {
-	Published, Duplicates uint64 // envelopes
-	Dropped, DeadLettered uint64 // events
-	Refused               uint64 // events and envelopes that were answered with an error
-	Defaulted             uint64 // events that no plugin took
-}
-
-// Stats returns the counters.
-func (in *Ingest) Stats() Stats {
-	c := &in.counters
-	return Stats{
-		Published: c.status[Published].Load(), Duplicates: c.status[Duplicate].Load(),
-		Dropped: c.status[Dropped].Load(), DeadLettered: c.status[DeadLettered].Load(),
-		Refused: c.refused.Load(), Defaulted: c.defaulted.Load(),
+// DropDeadLetter forgets a dead letter. The error is [ErrNoLetter] or [ErrReplaying].
+func (in *Ingest) DropDeadLetter(id string) error {
+	l := &in.letters
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, _, err := l.find(id)
+	if err == nil {
+		l.remove(at)
+		l.stats.Dropped++
 	}
+	return err
+}
+
+// LetterStats returns the figures of the dead letters.
+func (in *Ingest) LetterStats() LetterStats {
+	l := &in.letters
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.ByPlugin = maps.Clone(s.ByPlugin)
+	return s
 }

@@ -9,6 +9,12 @@
 // The envelopes of one event, and the events of one caller who waits for each, reach the broker in order. Between
 // concurrent callers the order is that in which their envelopes reach the broker.
 //
+// # Dead letters
+//
+// An event that a plugin failed on, where the plugin's policy says so, is kept whole among the newest dead letters, in
+// memory. Handed in again it goes through the plugins that serve then, and leaves when they took it. Its envelopes have the
+// ids and the time that they would have had, so that nothing is published twice and nothing looks newer than it is.
+//
 // # Ownership
 //
 // An Ingest may be used by any number of goroutines. The events and documents handed to it stay the caller's and may be

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -85,6 +86,7 @@ type Result struct {
 	Seq    uint64
 	Epoch  message.Epoch // 0 where the topic keeps no history
 	Reason string        // why nothing was published
+	Letter string        // the id of the dead letter that it became
 }
 
 // Ingest takes in envelopes and events. Use [New].
@@ -107,7 +109,7 @@ func New(cfg Config, transformer Transformer, publisher Publisher) (*Ingest, err
 		return nil, errors.New("ingest: needs a broker")
 	}
 	in := &Ingest{cfg: cfg, transformer: transformer, broker: publisher, ids: message.NewIDSource("evt")}
-	in.letters.most = cfg.DeadLettersMax
+	in.letters.init(&in.cfg)
 	in.scratch.New = func() any { return &scratch{answer: Answer{cfg: &in.cfg}} }
 	return in, nil
 }
@@ -193,12 +195,19 @@ func (in *Ingest) PublishEvent(ctx context.Context, ev *message.Event) ([]Result
 		return nil, in.unasked(ev, fault)
 	case fault != nil:
 		return in.failed(ev, s.doc, decision, fault)
-	case decision.Verdict == Data:
-		return in.publishAll(ctx, ev, s)
-	case decision.Verdict == Drop:
-		return []Result{in.unpublished(ev, Dropped, decision.name()+" dropped it")}, nil
+	}
+	return in.decided(ctx, ev, &attempt{}, decision, s)
+}
+
+// decided does what the plugins decided.
+func (in *Ingest) decided(ctx context.Context, ev *message.Event, a *attempt, d Decision, s *scratch) ([]Result, error) {
+	switch d.Verdict {
+	case Data:
+		return in.publishAll(ctx, ev, a, s)
+	case Drop:
+		return []Result{in.unpublished(ev, a.id, Dropped, d.name()+" dropped it")}, nil
 	default:
-		return in.publishDefault(ctx, ev)
+		return in.publishDefault(ctx, ev, a)
 	}
 }
 
@@ -220,14 +229,14 @@ func (in *Ingest) transform(ctx context.Context, ev *message.Event, s *scratch) 
 }
 
 // publishAll publishes the envelopes in s, in order.
-func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, s *scratch) ([]Result, error) {
+func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, a *attempt, s *scratch) ([]Result, error) {
 	results := make([]Result, 0, len(s.answer.drafts))
-	base := ev.ID
+	base := cmp.Or(ev.ID, a.id)
 	if base == "" && len(s.answer.drafts) > 1 {
 		base = in.ids.Next() // one envelope alone gets its id from the broker, which then need not remember it
 	}
 	for i := range s.answer.drafts {
-		r, err := in.publish(ctx, s.envelope(ev, base, i))
+		r, err := in.publishOf(ctx, ev, a, s.envelope(ev, base, i))
 		if err != nil {
 			return results, err
 		}
@@ -236,15 +245,28 @@ func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, s *scratch)
 	return results, nil
 }
 
+// publishOf publishes an envelope of an event, unless an earlier attempt did.
+func (in *Ingest) publishOf(ctx context.Context, ev *message.Event, a *attempt, env *message.Envelope) (Result, error) {
+	if r, done := a.before(env); done {
+		in.counters.status[Duplicate].Add(1)
+		return r, nil
+	}
+	if ev.TimeMS == 0 && a.timeMS != 0 {
+		env.TimeMS = a.timeMS
+	}
+	return in.publish(ctx, env)
+}
+
 // publishDefault publishes an event that no plugin wants: its name in snake case, to its topic or user:{id}:events.
-func (in *Ingest) publishDefault(ctx context.Context, ev *message.Event) ([]Result, error) {
+func (in *Ingest) publishDefault(ctx context.Context, ev *message.Event, a *attempt) ([]Result, error) {
 	env, err := defaultEnvelope(ev)
 	if err != nil {
 		in.counters.refused.Add(1)
 		return nil, err
 	}
 	in.counters.defaulted.Add(1)
-	r, err := in.publish(ctx, env)
+	env.ID = cmp.Or(env.ID, a.id)
+	r, err := in.publishOf(ctx, ev, a, env)
 	if err != nil {
 		return nil, err
 	}
@@ -259,22 +281,18 @@ func (in *Ingest) failed(ev *message.Event, doc []byte, d Decision, fault error)
 		e := message.Errorf(message.CodePluginUnavailable, "event %q could not be transformed: %s", ev.Type, fault)
 		return nil, e
 	case OnErrorDrop:
-		return []Result{in.unpublished(ev, Dropped, fault.Error())}, nil
+		return []Result{in.unpublished(ev, "", Dropped, fault.Error())}, nil
 	default:
-		r := in.unpublished(ev, DeadLettered, fault.Error())
-		in.letters.add(DeadLetter{
-			Time: time.Now(), ID: r.ID, Event: ev.Type, Plugin: d.Plugin, Version: d.Version,
-			Reason:   r.Reason[:min(len(r.Reason), reasonBytes)],
-			Document: string(doc[:min(len(doc), deadLetterBytes)]), Bytes: len(doc),
-		})
+		r := in.unpublished(ev, "", DeadLettered, fault.Error())
+		r.Letter = in.letters.add(ev, r.ID, doc, d, r.Reason)
 		return []Result{r}, nil
 	}
 }
 
-func (in *Ingest) unpublished(ev *message.Event, status Status, reason string) Result {
+// unpublished counts an event that became nothing. It has an id of its own, one of an earlier attempt, or a new one.
+func (in *Ingest) unpublished(ev *message.Event, id string, status Status, reason string) Result {
 	in.counters.status[status].Add(1)
-	id := ev.ID
-	if id == "" {
+	if id = cmp.Or(ev.ID, id); id == "" {
 		id = in.ids.Next()
 	}
 	return Result{Status: status, ID: id, Topic: ev.Topic, Reason: reason}

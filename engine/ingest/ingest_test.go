@@ -319,11 +319,12 @@ func TestThePolicyOfThePluginSaysWhatBecomesOfAnEventItFailsOn(t *testing.T) {
 		in, _ := open(t, failing(OnErrorDeadLetter))
 		results, err := in.PublishEvent(t.Context(), ev)
 		require.NoError(t, err)
-		require.Equal(t, []Result{{Status: DeadLettered, ID: "e1", Reason: trap.Error()}}, results)
-		letters := in.DeadLetters(10)
+		letters, total := in.DeadLetters("", 10)
+		require.Equal(t, 1, total)
 		require.Len(t, letters, 1)
 		d := letters[0]
-		require.Equal(t, []string{"e1", "A", "mapping", "abc", trap.Error()}, []string{d.ID, d.Event, d.Plugin, d.Version, d.Reason})
+		require.Equal(t, []Result{{Status: DeadLettered, ID: "e1", Reason: trap.Error(), Letter: d.ID}}, results)
+		require.Equal(t, []string{"e1", "A", "mapping", "abc", trap.Error()}, []string{d.EventID, d.Event, d.Plugin, d.Version, d.Reason})
 		require.Len(t, d.Document, 512)
 		require.Contains(t, d.Document, `{"type":"A","payload":{"x":"xxx`)
 		require.Greater(t, d.Bytes, 1000)
@@ -335,14 +336,14 @@ func TestThePolicyOfThePluginSaysWhatBecomesOfAnEventItFailsOn(t *testing.T) {
 		results, err := in.PublishEvent(t.Context(), ev)
 		require.NoError(t, err)
 		require.Equal(t, []Result{{Status: Dropped, ID: "e1", Reason: trap.Error()}}, results)
-		require.Empty(t, in.DeadLetters(10))
+		require.Zero(t, in.LetterStats().Kept)
 	})
 	t.Run("deny refuses it", func(t *testing.T) {
 		in, _ := open(t, failing(OnErrorDeny))
 		results, err := in.PublishEvent(t.Context(), ev)
 		refused(t, err, message.CodePluginUnavailable, trap.Error())
 		require.Empty(t, results)
-		require.Empty(t, in.DeadLetters(10))
+		require.Zero(t, in.LetterStats().Kept)
 		require.Equal(t, Stats{Refused: 1}, in.Stats())
 	})
 }
@@ -354,28 +355,7 @@ func TestAnEventThatNoPluginCouldBeAskedAboutIsRefused(t *testing.T) {
 	refused(t, err, message.CodePluginUnavailable, "publish it again")
 	require.ErrorIs(t, err, closed)
 	require.Empty(t, results)
-	require.Empty(t, in.DeadLetters(1))
-}
-
-func TestTheNewestDeadLettersAreKept(t *testing.T) {
-	cfg := DefaultConfig()
-	cfg.DeadLettersMax = 3
-	in, err := New(cfg, &fake{err: errors.New("no"), decision: Decision{Plugin: "x"}}, new(refusing))
-	require.NoError(t, err)
-	list := func(limit int) (ids []string) {
-		for _, d := range in.DeadLetters(limit) {
-			ids = append(ids, d.ID)
-		}
-		return ids
-	}
-	require.Empty(t, list(5))
-	for i, want := range [][]string{{"0"}, {"1", "0"}, {"2", "1", "0"}, {"3", "2", "1"}, {"4", "3", "2"}} {
-		_, err := in.PublishEvent(t.Context(), &message.Event{Type: "A", ID: fmt.Sprint(i), Payload: []byte(`{}`)})
-		require.NoError(t, err)
-		require.Equal(t, want, list(5))
-	}
-	require.Equal(t, []string{"4"}, list(1))
-	require.Empty(t, list(-1))
+	require.Zero(t, in.LetterStats().Kept)
 }
 
 // refusing is a broker that takes nothing after the first few.
@@ -446,7 +426,7 @@ func TestAnEnvelopeIsPublishedAsItIs(t *testing.T) {
 func TestConfigFaultsNameTheirFields(t *testing.T) {
 	require.NoError(t, DefaultConfig().Validate())
 	cfg := Config{DeadLettersMax: -1}
-	for _, field := range []string{"event_kib_max", "type_bytes_max", "id_bytes_max", "envelopes_per_event_max", "dead_letters_max"} {
+	for _, field := range []string{"event_kib_max", "type_bytes_max", "id_bytes_max", "envelopes_per_event_max", "dead_letters_max", "dead_letters_kib_max"} {
 		require.ErrorContains(t, cfg.Validate(), field+": ")
 	}
 	_, err := New(cfg, nil, new(refusing))

@@ -153,11 +153,11 @@ function connections(body) {
 }
 
 function letters(body) {
-  at("letters-total").textContent = count(body.total) + " since the start";
+  at("letters-total").textContent = count(body.total) + " kept";
   table("letters", [
     ["when", (d) => span(Date.now() - Date.parse(d.time)) + " ago"],
     ["event", (d) => d.event],
-    ["id", (d) => d.id],
+    ["id", (d) => d.event_id],
     ["plugin", (d) => d.plugin + "@" + d.version],
     ["reason", (d) => d.reason, "wide"],
   ], body.dead_letters);
