@@ -83,7 +83,7 @@ type Vector struct {
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 	// FuelMax is the most fuel that the call may use; 0 is not looked at.
 	FuelMax int64 `json:"fuel_max,omitempty"`
-	// Pad is how many letters x every "@pad@" in inputs and data stands for.
+	// Pad is how many letters x every "@pad@" in config, inputs and data stands for.
 	Pad int `json:"pad,omitempty"`
 }
 
@@ -255,7 +255,7 @@ func (v *Vector) Configuration() []byte {
 	if v.Config == nil {
 		return nil
 	}
-	return compact(v.Config)
+	return v.padded(compact(v.Config))
 }
 
 // Exact returns the vector with every data turned into the data_text of the same bytes without white space, so that [Vector.Check]

@@ -73,8 +73,8 @@ func TestAVectorIsSentWithoutWhiteSpaceOrAsItIs(t *testing.T) {
 		v := one(t, tt.vector)
 		require.Equal(t, tt.document, string(v.Document()), tt.vector)
 	}
-	v := one(t, `{"name":"x","hook":"transform","want":"yes","input":{},"config":{ "a" : 1 }}`)
-	require.Equal(t, `{"a":1}`, string(v.Configuration()))
+	v := one(t, `{"name":"x","hook":"transform","want":"yes","input":{},"config":{ "a" : "@pad@" },"pad":2}`)
+	require.Equal(t, `{"a":"xx"}`, string(v.Configuration()))
 	v = one(t, `{"name":"x","hook":"transform","want":"yes","input":{}}`)
 	require.Nil(t, v.Configuration())
 }
