@@ -3,15 +3,12 @@ package plugin
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -24,19 +21,19 @@ import (
 // Compiling a hostile module can take minutes and gigabytes, so a module that this installation has not compiled before
 // is compiled by a child process first: the program itself, started with childEnv in its environment, under a limit of
 // memory, CPU time and a deadline. What it leaves behind is wazero's cache file, from which the parent loads in
-// milliseconds, and the parent's note that this module is known to compile within its limits.
+// milliseconds; compile_cache.go tells what else is kept there.
 
 const childEnv = "WSE_PLUGIN_COMPILE"
 
 // refused is the exit code of a child that found the module at fault; any other is a crash.
 const refused = 1
 
-// job is what a child is told.
+// job is what a child is told. It reads the module, as its author made it, from its standard input.
 type job struct {
-	Cache string
-	MiB   int
-	Limit time.Duration
-	Pages uint32
+	Recipe recipe
+	Dir    string // where wazero keeps what it compiled
+	MiB    int
+	Limit  time.Duration
 }
 
 // CompileChildMain compiles a module and ends the process, if this process was started for that; otherwise it returns
@@ -67,7 +64,11 @@ func compileChild(told string, wasm io.Reader) error {
 	if err != nil {
 		return err
 	}
-	c, err := compileHere(context.Background(), bin, j.Cache, j.Pages)
+	_, metered, err := j.Recipe.prepare(bin)
+	if err != nil {
+		return err
+	}
+	c, err := compileHere(context.Background(), metered, j.Dir, j.Recipe.Pages)
 	if err != nil {
 		return err
 	}
@@ -101,56 +102,6 @@ func compileHere(ctx context.Context, wasm []byte, dir string, pages uint32) (*c
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
-}
-
-// compile makes a rewritten module ready. Modules inside the program are trusted and compiled here.
-func (h *Host) compile(ctx context.Context, cfg *Config, wasm []byte) (*compiled, error) {
-	dir, err := h.cacheDir()
-	if err != nil {
-		return nil, err
-	}
-	pages := uint32(cfg.Limits.MemoryMiB * pagesPerMiB)
-	sum := sha256.Sum256(wasm)
-	note := filepath.Join(dir, "compiled-"+hex.EncodeToString(sum[:]))
-	if _, err := os.Stat(note); err != nil && !isStock(cfg.Path) {
-		if err := compileInChild(ctx, wasm, job{dir, cfg.Limits.CompileMiB, cfg.Limits.CompileTimeout, pages}); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(note, nil, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	c, err := compileHere(ctx, wasm, dir, pages)
-	if err == nil {
-		return c, nil
-	}
-	// The module compiled before, so the cache must be damaged: once more from nothing.
-	stale, _ := filepath.Glob(filepath.Join(dir, "wazero-*"))
-	for _, d := range stale {
-		if err := os.RemoveAll(d); err != nil {
-			return nil, err
-		}
-	}
-	return compileHere(ctx, wasm, dir, pages)
-}
-
-// cacheDir makes the cache's directory, which nobody else may write to: what lies there is executed.
-func (h *Host) cacheDir() (string, error) {
-	dir := filepath.Join(h.deps.DataDir, "plugins", "cache")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return "", err
-	}
-	if perm := info.Mode().Perm(); perm&0o022 != 0 && runtime.GOOS != "windows" {
-		return "", fmt.Errorf("%s may be written to by others (mode %04o); make it 0700", dir, perm)
-	}
-	if !ownedByUs(info) { // its owner may write to it, whatever the mode, and would in a shared directory have made it first
-		return "", fmt.Errorf("%s belongs to another user; remove it, or choose another data_dir", dir)
-	}
-	return dir, nil
 }
 
 func compileInChild(ctx context.Context, wasm []byte, j job) error {

@@ -31,6 +31,8 @@ type Host struct {
 	deps Deps
 	mu   sync.Mutex // serialises Reload and Close
 	cur  atomic.Pointer[table]
+	// compiling is held while a module is compiled that the cache does not know: one at a time.
+	compiling sync.Mutex
 	// scratch holds the memory of Authorize, *authScratch.
 	scratch sync.Pool
 }

@@ -310,12 +310,14 @@ func TestCompile_happens_in_a_child_under_limits(t *testing.T) {
 	_, d, err := transform(t, h, "E", `{}`)
 	require.NoError(t, err)
 	require.Equal(t, plugin.Answered, d)
-	notes, err := filepath.Glob(filepath.Join(f.dir, "data/plugins/cache/compiled-*"))
+	kept, err := filepath.Glob(filepath.Join(f.dir, "data/plugins/cache/*/module"))
 	require.NoError(t, err)
-	require.Len(t, notes, 1)
-	info, err := os.Stat(filepath.Dir(notes[0]))
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+	require.Len(t, kept, 1)
+	for dir := filepath.Dir(kept[0]); filepath.Base(dir) != "plugins"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o700), info.Mode().Perm(), dir)
+	}
 }
 
 func TestCompile_that_takes_too_long_or_too_much_is_refused(t *testing.T) {
@@ -343,19 +345,30 @@ func TestCompile_that_takes_too_long_or_too_much_is_refused(t *testing.T) {
 }
 
 func TestCompile_heals_a_damaged_cache(t *testing.T) {
-	f := newFixture(t)
-	cfg := f.add(t, "say", answering(envelope))
-	f.open(t, cfg)
-	files, err := filepath.Glob(filepath.Join(f.dir, "data/plugins/cache/wazero-*/*"))
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		require.NoError(t, err)
-		b[len(b)/2] ^= 0xff
-		require.NoError(t, os.WriteFile(file, b, 0o600))
+	for _, c := range []struct{ name, files string }{
+		{"what wazero made", "*/wazero-*/*"}, {"the rewritten module", "*/module"}, {"both", "*/*"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			cfg := f.add(t, "say", answering(envelope))
+			f.open(t, cfg)
+			files, err := filepath.Glob(filepath.Join(f.dir, "data/plugins/cache", c.files))
+			require.NoError(t, err)
+			require.NotEmpty(t, files)
+			for _, file := range files {
+				b, err := os.ReadFile(file)
+				if err != nil { // a directory
+					require.NoError(t, os.RemoveAll(file))
+					continue
+				}
+				b[len(b)/2] ^= 0xff
+				require.NoError(t, os.WriteFile(file, b, 0o600))
+			}
+			out, _, err := transform(t, f.open(t, cfg), "E", `{}`)
+			require.NoError(t, err)
+			require.Equal(t, envelope, out)
+		})
 	}
-	f.open(t, cfg)
 }
 
 func TestCompile_refuses_a_cache_that_others_may_write_to(t *testing.T) {

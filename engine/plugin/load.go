@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,10 +11,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/wse-engine/wse/engine/plugin/meter"
 	"github.com/wse-engine/wse/engine/plugin/scan"
 	"github.com/wse-engine/wse/sdk/abi"
 )
@@ -122,31 +125,12 @@ func (h *Host) readConfig(c *Config) ([]byte, error) {
 
 // load takes the remaining steps, up to a pool of configured instances.
 func (h *Host) load(ctx context.Context, s *source) (*version, error) {
-	name := s.cfg.Name
-	m, err := scan.Scan(s.wasm, s.cfg.Limits.Scan)
+	b, err := h.build(ctx, s)
 	if err != nil {
-		return nil, failed(name, StepScan, err)
+		return nil, err
 	}
-	has, err := checkExports(m, s.cfg.Kinds)
-	if err != nil {
-		return nil, failed(name, StepExports, err)
-	}
-	if err := checkImports(m); err != nil {
-		return nil, failed(name, StepImports, err)
-	}
-	metered, err := meter.Rewrite(s.wasm, m, s.cfg.Limits.Scan, meter.Options{
-		Fuel: s.cfg.Limits.FuelInit, MemoryPagesMax: uint32(s.cfg.Limits.MemoryMiB * pagesPerMiB),
-		TableElementsMax: uint32(s.cfg.Limits.Scan.TableElementsMax),
-	})
-	if err != nil {
-		return nil, failed(name, StepRewrite, err)
-	}
-	c, err := h.compile(ctx, &s.cfg, metered)
-	if err != nil {
-		return nil, failed(name, StepCompile, err)
-	}
-	v := newVersion(h, s, c, has)
-	if err := v.fill(ctx, m); err != nil {
+	v := newVersion(h, s, b.compiled, b.has)
+	if err := v.fill(ctx, b.module); err != nil {
 		v.close()
 		return nil, err
 	}
@@ -166,19 +150,37 @@ func newVersion(h *Host, s *source, c *compiled, has [hookCount]bool) *version {
 	return v
 }
 
-// fill makes all instances, so that a module that cannot start is refused now and not at the first call.
+// fill makes all instances, so that a module that cannot start is refused now and not at the first call: one, and when
+// that is ready the others, side by side.
 func (v *version) fill(ctx context.Context, m *scan.Module) error {
 	if err := instantiateHost(ctx, v.compiled.rt, m); err != nil {
 		return failed(v.cfg.Name, StepInstantiate, err)
 	}
-	for range v.cfg.Limits.Instances {
-		in, err := v.newInstance()
-		if err != nil {
-			return err
-		}
+	if err := v.add(); err != nil {
+		return err
+	}
+	more := v.cfg.Limits.Instances - 1
+	errs := make([]error, more)
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(more, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(more); i = next.Add(1) - 1 {
+				errs[i] = v.add()
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// add puts one more instance into the pool.
+func (v *version) add() error {
+	in, err := v.newInstance()
+	if err == nil {
 		v.pool <- in
 	}
-	return nil
+	return err
 }
 
 // hook is one of the functions that the host calls for every document.

@@ -1,8 +1,9 @@
 // Package meter rewrites a WebAssembly module so that it pays for what it executes. The rewritten module has one more
 // global, the fuel, exported as [Export]; every straight-line piece of code subtracts its price before it runs, and a
 // subtraction that ends below zero traps. The host sets the fuel before a call and reads it afterwards. Nothing else
-// of the module changes: function, type, table and global indexes stay what they were, so that the name section of the
-// original still fits.
+// that runs changes: function, type, table and global indexes stay what they were, so that the name section of the
+// original still fits. Custom sections other than that one are left out: debug information speaks of places in the code
+// that are elsewhere now, and of the rest nobody reads anything.
 //
 // Where pieces are charged. A body is cut into straight-line pieces at its branches. Paying for a piece earlier than it
 // runs is always sound as long as the paying place is passed at least as often: it dominates the piece and lies in the
@@ -94,6 +95,10 @@ func (w *rewriter) before(s scan.Section) {
 func (w *rewriter) section(s scan.Section) error {
 	content := w.wasm[s.Content:s.End]
 	switch s.ID {
+	case scan.SectionCustom:
+		if s.Name == "name" {
+			w.out = append(w.out, w.wasm[s.Start:s.End]...)
+		}
 	case scan.SectionTable:
 		w.emit(s.ID, w.tableSection())
 	case scan.SectionMemory:

@@ -15,6 +15,10 @@ func (s *scanner) code() {
 		s.failf("%d functions are declared, %d have a body", s.functions, n)
 		return
 	}
+	if s.outline {
+		s.pos = s.end
+		return
+	}
 	s.m.Bodies = make([]Body, 0, n)
 	section := s.end
 	for i := 0; i < n && s.err == nil; i++ {

@@ -158,6 +158,14 @@ func (m *Module) Export(name string, kind byte) (Export, bool) {
 // Scan walks wasm and returns its shape, or an error that wraps [ErrModule] and says where the module breaks which
 // rule. It never panics and allocates in proportion to len(wasm) at most.
 func Scan(wasm []byte, limits Limits) (*Module, error) {
+	return walk(wasm, limits, false)
+}
+
+// Outline is [Scan] of a module that Scan admitted before: everything but the functions' bodies, which it steps over, and
+// the names. It serves where only imports and exports are asked for; Bodies and Instructions stay empty.
+func Outline(wasm []byte, limits Limits) (*Module, error) { return walk(wasm, limits, true) }
+
+func walk(wasm []byte, limits Limits, outline bool) (*Module, error) {
 	limits = limits.WithDefaults()
 	if max := limits.ModuleKiBMax << 10; len(wasm) > max {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed (module_kib_max)", ErrModule, len(wasm), max)
@@ -165,7 +173,7 @@ func Scan(wasm []byte, limits Limits) (*Module, error) {
 	if err := header(wasm); err != nil {
 		return nil, err
 	}
-	s := &scanner{limits: limits, m: &Module{Start: -1}, dataCount: -1}
+	s := &scanner{limits: limits, m: &Module{Start: -1}, dataCount: -1, outline: outline}
 	s.reader = reader{data: wasm, pos: 8, end: len(wasm)}
 	s.space = space{m: s.m, limits: &s.limits}
 	for s.more() {
@@ -196,6 +204,7 @@ type scanner struct {
 	space
 	limits    Limits
 	m         *Module
+	outline   bool
 	last      int // order of the last section that was not custom
 	customs   int
 	dataCount int // as announced, or -1
@@ -289,7 +298,7 @@ func (s *scanner) content(sec *Section) {
 func (s *scanner) finish() {
 	switch {
 	case s.err != nil:
-	case s.functions != len(s.m.Bodies):
+	case s.functions != len(s.m.Bodies) && !s.outline:
 		s.failf("%d functions are declared, %d have a body", s.functions, len(s.m.Bodies))
 	case s.dataCount >= 0 && s.dataCount != s.m.DataSegments:
 		s.failf("%d data segments are announced, %d are there", s.dataCount, s.m.DataSegments)

@@ -94,6 +94,24 @@ func TestScan_refuses_every_truncation(t *testing.T) {
 	require.Greater(t, cut, len(wasm)-5)
 }
 
+func TestOutline_is_Scan_without_bodies(t *testing.T) {
+	for _, m := range []w.Module{
+		w.Plugin(w.Module{Imports: []w.Import{{Module: "wse", Name: "log", Params: []byte{w.I32}}}, Table: 3, Globals: 2,
+			Funcs: []w.Func{w.Hook("wse_transform", w.I64Const(1))}, Data: []w.Data{{At: 9, Bytes: []byte("x")}}}),
+		{},
+	} {
+		wasm := m.Bytes()
+		whole, err := scan.Scan(wasm, scan.Limits{})
+		require.NoError(t, err)
+		outline, err := scan.Outline(wasm, scan.Limits{})
+		require.NoError(t, err)
+		whole.Bodies, whole.Instructions = nil, 0
+		require.Equal(t, whole, outline)
+	}
+	_, err := scan.Outline(bomb(), scan.Limits{})
+	require.ErrorIs(t, err, scan.ErrModule)
+}
+
 func TestScan_allocates_in_proportion_to_the_file(t *testing.T) {
 	wasm := bomb() // asks for sixteen gigabytes in 21 bytes
 	require.Less(t, testing.AllocsPerRun(10, func() { _, _ = scan.Scan(wasm, scan.Limits{}) }), 40.0)

@@ -114,7 +114,7 @@ func (s *scanner) custom(sec *Section) {
 		return
 	}
 	sec.Name = s.name("custom section name", s.limits.NameBytesMax)
-	if sec.Name != "name" {
+	if sec.Name != "name" || s.outline {
 		s.pos = s.end
 		return
 	}

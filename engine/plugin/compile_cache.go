@@ -1,0 +1,173 @@
+package plugin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/wse-engine/wse/engine/plugin/meter"
+	"github.com/wse-engine/wse/engine/plugin/scan"
+)
+
+// What a module becomes is kept in data_dir/plugins/cache, a directory for each module and each recipe:
+//
+//	KEY/module        the rewritten module, with its digest in front
+//	KEY/wazero-…/…    what wazero compiled of it
+//
+// A module whose entry is whole was admitted, rewritten and compiled before under the very same limits, so that none of
+// it is done again: BenchmarkLoadCachedGo. The directories used last stay, up to cacheMiBMax together.
+
+// admission is raised whenever the scan or the rewriter change what they admit or make of a module, since what they made
+// before is in the cache. A test notices when it should have been.
+const admission = 1
+
+// cacheMiBMax bounds the cache. The largest modules in use, Go's, take 18 MiB each.
+const cacheMiBMax = 1024
+
+// recipe is all that decides what becomes of a module.
+type recipe struct {
+	Scan   scan.Limits
+	Fuel   int64
+	Pages  uint32
+	Tables uint32
+}
+
+func newRecipe(l *Limits) recipe {
+	return recipe{Scan: l.Scan, Fuel: l.FuelInit, Pages: uint32(l.MemoryMiB * pagesPerMiB), Tables: uint32(l.Scan.TableElementsMax)}
+}
+
+// key names what this recipe makes of the module with that digest.
+func (r *recipe) key(digest [sha256.Size]byte) (string, error) {
+	told, err := json.Marshal(r)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %x %s", admission, digest, told))
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// prepare admits and rewrites a module.
+func (r *recipe) prepare(wasm []byte) (*scan.Module, []byte, error) {
+	m, err := scan.Scan(wasm, r.Scan)
+	if err != nil {
+		return nil, nil, err
+	}
+	metered, err := r.rewrite(wasm, m)
+	return m, metered, err
+}
+
+func (r *recipe) rewrite(wasm []byte, m *scan.Module) ([]byte, error) {
+	return meter.Rewrite(wasm, m, r.Scan, meter.Options{Fuel: r.Fuel, MemoryPagesMax: r.Pages, TableElementsMax: r.Tables})
+}
+
+// cached is an entry of the cache, whether it is there or not.
+type cached struct{ dir string }
+
+func (h *Host) cached(r *recipe, digest [sha256.Size]byte) (cached, error) {
+	dir, err := h.cacheDir()
+	if err != nil {
+		return cached{}, err
+	}
+	key, err := r.key(digest)
+	return cached{filepath.Join(dir, key)}, err
+}
+
+func (c cached) file() string { return filepath.Join(c.dir, "module") }
+
+const moduleMagic = "wse module 1\n"
+
+// read returns the rewritten module, if it is there and whole.
+func (c cached) read() ([]byte, bool) {
+	data, err := os.ReadFile(c.file())
+	const head = len(moduleMagic) + sha256.Size
+	if err != nil || len(data) < head || string(data[:len(moduleMagic)]) != moduleMagic {
+		return nil, false
+	}
+	if sum := sha256.Sum256(data[head:]); !bytes.Equal(sum[:], data[len(moduleMagic):head]) {
+		return nil, false
+	}
+	now := time.Now()
+	_ = os.Chtimes(c.file(), now, now) // only for prune: who may not set it loses the order, not the entry
+	return data[head:], true
+}
+
+// write keeps the rewritten module: from now on the entry counts as whole.
+func (c cached) write(metered []byte) error {
+	sum := sha256.Sum256(metered)
+	f, err := os.CreateTemp(c.dir, "module-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(slices.Concat([]byte(moduleMagic), sum[:], metered))
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), c.file())
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// cacheDir makes the cache's directory, which nobody else may write to: what lies there is executed.
+func (h *Host) cacheDir() (string, error) {
+	dir := filepath.Join(h.deps.DataDir, "plugins", "cache")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return "", err
+	}
+	if perm := info.Mode().Perm(); perm&0o022 != 0 && runtime.GOOS != "windows" {
+		return "", fmt.Errorf("%s may be written to by others (mode %04o); make it 0700", dir, perm)
+	}
+	if !ownedByUs(info) { // its owner may write to it, whatever the mode, and would in a shared directory have made it first
+		return "", fmt.Errorf("%s belongs to another user; remove it, or choose another data_dir", dir)
+	}
+	return dir, nil
+}
+
+// prune removes the entries used longest ago until the cache is no larger than most bytes, and what is no entry.
+func prune(dir string, most int64) {
+	type aged struct {
+		path string
+		used time.Time
+		size int64
+	}
+	var entries []aged
+	var total int64
+	listed, _ := os.ReadDir(dir) // a cache that cannot be tidied still works
+	for _, d := range listed {
+		e := aged{path: filepath.Join(dir, d.Name())}
+		if info, err := os.Stat(filepath.Join(e.path, "module")); err == nil {
+			e.used = info.ModTime()
+		}
+		_ = filepath.WalkDir(e.path, func(_ string, f fs.DirEntry, err error) error {
+			if info, e2 := f.Info(); err == nil && e2 == nil && !f.IsDir() {
+				e.size += info.Size()
+			}
+			return nil
+		})
+		total += e.size
+		entries = append(entries, e)
+	}
+	slices.SortFunc(entries, func(a, b aged) int { return a.used.Compare(b.used) })
+	for _, e := range entries {
+		if total <= most && len(filepath.Base(e.path)) == 2*sha256.Size {
+			continue
+		}
+		_ = os.RemoveAll(e.path)
+		total -= e.size
+	}
+}

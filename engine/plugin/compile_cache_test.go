@@ -1,0 +1,90 @@
+package plugin
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"go/scanner"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
+)
+
+func TestCache_keeps_what_was_used_last(t *testing.T) {
+	dir := t.TempDir()
+	entry := func(name string, size int, age time.Duration) string {
+		path := filepath.Join(dir, strings.Repeat(name, 2*sha256.Size))
+		require.NoError(t, os.MkdirAll(filepath.Join(path, "wazero-v1"), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(path, "wazero-v1", "code"), make([]byte, size), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(path, "module"), nil, 0o600))
+		used := time.Now().Add(-age)
+		require.NoError(t, os.Chtimes(filepath.Join(path, "module"), used, used))
+		return path
+	}
+	old, middle, young := entry("a", 1000, time.Hour), entry("b", 1000, time.Minute), entry("c", 1000, 0)
+	stray := filepath.Join(dir, "compiled-0123")
+	require.NoError(t, os.WriteFile(stray, nil, 0o600))
+	prune(dir, 2500)
+	require.NoDirExists(t, old)
+	require.DirExists(t, middle)
+	require.DirExists(t, young)
+	require.NoFileExists(t, stray, "what is no entry goes as well")
+}
+
+// What scan and rewriter made of a module is in the caches of engines that are running. This notices that their code has
+// changed, comments aside.
+func TestCache_is_told_when_scan_or_rewriter_change(t *testing.T) {
+	sum := sha256.New()
+	for _, dir := range []string{"scan", "meter"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			src, err := os.ReadFile(file)
+			require.NoError(t, err)
+			var sc scanner.Scanner
+			sc.Init(token.NewFileSet().AddFile(file, -1, len(src)), src, nil, 0) // without comments
+			for _, tok, text := sc.Scan(); tok != token.EOF; _, tok, text = sc.Scan() {
+				fmt.Fprintln(sum, tok, text)
+			}
+		}
+	}
+	const known = "1 66956585f97ed170"
+	require.Equal(t, known, fmt.Sprintf("%d %x", admission, sum.Sum(nil)[:8]),
+		"if modules are admitted or rewritten differently now, raise admission; then put the new value here")
+}
+
+func TestCache_knows_a_module_only_under_the_limits_it_was_admitted_with(t *testing.T) {
+	m := w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", w.I64Const(1))}}).Bytes()
+	h := &Host{deps: Deps{DataDir: t.TempDir(), Stock: func(string) ([]byte, bool) { return m, true }}}
+	known := map[string]bool{}
+	for _, change := range []func(*Limits){
+		func(*Limits) {}, func(l *Limits) { l.FuelInit++ }, func(l *Limits) { l.MemoryMiB++ }, func(l *Limits) { l.Scan.LocalsMax-- },
+	} {
+		c := DefaultConfig()
+		c.Name, c.Path = "x", "stock:x"
+		change(&c.Limits)
+		s, err := h.read(c)
+		require.NoError(t, err)
+		r := newRecipe(&s.cfg.Limits)
+		entry, err := h.cached(&r, s.digest)
+		require.NoError(t, err)
+		_, there := entry.read()
+		require.False(t, there)
+		b, err := h.build(t.Context(), s)
+		require.NoError(t, err)
+		require.NoError(t, b.compiled.close())
+		_, there = entry.read()
+		require.True(t, there)
+		known[entry.dir] = true
+	}
+	require.Len(t, known, 4)
+}

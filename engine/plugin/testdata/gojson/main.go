@@ -1,0 +1,48 @@
+//go:build wasip1
+
+// Program gojson is a plugin that uses encoding/json, the costliest kind to load: BenchmarkLoadCachedGo.
+//
+//	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o plugin.wasm .
+package main
+
+import (
+	"encoding/json"
+	"unsafe"
+)
+
+var in [1 << 16]byte
+var out []byte
+
+func main() {}
+
+// level recurses before it panics, so that the trace has something to tell.
+func level(n int) int {
+	if n == 0 {
+		return int(in[len(out)+1<<20])
+	}
+	return level(n-1) + 1
+}
+
+//go:wasmexport wse_abi_v1
+func abi() uint32 { return 0 }
+
+//go:wasmexport wse_buffer
+func buffer(n uint32) uint32 {
+	if n > uint32(len(in)) {
+		return 0
+	}
+	return uint32(uintptr(unsafe.Pointer(&in)))
+}
+
+//go:wasmexport wse_transform
+func transform(n uint32) uint64 {
+	if n > 0 && in[0] == 'p' {
+		return uint64(level(3))
+	}
+	var v map[string]any
+	if err := json.Unmarshal(in[:n], &v); err != nil {
+		panic(err)
+	}
+	out, _ = json.Marshal(map[string]any{"t": "x", "topic": "public:x", "p": v})
+	return uint64(uintptr(unsafe.Pointer(&out[0])))<<32 | uint64(len(out))
+}
