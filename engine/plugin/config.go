@@ -55,6 +55,8 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// OnError is drop, dead_letter (the default) or deny.
 	OnError Policy `yaml:"on_error"`
+	// Record says what is kept of the documents that the plugin is given, to try candidates on.
+	Record Record `yaml:"record"`
 }
 
 // Limits bounds what a plugin may use. Zero fields take the value of [DefaultLimits].
@@ -106,7 +108,7 @@ func DefaultLimits() Limits {
 
 // DefaultConfig returns a plugin with every default in place; name and path are for the caller to set.
 func DefaultConfig() Config {
-	return Config{Bind: []string{"*"}, OnError: DeadLetter, Limits: DefaultLimits()}
+	return Config{Bind: []string{"*"}, OnError: DeadLetter, Limits: DefaultLimits(), Record: DefaultRecord()}
 }
 
 // UnmarshalYAML fills the fields that the document leaves out with [DefaultConfig].
@@ -128,6 +130,7 @@ func (c Config) withDefaults() Config {
 	if c.OnError == "" {
 		c.OnError = DeadLetter
 	}
+	setDefault(&c.Record.KiB, DefaultRecord().KiB)
 	l, d := &c.Limits, DefaultLimits()
 	setDefault(&l.Fuel, d.Fuel)
 	setDefault(&l.FuelInit, d.FuelInit)
@@ -214,7 +217,7 @@ func (c Config) faults() []error {
 	if p := c.OnError; p != "" && p != Drop && p != DeadLetter && p != Deny {
 		fault("on_error: %q must be drop, dead_letter or deny", p)
 	}
-	return append(errs, c.Limits.faults()...)
+	return append(append(errs, c.Record.faults()...), c.Limits.faults()...)
 }
 
 func (l Limits) faults() []error {

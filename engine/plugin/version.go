@@ -34,6 +34,7 @@ type version struct {
 	logs     logCap
 	metrics  guestMetrics
 	cache    verdictCache
+	watch    atomic.Pointer[watch] // nil: nobody looks on
 }
 
 // release gives one table's hold back; the last one closes the version. No call is under way then, since every call
@@ -131,6 +132,9 @@ func (v *version) run(in *instance, h hook, doc []byte, answer Answer) (abi.Kind
 			f = &fault{Violation, "the answer of " + h.export() + ": " + err.Error()}
 		}
 	}
+	if w := v.watch.Load(); w != nil {
+		w.saw(v, h, doc, kind, view, f, in.used)
+	}
 	return kind, f
 }
 
@@ -165,10 +169,26 @@ func (v *version) succeeded() {
 }
 
 func (v *version) refuse(stats *hookStats, kind Failure, text string) (abi.Kind, error) {
-	outcome := map[Failure]Outcome{
-		Trap: OutcomeTrap, OutOfFuel: OutcomeFuel, Violation: OutcomeViolation, Guest: OutcomeError, Busy: OutcomeBusy,
-		Open: OutcomeOpen, TooLarge: OutcomeTooLarge,
-	}[kind]
-	stats.calls[outcome].Add(1)
+	stats.calls[kind.outcome()].Add(1)
 	return abi.No, &CallError{Plugin: v.cfg.Name, Version: v.id, Kind: kind, Policy: v.cfg.OnError, Text: text}
+}
+
+// outcome is the label that a failure is counted under.
+func (k Failure) outcome() Outcome {
+	switch k {
+	case Trap:
+		return OutcomeTrap
+	case OutOfFuel:
+		return OutcomeFuel
+	case Guest:
+		return OutcomeError
+	case Busy:
+		return OutcomeBusy
+	case Open:
+		return OutcomeOpen
+	case TooLarge:
+		return OutcomeTooLarge
+	default:
+		return OutcomeViolation
+	}
 }
