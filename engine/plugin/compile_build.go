@@ -77,7 +77,7 @@ func (h *Host) compile(ctx context.Context, s *source, r *recipe, entry cached, 
 // compileNew compiles what is not in the cache, in a child process but for the modules inside the program, which are
 // trusted, and keeps it there.
 func compileNew(ctx context.Context, s *source, r *recipe, entry cached, metered []byte) (*compiled, error) {
-	if !isStock(s.cfg.Path) {
+	if !s.inside {
 		l := &s.cfg.Limits
 		if err := compileInChild(ctx, s.wasm, job{Recipe: *r, Dir: entry.dir, MiB: l.CompileMiB, Limit: l.CompileTimeout}); err != nil {
 			return nil, err

@@ -255,3 +255,38 @@ const (
 	// fuelMax is about an hour: more than that is no limit, and sums of it must not overflow.
 	fuelMax = 1 << 43
 )
+
+// Lifecycle says how the versions of plugins come and go.
+type Lifecycle struct {
+	// Watch makes a change of a plugin's files, or of the configuration file, take effect by itself.
+	Watch bool `yaml:"watch"`
+	// Debounce is for how long nothing more must have changed then.
+	Debounce time.Duration `yaml:"debounce"`
+	// VersionsMax is how many versions of each plugin are kept to go back to. The one that serves and the one before are
+	// always kept.
+	VersionsMax int `yaml:"versions_max"`
+}
+
+// DefaultLifecycle returns what holds where nothing else is said.
+func DefaultLifecycle() Lifecycle {
+	return Lifecycle{Watch: true, Debounce: 250 * time.Millisecond, VersionsMax: 5}
+}
+
+// Validate reports every fault, each beginning with its field.
+func (l Lifecycle) Validate() error {
+	var errs []error
+	if l.Debounce < debounceMin || l.Debounce > debounceMax {
+		errs = append(errs, fmt.Errorf("debounce: %v must be between %v and %v", l.Debounce, debounceMin, debounceMax))
+	}
+	if l.VersionsMax < versionsMin || l.VersionsMax > versionsMost {
+		errs = append(errs, fmt.Errorf("versions_max: %d must be between %d and %d", l.VersionsMax, versionsMin, versionsMost))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	debounceMin  = time.Millisecond
+	debounceMax  = time.Minute
+	versionsMin  = 2 // the one that serves and the one to go back to
+	versionsMost = 100
+)

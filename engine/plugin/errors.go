@@ -30,6 +30,8 @@ const (
 	StepInitialize  Step = "initialize"
 	StepBuffer      Step = "buffer"
 	StepConfigure   Step = "configure"
+	StepVectors     Step = "vectors"
+	StepKeep        Step = "keep"
 )
 
 // LoadError says which plugin could not be loaded, at which step, and why.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,13 +25,22 @@ type Deps struct {
 	// Log takes a guest's log lines, and when its failures silence it and it serves again, at levels 0 trace, 1 debug, 2 info,
 	// 3 warn and 4 error. May be nil. It is called on the goroutine that called the hook and must not block.
 	Log func(plugin, version string, level int, text string)
+	// Notice takes what happens to plugins: that one is ready, was swapped, was refused. May be nil. It must not block.
+	Notice func(Notice)
+	// Records keeps what must be known after a restart; modules are kept beside, in DataDir/plugins/modules. One host at a
+	// time may use them. Nil: nothing is known after Close.
+	Records Records
+	// Lifecycle bounds the versions that are kept; the zero value is [DefaultLifecycle].
+	Lifecycle Lifecycle
 }
 
 // Host holds the plugins that serve and calls them. All its methods are safe for concurrent use.
 type Host struct {
-	deps Deps
-	mu   sync.Mutex // serialises Reload and Close
-	cur  atomic.Pointer[table]
+	deps      Deps
+	reloading sync.Mutex // serialises Reload
+	mu        sync.Mutex // serialises changes of what serves and of what is kept, and Close
+	ledger    *ledger    // guarded by mu
+	cur       atomic.Pointer[table]
 	// compiling is held while a module is compiled that the cache does not know: one at a time.
 	compiling sync.Mutex
 	// scratch holds the memory of Authorize, *authScratch.
@@ -49,77 +59,55 @@ type table struct {
 // entry is a version with its routing.
 type entry struct {
 	*version
+	seat   *seat
 	bind   []glob
 	policy Policy
 	config Config
 }
 
-// New loads all plugins of cfgs. Where one cannot be loaded it returns the errors of all that cannot, each a
-// *LoadError, and nothing stays open.
+// New loads all plugins of cfgs, each in the version that its record names or else as its files are. Where one cannot be
+// loaded it returns the errors of all that cannot, each a *LoadError, and nothing stays open.
 func New(cfgs Configs, deps Deps) (*Host, error) {
+	if deps.Lifecycle == (Lifecycle{}) {
+		deps.Lifecycle = DefaultLifecycle()
+	}
 	h := &Host{deps: deps}
-	if err := h.Reload(context.Background(), cfgs); err != nil {
+	var kept blobs = memoryBlobs{}
+	if deps.Records != nil {
+		kept = dirBlobs(filepath.Join(deps.DataDir, "plugins", "modules"))
+	}
+	var err error
+	if h.ledger, err = openLedger(deps.Records, kept, deps.Lifecycle.VersionsMax); err != nil {
+		return nil, err
+	}
+	if err := h.reload(context.Background(), cfgs, HowStart, ""); err != nil {
 		return nil, err
 	}
 	return h, nil
 }
 
-// Reload makes the plugins of cfgs ready aside and then lets them serve, all at once: a call that began before finishes
-// on the old ones. A plugin whose file, config and limits are the same is kept with its instances. After an error
-// everything is as it was.
+// Reload makes the plugins of cfgs ready aside and then lets them serve, all at once; when it returns, the calls that
+// began on what served before have ended. A plugin whose module, config and limits are the same is kept with its
+// instances, and so is a version that was made to serve since the plugin's files last changed. After an error everything
+// is as it was.
 func (h *Host) Reload(ctx context.Context, cfgs Configs) error {
-	if err := cfgs.Validate(); err != nil {
-		return fmt.Errorf("plugins%w", err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	old := h.cur.Load()
-	if old != nil && old.refs.Load() == 0 {
-		return ErrClosed
-	}
+	return h.ReloadBy(ctx, cfgs, HowReload, "")
+}
+
+// ReloadBy is [Host.Reload] with what is to be kept and told of new versions.
+func (h *Host) ReloadBy(ctx context.Context, cfgs Configs, how How, who string) error {
+	return h.reload(ctx, cfgs, how, who)
+}
+
+func newTable() *table {
 	t := &table{closed: make(chan struct{})}
 	t.refs.Store(1)
-	var errs []error
-	for _, c := range cfgs {
-		v, s, err := h.prepare(ctx, old, c)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		v.refs.Add(1)
-		t.add(v, s.cfg)
-	}
-	if len(errs) > 0 {
-		t.release()
-		return errors.Join(errs...)
-	}
-	t.index()
-	h.cur.Store(t)
-	if old != nil {
-		old.release()
-	}
-	return nil
+	return t
 }
 
-// prepare returns the version that serves already where nothing of it changed, or a new one.
-func (h *Host) prepare(ctx context.Context, old *table, c Config) (*version, *source, error) {
-	s, err := h.read(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	if old != nil {
-		for i := range old.entries {
-			if v := old.entries[i].version; v.print == s.print {
-				return v, s, nil
-			}
-		}
-	}
-	v, err := h.load(ctx, s)
-	return v, s, err
-}
-
-func (t *table) add(v *version, c Config) {
-	e := entry{version: v, policy: c.OnError, config: c}
+// add takes over a hold of v.
+func (t *table) add(v *version, c Config, s *seat) {
+	e := entry{version: v, seat: s, policy: c.OnError, config: c}
 	for _, p := range c.Bind {
 		e.bind = append(e.bind, newGlob(p))
 	}
@@ -153,13 +141,9 @@ func (h *Host) acquire() (*table, error) {
 }
 
 func (t *table) release() {
-	if t.refs.Add(-1) > 0 {
-		return
+	if t.refs.Add(-1) == 0 {
+		close(t.closed)
 	}
-	for i := range t.entries {
-		t.entries[i].release()
-	}
-	close(t.closed)
 }
 
 // Close lets go of all plugins and returns when the calls under way have ended. Later calls fail with [ErrClosed].
@@ -169,11 +153,9 @@ func (h *Host) Close() error {
 	t := h.cur.Load()
 	select {
 	case <-t.closed:
-		return nil
 	default:
+		t.retire()
 	}
-	t.release()
-	<-t.closed
 	return nil
 }
 
@@ -267,7 +249,7 @@ func (h *Host) Validate(ctx context.Context, doc []byte) ([]byte, error) {
 // Info describes a plugin that serves.
 type Info struct {
 	Name      string
-	Version   string // first twelve digits of the digest
+	Version   string // twelve digits of the module's SHA-256 and, where it has a config, + and eight of the config's
 	SHA256    string
 	Path      string
 	Kinds     []Kind
@@ -288,19 +270,22 @@ func (h *Host) List() []Info {
 	defer t.release()
 	out := make([]Info, 0, len(t.entries))
 	for i := range t.entries {
-		e := &t.entries[i]
-		info := Info{
-			Name: e.cfg.Name, Version: e.id, SHA256: fmt.Sprintf("%x", e.digest), Path: e.config.Path, Bind: e.config.Bind,
-			OnError: e.policy, Bytes: e.size, Instances: e.cfg.Limits.Instances, Loaded: e.loaded, Breaker: e.breaker.state(),
-		}
-		for k := range hookCount {
-			if e.has[k] {
-				info.Kinds = append(info.Kinds, k.kind())
-			}
-		}
-		out = append(out, info)
+		out = append(out, t.entries[i].info())
 	}
 	return out
+}
+
+func (e *entry) info() Info {
+	info := Info{
+		Name: e.cfg.Name, Version: e.id, SHA256: fmt.Sprintf("%x", e.digest), Path: e.config.Path, Bind: e.config.Bind,
+		OnError: e.policy, Bytes: e.size, Instances: e.cfg.Limits.Instances, Loaded: e.loaded, Breaker: e.breaker.state(),
+	}
+	for k := range hookCount {
+		if e.has[k] {
+			info.Kinds = append(info.Kinds, k.kind())
+		}
+	}
+	return info
 }
 
 // Stats returns the counters of the plugins that serve, in configuration order. Counters start at zero with each

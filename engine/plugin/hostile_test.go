@@ -97,7 +97,7 @@ func TestLoad_refuses_what_the_configuration_does_not_mean(t *testing.T) {
 		change func(*plugin.Config)
 		want   string
 	}{
-		{"a wrong digest", func(c *plugin.Config) { c.SHA256 = strings.Repeat("0", 64) }, "good: digest: the file's SHA-256 is "},
+		{"a wrong digest", func(c *plugin.Config) { c.SHA256 = strings.Repeat("0", 64) }, "good: digest: the module's SHA-256 is "},
 		{"a kind it has not", func(c *plugin.Config) { c.Kinds = []plugin.Kind{plugin.Authorize} }, "wants kind authorize"},
 		{"a config it does not read", func(c *plugin.Config) { c.Config = map[string]any{"a": 1} }, "does not export wse_configure"},
 		{"a file that is not there", func(c *plugin.Config) { c.Path = "none.wasm" }, "good: read: "},

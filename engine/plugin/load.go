@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,40 +23,26 @@ const stockPrefix = "stock:"
 
 func isStock(path string) bool { return strings.HasPrefix(path, stockPrefix) }
 
-// source is a plugin's bytes and configuration, read and checked, before anything is made of them.
-type source struct {
-	cfg    Config // with defaults
-	wasm   []byte
-	digest [sha256.Size]byte
-	json   []byte // for wse_configure; nil: none
-	print  [sha256.Size]byte
-}
-
 func failed(name string, step Step, err error) error {
 	return &LoadError{Plugin: name, Step: step, Err: err}
 }
 
-// read takes the steps read, digest and config.
+// read takes the steps read, digest and config for the files that c names.
 func (h *Host) read(c Config) (*source, error) {
-	s := &source{cfg: c.withDefaults()}
-	var err error
-	if s.wasm, err = h.readModule(&s.cfg); err != nil {
+	c = c.withDefaults()
+	wasm, err := h.readModule(&c)
+	if err != nil {
 		return nil, failed(c.Name, StepRead, err)
 	}
-	s.digest = sha256.Sum256(s.wasm)
-	if got := hex.EncodeToString(s.digest[:]); c.SHA256 != "" && !strings.EqualFold(got, c.SHA256) {
-		return nil, failed(c.Name, StepDigest, fmt.Errorf("the file's SHA-256 is %s, the configuration pins %s", got, strings.ToLower(c.SHA256)))
-	}
-	if s.json, err = h.readConfig(&s.cfg); err != nil {
-		return nil, failed(c.Name, StepConfig, err)
-	}
-	// What the configuration says about routing may change without making the version another one.
-	print, err := json.Marshal([]any{c.Name, s.digest, s.json, s.cfg.Kinds, s.cfg.Limits})
+	config, err := h.readConfig(&c)
 	if err != nil {
 		return nil, failed(c.Name, StepConfig, err)
 	}
-	s.print = sha256.Sum256(print)
-	return s, nil
+	s, err := newSource(c, wasm, config)
+	if err == nil {
+		s.inside = isStock(c.Path)
+	}
+	return s, err
 }
 
 func (h *Host) readModule(c *Config) ([]byte, error) {
@@ -139,7 +123,7 @@ func (h *Host) load(ctx context.Context, s *source) (*version, error) {
 
 func newVersion(h *Host, s *source, c *compiled, has [hookCount]bool) *version {
 	v := &version{
-		host: h, cfg: s.cfg, id: hex.EncodeToString(s.digest[:6]), digest: s.digest, print: s.print, config: bytes.Clone(s.json),
+		host: h, cfg: s.cfg, id: s.id(), digest: s.digest, print: s.print, config: bytes.Clone(s.json),
 		compiled: c, has: has, size: len(s.wasm), loaded: time.Now(),
 		pool: make(chan *instance, s.cfg.Limits.Instances),
 	}

@@ -15,7 +15,7 @@ import (
 type version struct {
 	host     *Host
 	cfg      Config // with defaults
-	id       string // first twelve digits of the file's digest
+	id       string // see source.id
 	digest   [sha256.Size]byte
 	print    [sha256.Size]byte // of all that makes it this version
 	config   []byte            // for wse_configure
@@ -26,7 +26,7 @@ type version struct {
 	epoch    time.Duration // loaded, since 1970
 
 	pool     chan *instance // nil stands for one that must be made
-	refs     atomic.Int64   // tables that hold it
+	refs     atomic.Int64   // tables, and others, that hold it
 	ready    atomic.Int64
 	replaced atomic.Uint64
 	breaker  breaker
@@ -37,8 +37,8 @@ type version struct {
 	watch    atomic.Pointer[watch] // nil: nobody looks on
 }
 
-// release gives one table's hold back; the last one closes the version. No call is under way then, since every call
-// holds a table.
+// release gives one hold back; the last one closes the version. No call is under way then, since every call holds the
+// table, or the version itself.
 func (v *version) release() {
 	if v.refs.Add(-1) == 0 {
 		v.close()

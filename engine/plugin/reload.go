@@ -1,0 +1,220 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// plan is a table to be, with what it takes.
+type plan struct {
+	table   *table
+	over    *table              // what served when it was made; nil: nothing yet
+	past    map[string]*history // what was kept then
+	changes map[string]*history
+	modules []*source
+}
+
+// reloadAttempts bounds how often a reload begins anew because plugins were swapped meanwhile.
+const reloadAttempts = 5
+
+// reload makes the plugins of cfgs ready and lets them serve, all or none.
+func (h *Host) reload(ctx context.Context, cfgs Configs, how How, who string) error {
+	if err := cfgs.Validate(); err != nil {
+		return fmt.Errorf("plugins%w", err)
+	}
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	for range reloadAttempts {
+		p, err := h.plan(ctx, cfgs, how, who)
+		if err != nil {
+			return err
+		}
+		switch err := h.commit(p); {
+		case err == nil:
+			return nil
+		case !errors.Is(err, ErrChanged):
+			return err
+		}
+	}
+	return ErrChanged
+}
+
+// plan loads what is not loaded yet. On an error nothing of it stays open.
+func (h *Host) plan(ctx context.Context, cfgs Configs, how How, who string) (*plan, error) {
+	p := &plan{table: newTable(), past: map[string]*history{}, changes: map[string]*history{}}
+	h.mu.Lock()
+	if h.cur.Load() != nil {
+		var err error
+		if p.over, err = h.acquire(); err != nil {
+			h.mu.Unlock()
+			return nil, err
+		}
+		defer p.over.release()
+	}
+	for name, past := range h.ledger.plugins {
+		p.past[name] = past
+	}
+	h.mu.Unlock()
+	var errs []error
+	for _, c := range cfgs {
+		errs = append(errs, h.planOne(ctx, p, c, how, who))
+	}
+	if err := errors.Join(errs...); err != nil {
+		p.table.retire()
+		return nil, err
+	}
+	p.table.index()
+	return p, nil
+}
+
+// planOne adds the plugin c to the plan: with its files, or with what was made to serve since they last changed.
+func (h *Host) planOne(ctx context.Context, p *plan, c Config, how How, who string) error {
+	files, err := h.read(c)
+	if err != nil {
+		return err
+	}
+	past, s := p.past[c.Name], files
+	recorded := past != nil && past.Base == files.digests() && past.serving() != files.id()
+	if recorded {
+		if s, err = h.recordedSource(files, past); err != nil {
+			return err
+		}
+	}
+	v, err := h.reuseOrLoad(ctx, p.over, s)
+	if err != nil {
+		if recorded {
+			return lost(err, c.Name)
+		}
+		return err
+	}
+	v.refs.Add(1)
+	p.table.add(v, s.cfg, p.seat(c.Name))
+	p.modules = append(p.modules, s)
+	if past == nil || past.Base != files.digests() {
+		if past == nil {
+			past = &history{}
+		}
+		next := past.with(s.kept(how, who, time.Now())).after(s.id(), how)
+		next.Base = files.digests()
+		p.changes[c.Name] = next
+	}
+	return nil
+}
+
+// recordedSource is the version that serves by the record.
+func (h *Host) recordedSource(files *source, past *history) (*source, error) {
+	k, err := past.find(past.serving())
+	if err != nil {
+		return nil, lost(failed(files.cfg.Name, StepRead, err), files.cfg.Name)
+	}
+	if k.Module == files.digests().Module { // the same module with another config
+		s, err := newSource(files.cfg, files.wasm, k.config())
+		if err == nil {
+			s.inside = files.inside
+		}
+		return s, lost(err, files.cfg.Name)
+	}
+	s, err := h.keptSource(files.cfg, k)
+	return s, lost(err, files.cfg.Name)
+}
+
+// lost adds the way out to the failure of a version that serves by the record.
+func lost(err error, name string) error {
+	var le *LoadError
+	if errors.As(err, &le) {
+		le.Err = fmt.Errorf("%w (this version was made to serve after the configuration's files last changed; %s)", le.Err, wayOut(name))
+	}
+	return err
+}
+
+func (h *Host) reuseOrLoad(ctx context.Context, old *table, s *source) (*version, error) {
+	if old != nil {
+		for i := range old.entries {
+			if v := old.entries[i].version; v.print == s.print {
+				return v, nil
+			}
+		}
+	}
+	return h.load(ctx, s)
+}
+
+// commit lets the plan serve, or gives it back.
+func (h *Host) commit(p *plan) error {
+	h.mu.Lock()
+	notices, err := h.exchangeAll(p)
+	h.mu.Unlock()
+	if err != nil {
+		p.table.retire()
+		return err
+	}
+	if p.over != nil {
+		p.over.retire()
+	}
+	for _, n := range notices {
+		h.tell(n)
+	}
+	return nil
+}
+
+// exchangeAll records the plan and puts its table in place. h.mu is held.
+func (h *Host) exchangeAll(p *plan) ([]Notice, error) {
+	if h.cur.Load() != p.over {
+		return nil, ErrChanged
+	}
+	if p.over != nil {
+		if _, err := h.serving(); err != nil {
+			return nil, err
+		}
+	}
+	present := map[string]bool{}
+	for i := range p.table.entries {
+		name := p.table.entries[i].config.Name
+		if present[name] = true; h.ledger.plugins[name] != p.past[name] {
+			return nil, ErrChanged
+		}
+	}
+	for _, name := range h.ledger.surplus(present) {
+		p.changes[name] = nil
+	}
+	if err := h.ledger.apply(p.changes, p.modules); err != nil {
+		return nil, err
+	}
+	var notices []Notice
+	for i := range p.table.entries {
+		if n, changed := h.arrival(p.over, &p.table.entries[i]); changed {
+			notices = append(notices, n)
+		}
+	}
+	h.cur.Store(p.table)
+	return notices, nil
+}
+
+// arrival counts e and says how it came to serve, unless it served already. h.mu is held.
+func (h *Host) arrival(old *table, e *entry) (n Notice, changed bool) {
+	n = Notice{Plugin: e.config.Name, Version: e.id, Text: "plugin ready"}
+	if k, err := h.ledger.plugins[n.Plugin].find(e.id); err == nil {
+		n.How, n.Who = k.How, k.Who
+	}
+	if old != nil {
+		if before := old.find(n.Plugin); before != nil {
+			if before.version == e.version {
+				return n, false
+			}
+			n.Text, n.From = "plugin swapped", before.id
+		}
+	}
+	e.seat.generation.Add(1)
+	return n, true
+}
+
+// seat is the one that the plugin has, or a new one.
+func (p *plan) seat(name string) *seat {
+	if p.over != nil {
+		if e := p.over.find(name); e != nil {
+			return e.seat
+		}
+	}
+	return &seat{name: name}
+}
