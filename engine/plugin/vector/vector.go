@@ -262,10 +262,9 @@ func (v *Vector) Configuration() []byte {
 // compares bytes.
 func (v Vector) Exact() Vector {
 	v.Expect = v.exact()
-	wants := v.Wants
-	v.Wants = nil
-	for _, w := range wants {
-		v.Wants = append(v.Wants, w.exact())
+	v.Wants = slices.Clone(v.Wants) // which keeps a batch of nothing, whose wants are empty and not nil
+	for i, w := range v.Wants {
+		v.Wants[i] = w.exact()
 	}
 	return v
 }

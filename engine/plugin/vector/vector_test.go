@@ -136,6 +136,13 @@ func TestExactComparesBytes(t *testing.T) {
 	require.NoError(t, v.Check(swapped), "the vector itself is as it was")
 }
 
+func TestExactKeepsABatchOfNothing(t *testing.T) {
+	v := one(t, `{"name":"x","hook":"transform_batch","inputs":[],"wants":[]}`)
+	exact := v.Exact()
+	require.NoError(t, exact.Check(vector.Got{Said: "data", Data: make([]byte, 4)}))
+	require.Error(t, exact.Check(vector.Got{Said: "no"}))
+}
+
 func TestABatchIsComparedAnswerByAnswer(t *testing.T) {
 	v := one(t, `{"name":"x","hook":"transform_batch","inputs":[1,2,3,4],
 		"wants":[{"want":"no"},{"want":"yes"},{"want":"data","data":[1]},{"want":"error","error":"bad"}]}`)
