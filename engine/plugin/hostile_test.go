@@ -143,6 +143,7 @@ func TestCall_contains_what_a_guest_does(t *testing.T) {
 		{"answers more than allowed", hook(w.Pack(16, 3<<20)), plugin.Violation, "out_kib"},
 		{"answers no result", hook(w.I64Const(2)), plugin.Violation, "no result"},
 		{"reports an error from outside", hook(w.I64Const(-1<<63 | 4<<48 | 5)), plugin.Guest, "an error without a text"},
+		{"reports an error that cannot be printed", hook(w.I64Const(-1<<63 | 1<<32 | 99)), plugin.Guest, "an error without a text"},
 		{"reports a number", hook(w.I64Const(-1<<63 | 42)), plugin.Guest, "error 42"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -178,12 +179,21 @@ func TestCall_takes_an_answer_that_is_none_for_a_breach_of_the_ABI(t *testing.T)
 		{"wse_authorize", `{"allow":true,"ttl_s":-1}`, `"ttl_s" is unknown or of the wrong type`},
 		{"wse_authorize", `{"allow":true,"Allow":true}`, `"Allow" is unknown or of the wrong type`},
 		{"wse_authorize", "{\"allow\":true,\"reason\":\"\xff\"}", "invalid UTF-8"},
+		{"wse_authorize", `{"allow":false,"allow":true}`, `"allow" is there twice`},
+		{"wse_authorize", `{"allow":true,"reason":"a","reason":"b"}`, `"reason" is there twice`},
+		{"wse_authorize", `{"allow":true,"ttl_s":1,"ttl_s":1}`, `"ttl_s" is there twice`},
 		{"wse_validate", "hello", "a value is missing"},
-		{"wse_validate", `[]`, "array"},
+		{"wse_validate", `[]`, "an object is missing"},
 		{"wse_validate", `{}`, `"valid" is missing`},
-		{"wse_validate", `{"valid":"yes"}`, "string"},
+		{"wse_validate", `{"valid":"yes"}`, `"valid": jsonscan: the value is of another kind`},
 		{"wse_validate", `{"valid":true,"errors":[{"path":"a","message":"b"}]}`, "contradicts itself"},
 		{"wse_validate", `{"valid":false,"errors":[{"path":"a"}]}`, "no path or no message"},
+		{"wse_validate", `{"valid":false,"valid":true}`, `"valid" is there twice`},
+		{"wse_validate", `{"Valid":true}`, `"Valid" is unknown`},
+		{"wse_validate", `{"valid":true,"admin":1}`, `"admin" is unknown`},
+		{"wse_validate", `{"valid":false,"errors":[{"path":"a","path":"b","message":"c"}]}`, `"path" is there twice`},
+		{"wse_validate", `{"valid":false,"errors":[{"message":"c","path":5}]}`, `"path": `},
+		{"wse_validate", `{"valid":false,"errors":[5]}`, `"errors": `},
 		{"wse_validate", "{\"valid\":true,\"warnings\":[{\"path\":\"a\",\"message\":\"\xff\"}]}", "invalid UTF-8"},
 	} {
 		t.Run(c.hook+" "+c.answer, func(t *testing.T) {

@@ -177,11 +177,12 @@ func (in *instance) last() {
 // errorText reads what a guest says is wrong.
 func (in *instance) errorText(r abi.Result) string {
 	const most = 512
-	text, ok := in.mem.Read(r.Ptr, min(r.Len, most))
-	if !ok || len(text) == 0 {
-		return "an error without a text"
+	if raw, ok := in.mem.Read(r.Ptr, min(r.Len, most)); ok {
+		if text := printable(raw, most); text != "" {
+			return text
+		}
 	}
-	return printable(text, most)
+	return "an error without a text"
 }
 
 // fault is a failed call before it has a name and a version.
