@@ -11,11 +11,13 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/router"
+	"github.com/wse-engine/wse/engine/store"
 )
 
 var (
 	_ ingest.Transformer = transformer{}
 	_ plugin.Answer      = (*ingest.Answer)(nil)
+	_ plugin.Records     = (*store.Bucket)(nil)
 	_ feed.Authorizer    = authorizer{}
 	_ feed.Retention     = retention{}
 	_ router.Status      = status{}

@@ -30,6 +30,7 @@ type Config struct {
 	Limits         Limits              `yaml:"limits"`
 	Topics         []broker.Class      `yaml:"topics"`
 	Plugins        plugin.Configs      `yaml:"plugins"`
+	Lifecycle      plugin.Lifecycle    `yaml:"lifecycle"`
 	Broker         Broker              `yaml:"broker"`
 	Logging        Logging             `yaml:"logging"`
 	Debug          Debug               `yaml:"debug"`
@@ -96,6 +97,7 @@ func DefaultConfig() Config {
 		},
 		Topics:         broker.DefaultClasses(),
 		Plugins:        plugin.Configs{mapping, topicauth},
+		Lifecycle:      plugin.DefaultLifecycle(),
 		Broker:         Broker{Memory: memory.DefaultConfig()},
 		Logging:        Logging{Level: "info"},
 		Debug:          Debug{Poller: PollerAuto},
@@ -115,6 +117,7 @@ func (c *Config) Validate() error {
 		config.Prefix("limits", c.Limits.validate()),
 		broker.ValidateClasses(c.Topics),
 		config.Prefix("plugins", c.Plugins.Validate()),
+		config.Prefix("lifecycle", c.Lifecycle.Validate()),
 		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
 		c.Logging.validate(),
 		c.checkDebug(),

@@ -32,6 +32,7 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/router"
+	"github.com/wse-engine/wse/engine/store"
 	"github.com/wse-engine/wse/plugins"
 )
 
@@ -56,6 +57,7 @@ type Engine struct {
 	log     hclog.Logger
 	started time.Time
 
+	store   *store.Store
 	auth    *auth.Auth
 	classes *broker.Classes
 	broker  *memory.Broker
@@ -91,15 +93,20 @@ func New(cfg Config, opts Options) (*Engine, error) {
 
 // open makes the parts in the order they depend on each other.
 func (e *Engine) open() error {
-	if err := openDataDir(e.cfg.DataDir); err != nil {
-		return err
-	}
-	for _, step := range []func() error{e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
+	for _, step := range []func() error{e.openStore, e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// openStore opens the data directory for this engine alone.
+func (e *Engine) openStore() (err error) {
+	if err = openDataDir(e.cfg.DataDir); err == nil {
+		e.store, err = store.Open(e.cfg.DataDir)
+	}
+	return err
 }
 
 // openDataDir makes the data directory and checks that it can be written to.
@@ -129,8 +136,27 @@ func (e *Engine) openPlugins() (err error) {
 		Log: func(name, version string, level int, text string) {
 			e.log.Log(hclog.Level(level+1), text, "plugin", name, "version", version)
 		},
+		Notice: e.notice, Records: e.store.Bucket(bucketPlugins), Lifecycle: e.cfg.Lifecycle,
 	})
 	return err
+}
+
+// bucketPlugins is where the plugin host keeps its records.
+const bucketPlugins = "plugins"
+
+// notice logs what happens to a plugin. Start-up has its own error, so a plugin that cannot be loaded then is not told twice.
+func (e *Engine) notice(n plugin.Notice) {
+	args := []any{"plugin", n.Plugin}
+	for _, a := range [][2]string{{"version", n.Version}, {"from", n.From}, {"how", string(n.How)}, {"who", n.Who}} {
+		if a[1] != "" {
+			args = append(args, a[0], a[1])
+		}
+	}
+	if n.Err != nil {
+		e.log.Error(n.Text, append(args, "error", n.Err)...)
+		return
+	}
+	e.log.Info(n.Text, args...)
 }
 
 func (e *Engine) openConns() error {
@@ -283,6 +309,9 @@ func (e *Engine) close() error {
 	if e.plugins != nil {
 		errs = append(errs, e.plugins.Close())
 	}
+	if e.store != nil {
+		errs = append(errs, e.store.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -303,9 +332,7 @@ func (e *Engine) Reload(ctx context.Context) error {
 		e.log.Error("reload refused; what served before goes on", "error", err)
 		return err
 	}
-	for _, p := range e.plugins.List() {
-		e.log.Info("plugin ready", "plugin", p.Name, "version", p.Version, "path", p.Path)
-	}
+	e.log.Info("reloaded", "plugins", len(e.plugins.List()))
 	return nil
 }
 
