@@ -66,6 +66,7 @@ type Detail struct {
 	Info
 	Generation uint64
 	Kept       []Kept // newest first
+	Recorded   int    // documents that a candidate can be tried on
 }
 
 // Notice is a change of a plugin's state, or a refused one, for the log.
@@ -198,7 +199,7 @@ func (h *Host) Detail(name string) (Detail, error) {
 		return Detail{}, err
 	}
 	defer e.release()
-	d := Detail{Info: e.info(), Generation: e.seat.generation.Load()}
+	d := Detail{Info: e.info(), Generation: e.seat.generation.Load(), Recorded: e.seat.watch.record.Load().len()}
 	for i := range past.Versions {
 		d.Kept = append(d.Kept, past.Versions[i].public(past))
 	}

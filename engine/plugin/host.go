@@ -25,6 +25,9 @@ type Deps struct {
 	// Log takes a guest's log lines, and when its failures silence it and it serves again, at levels 0 trace, 1 debug, 2 info,
 	// 3 warn and 4 error. May be nil. It is called on the goroutine that called the hook and must not block.
 	Log func(plugin, version string, level int, text string)
+	// NewAnswer returns what reads the answers of transform plugins where their events come in, so that candidates are held to
+	// the same before they serve. Nil: an answer of theirs need only be JSON.
+	NewAnswer func() Answer
 	// Notice takes what happens to plugins: that one is ready, was swapped, was refused. May be nil. It must not block.
 	Notice func(Notice)
 	// Records keeps what must be known after a restart; modules are kept beside, in DataDir/plugins/modules. One host at a

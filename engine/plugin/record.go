@@ -94,6 +94,14 @@ func (w *watch) configure(cfg Record) {
 	w.record.Store(r)
 }
 
+// recorded returns what is kept, the oldest first.
+func (w *watch) recorded() []recorded {
+	if r := w.record.Load(); r != nil {
+		return r.all()
+	}
+	return nil
+}
+
 // saw is called behind each call of a hook, with what the plugin was given and said; view is the answer with kind
 // [abi.Data], f a failure. The instance is held still, so that view is good until saw returns. It does not block for longer
 // than it takes to copy the documents, and allocates nothing once the recorder has grown.
@@ -159,7 +167,11 @@ func (r *recorder) all() []recorded {
 	return out
 }
 
+// len is how many documents are kept; of no recorder none.
 func (r *recorder) len() int {
+	if r == nil {
+		return 0
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ring.count

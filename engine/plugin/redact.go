@@ -9,7 +9,7 @@ import (
 // redact appends doc to dst with the value of every member that is called one of names, however deep, replaced by the
 // empty value of its type: "", 0, false, null, [] and {}. Names are compared without their escapes, letter by letter; JSON
 // inside a string is a string. It returns false, and dst as it was, where doc is no JSON: what cannot be read cannot be
-// cleaned. It allocates only for names with escapes.
+// cleaned. It allocates only for names with escapes (BenchmarkRedact).
 func redact(dst, doc []byte, names []string) (_ []byte, ok bool) {
 	if jsonscan.Valid(doc, jsonscan.DepthMax) != nil {
 		return dst, false

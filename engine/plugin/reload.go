@@ -183,6 +183,7 @@ func (h *Host) exchangeAll(p *plan) ([]Notice, error) {
 	}
 	var notices []Notice
 	for i := range p.table.entries {
+		p.table.entries[i].observe()
 		if n, changed := h.arrival(p.over, &p.table.entries[i]); changed {
 			notices = append(notices, n)
 		}

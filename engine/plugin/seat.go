@@ -10,6 +10,13 @@ import (
 type seat struct {
 	name       string
 	generation atomic.Uint64 // versions that came to serve since the host was opened
+	watch      watch
+}
+
+// observe has the version of e watched, from its next call on, as its configuration says.
+func (e *entry) observe() {
+	e.seat.watch.configure(e.config.Record)
+	e.version.watch.Store(&e.seat.watch)
 }
 
 // serving returns the table that serves. h.mu is held, so it stays that.
@@ -103,6 +110,7 @@ func (t *table) replacing(e *entry, v *version) *table {
 		o := t.entries[i]
 		if &t.entries[i] == e {
 			o.version = v
+			o.observe()
 		}
 		o.refs.Add(1)
 		next.entries = append(next.entries, o)
