@@ -133,6 +133,7 @@ func (e *Engine) openAuth() (err error) {
 func (e *Engine) openPlugins() (err error) {
 	e.plugins, err = plugin.New(e.cfg.Plugins, plugin.Deps{
 		ConfigDir: e.opts.Dir, DataDir: e.cfg.DataDir, Stock: plugins.Stock, DecodeYAML: config.YAMLToJSON,
+		NewAnswer: func() plugin.Answer { return ingest.NewAnswer(e.cfg.Limits.Ingest) },
 		Log: func(name, version string, level int, text string) {
 			e.log.Log(hclog.Level(level+1), text, "plugin", name, "version", version)
 		},
