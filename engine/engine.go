@@ -145,7 +145,7 @@ func (e *Engine) openPlugins() (err error) {
 // bucketPlugins is where the plugin host keeps its records.
 const bucketPlugins = "plugins"
 
-// notice logs what happens to a plugin. Start-up has its own error, so a plugin that cannot be loaded then is not told twice.
+// notice logs what happens to a plugin.
 func (e *Engine) notice(n plugin.Notice) {
 	args := []any{"plugin", n.Plugin}
 	for _, a := range [][2]string{{"version", n.Version}, {"from", n.From}, {"how", string(n.How)}, {"who", n.Who}} {
@@ -261,6 +261,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "router", e.router.Run)
 	start(&frontline, front, "connections", e.conns.Run)
 	start(&frontline, front, "admin", e.admin.Run)
+	for _, p := range e.plugins.List() {
+		e.log.Info("plugin ready", "plugin", p.Name, "version", p.Version, "path", p.Path)
+	}
 	e.log.Info("serving", "listen", e.Addr().String(), "admin", e.AdminAddr().String(), "version", e.opts.Version)
 
 	var err error

@@ -152,6 +152,9 @@ func (h *Host) commit(p *plan) error {
 	if p.over != nil {
 		p.over.retire()
 	}
+	if p.over == nil {
+		return nil // whoever opens a host asks it what serves, once everything else is open too
+	}
 	for _, n := range notices {
 		h.tell(n)
 	}

@@ -112,7 +112,7 @@ func TestAChangedMappingCountsFromTheNextEventAfterSIGHUP(t *testing.T) {
 
 	write("two")
 	e.signal(syscall.SIGHUP)
-	e.until("plugin ready")
+	e.until("plugin swapped")
 	require.Equal(t, exitOK, once(t, "", thing...).code)
 	require.Equal(t, "two", decode(t, tail.until(`"t":`)).T, "on the same connection")
 
