@@ -52,6 +52,7 @@ func table() []rule {
 		{path: "engine/plugin/scan", own: []string{"sdk/abi"}},
 		{path: "engine/plugin/meter", own: []string{"engine/plugin/scan", "sdk/abi"}},
 		{path: "engine/plugin/vector"},
+		{path: "engine/plugin/lines", own: []string{"engine/plugin/scan", "engine/plugin/meter"}},
 		{path: "engine/plugin/wasmtest"},
 		{path: "engine/admin", own: all, outside: []string{"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/..."}},
 		{path: "engine", own: append(all, "plugins", "configs"), outside: []string{"github.com/hashicorp/go-hclog"}},

@@ -12,10 +12,15 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wse-engine/wse/engine/plugin/lines"
+	"github.com/wse-engine/wse/engine/plugin/meter"
+	"github.com/wse-engine/wse/engine/plugin/scan"
 )
 
 // Compiling a hostile module can take minutes and gigabytes, so a module that this installation has not compiled before
@@ -27,6 +32,9 @@ const childEnv = "WSE_PLUGIN_COMPILE"
 
 // refused is the exit code of a child that found the module at fault; any other is a crash.
 const refused = 1
+
+// compiledMark is what a child says when the module is compiled and only its lines are to be read.
+const compiledMark = "compiled"
 
 // job is what a child is told. It reads the module, as its author made it, from its standard input.
 type job struct {
@@ -64,7 +72,12 @@ func compileChild(told string, wasm io.Reader) error {
 	if err != nil {
 		return err
 	}
-	_, metered, err := j.Recipe.prepare(bin)
+	m, err := scan.Scan(bin, j.Recipe.Scan)
+	if err != nil {
+		return err
+	}
+	var moves meter.Moves
+	metered, err := j.Recipe.rewrite(bin, m, &moves)
 	if err != nil {
 		return err
 	}
@@ -72,7 +85,14 @@ func compileChild(told string, wasm io.Reader) error {
 	if err != nil {
 		return err
 	}
-	return c.close()
+	if err := c.close(); err != nil {
+		return err
+	}
+	// The module is compiled. Whatever its debug information does from here on is no reason to refuse it.
+	fmt.Println(compiledMark)
+	time.AfterFunc(2*linesTime, func() { os.Exit(0) }) // should the reader of debug information not come back
+	cached{j.Dir}.writeLines(bin, m, &moves)
+	return nil
 }
 
 // compiled is a module with the runtime it lives in.
@@ -80,6 +100,8 @@ type compiled struct {
 	cache  wazero.CompilationCache
 	rt     wazero.Runtime
 	module wazero.CompiledModule
+	lines  func() *lines.Table // read when a trap first asks
+	prefix func() string       // of functions in the runtime's stacks: the module's own name
 }
 
 func (c *compiled) close() error {
@@ -93,11 +115,16 @@ func compileHere(ctx context.Context, wasm []byte, dir string, pages uint32) (*c
 	if err != nil {
 		return nil, err
 	}
-	// Without debug information: its line numbers belong to the code before the rewriting, and parsing it is work that
-	// a hostile module could make endless. Function names come from the name section.
+	// What debug information there is, the rewriter wrote: see meter.Options.Offsets.
 	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).
-		WithCompilationCache(cache).WithMemoryLimitPages(pages).WithDebugInfoEnabled(false))
-	c := &compiled{cache: cache, rt: rt}
+		WithCompilationCache(cache).WithMemoryLimitPages(pages).WithDebugInfoEnabled(true))
+	c := &compiled{cache: cache, rt: rt, lines: sync.OnceValue(cached{dir}.readLines)}
+	c.prefix = sync.OnceValue(func() string {
+		for _, f := range c.module.ExportedFunctions() {
+			return f.ModuleName() + "."
+		}
+		return ""
+	})
 	if c.module, err = rt.CompileModule(ctx, wasm); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -118,13 +145,13 @@ func compileInChild(ctx context.Context, wasm []byte, j job) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.Limit)
 	defer cancel()
-	stderr := &headWriter{most: 4096}
+	stdout, stderr := &headWriter{most: 64}, &headWriter{most: 4096}
 	cmd := exec.CommandContext(ctx, exe, "plugin-compile-child")
 	cmd.Env = []string{childEnv + "=" + string(told)}
-	cmd.Stdin, cmd.Stderr, cmd.WaitDelay = bytes.NewReader(wasm), stderr, time.Second
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = bytes.NewReader(wasm), stdout, stderr, time.Second
 	err = cmd.Run()
 	switch {
-	case err == nil:
+	case err == nil, stdout.String() == compiledMark+"\n":
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("took longer than %v (compile_timeout)", j.Limit)

@@ -39,7 +39,7 @@ func (h *Host) build(ctx context.Context, s *source) (*built, error) {
 		return nil, failed(name, StepImports, err)
 	}
 	if !known {
-		if metered, err = r.rewrite(s.wasm, b.module); err != nil {
+		if metered, err = r.rewrite(s.wasm, b.module, nil); err != nil {
 			return nil, failed(name, StepRewrite, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wse-engine/wse/engine/plugin/lines"
 	"github.com/wse-engine/wse/engine/plugin/meter"
 	"github.com/wse-engine/wse/engine/plugin/scan"
 )
@@ -21,13 +22,14 @@ import (
 //
 //	KEY/module        the rewritten module, with its digest in front
 //	KEY/wazero-…/…    what wazero compiled of it
+//	KEY/lines         the source lines of its code, where it has debug information
 //
 // A module whose entry is whole was admitted, rewritten and compiled before under the very same limits, so that none of
 // it is done again: BenchmarkLoadCachedGo. The directories used last stay, up to cacheMiBMax together.
 
 // admission is raised whenever the scan or the rewriter change what they admit or make of a module, since what they made
 // before is in the cache. A test notices when it should have been.
-const admission = 1
+const admission = 2
 
 // cacheMiBMax bounds the cache. The largest modules in use, Go's, take 18 MiB each.
 const cacheMiBMax = 1024
@@ -54,18 +56,16 @@ func (r *recipe) key(digest [sha256.Size]byte) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// prepare admits and rewrites a module.
-func (r *recipe) prepare(wasm []byte) (*scan.Module, []byte, error) {
-	m, err := scan.Scan(wasm, r.Scan)
-	if err != nil {
-		return nil, nil, err
-	}
-	metered, err := r.rewrite(wasm, m)
-	return m, metered, err
-}
+// linesInstructionsMax bounds the modules whose traces tell source lines. A larger one's tell its functions: telling places
+// costs loading some microseconds for each three or four instructions.
+const linesInstructionsMax = 100_000
 
-func (r *recipe) rewrite(wasm []byte, m *scan.Module) ([]byte, error) {
-	return meter.Rewrite(wasm, m, r.Scan, meter.Options{Fuel: r.Fuel, MemoryPagesMax: r.Pages, TableElementsMax: r.Tables})
+// rewrite returns the metered form, and tells moves, where it is not nil, where all code went.
+func (r *recipe) rewrite(wasm []byte, m *scan.Module, moves *meter.Moves) ([]byte, error) {
+	return meter.Rewrite(wasm, m, r.Scan, meter.Options{
+		Fuel: r.Fuel, MemoryPagesMax: r.Pages, TableElementsMax: r.Tables, Moves: moves,
+		Offsets: m.Instructions <= linesInstructionsMax && lines.Sections(wasm, m) != nil,
+	})
 }
 
 // cached is an entry of the cache, whether it is there or not.
@@ -117,6 +117,36 @@ func (c cached) write(metered []byte) error {
 		_ = os.Remove(f.Name())
 	}
 	return err
+}
+
+func (c cached) linesFile() string { return filepath.Join(c.dir, "lines") }
+
+// writeLines reads the module's debug information and keeps what it says of the rewritten code, if anything. It ends
+// within linesTime, and a failure costs only the lines.
+func (c cached) writeLines(wasm []byte, m *scan.Module, moves *meter.Moves) {
+	sections := lines.Sections(wasm, m)
+	if sections == nil || m.Instructions > linesInstructionsMax {
+		return
+	}
+	late := time.Now().Add(linesTime)
+	if table := lines.Build(sections, moves, func() bool { return time.Now().After(late) }); table != nil {
+		_ = os.WriteFile(c.linesFile(), table, 0o600)
+	}
+}
+
+const linesTime = 2 * time.Second
+
+// readLines returns the table of lines, which knows nothing where there is none.
+func (c cached) readLines() *lines.Table {
+	data, err := readLimited(c.linesFile(), lines.TableBytesMax>>10)
+	if err != nil {
+		return &lines.Table{}
+	}
+	t, err := lines.Parse(data)
+	if err != nil {
+		return &lines.Table{}
+	}
+	return t
 }
 
 // cacheDir makes the cache's directory, which nobody else may write to: what lies there is executed.

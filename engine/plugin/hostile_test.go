@@ -308,7 +308,7 @@ func TestBreaker_opens_after_traps_in_a_row_and_closes_when_a_try_succeeds(t *te
 	require.Eventually(t, func() bool { return call("{}") == "" }, time.Second, time.Millisecond)
 	require.Equal(t, "closed", h.List()[0].Breaker)
 	require.Equal(t, []string{
-		"some: failed 3 times in a row and rests for 20ms, last with trap: unreachable", "some: serves again",
+		"some: failed 3 times in a row and rests for 20ms, last with trap: unreachable in wse_transform", "some: serves again",
 	}, f.logs, "a silenced plugin is told of once, not at every try")
 }
 

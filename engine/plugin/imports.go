@@ -122,6 +122,7 @@ func (in *instance) hostLog(mem api.Memory, stack []uint64) {
 // log passes one line on, as far as the caps allow.
 func (in *instance) log(level int, text []byte) {
 	v := in.version
+	in.hear(text)
 	if in.lines++; in.lines > v.cfg.Limits.LogLinesPerCall || !v.logs.allow() {
 		v.logs.dropped.Add(1)
 		return

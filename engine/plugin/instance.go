@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -36,6 +34,8 @@ type instance struct {
 	lines   int           // logged in this call
 	calls   uint64        // so far
 	random  *rand.ChaCha8
+	said    []byte    // in this call, the last of it, a line each
+	dying   bool      // said why it ends
 	printed [2][]byte // of a line on stdout and stderr that has no end yet
 }
 
@@ -77,7 +77,7 @@ func (in *instance) start() (Step, error) {
 	ctx := experimental.WithMemoryAllocator(in, experimental.MemoryAllocatorFunc(allocate))
 	mod, err := v.compiled.rt.InstantiateModule(ctx, v.compiled.module, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
-		return StepInstantiate, errors.New(trapText(err))
+		return StepInstantiate, in.initError(err)
 	}
 	in.mod, in.mem = mod, mod.Memory()
 	in.fuel = mod.ExportedGlobal(meter.Export).(api.MutableGlobal)
@@ -97,13 +97,6 @@ func (in *instance) start() (Step, error) {
 		return StepBuffer, err
 	}
 	return StepConfigure, in.configure()
-}
-
-func (in *instance) initError(err error) error {
-	if int64(in.fuel.Get()) < 0 {
-		return fmt.Errorf("used more than fuel_init = %d: %s", in.version.cfg.Limits.FuelInit, trapText(err))
-	}
-	return errors.New(trapText(err))
 }
 
 // ask has the guest provide an input buffer of n bytes.
@@ -194,7 +187,7 @@ type fault struct {
 // call runs one hook. With kind Data, view is the answer where it lies in the guest's memory, good until the next call.
 // It allocates nothing unless it fails.
 func (in *instance) call(h hook, doc []byte) (view []byte, kind abi.Kind, f *fault) {
-	in.now, in.lines = 0, 0
+	in.now, in.lines, in.said, in.dying = 0, 0, in.said[:0], false
 	limits := &in.version.cfg.Limits
 	in.fuel.Set(uint64(limits.Fuel))
 	if uint32(len(doc)) > in.size {
@@ -243,28 +236,4 @@ func (in *instance) badAnswer(r abi.Result) *fault {
 		return &fault{Violation, fmt.Sprintf("an answer of %d bytes, at most %d are allowed (out_kib)", r.Len, most)}
 	}
 	return &fault{Violation, fmt.Sprintf("an answer of %d bytes at %d, outside the memory of %d", r.Len, r.Ptr, in.mem.Size())}
-}
-
-// trapped tells an empty tank from any other trap.
-func (in *instance) trapped(err error) *fault {
-	if int64(in.fuel.Get()) < 0 {
-		return &fault{OutOfFuel, fmt.Sprintf("used more than %d units: %s", in.version.cfg.Limits.Fuel, trapText(err))}
-	}
-	return &fault{Trap, trapText(err)}
-}
-
-// trapText is the reason and the guest's stack, on as many lines.
-func trapText(err error) string {
-	const most = 2048
-	var reason *guestStop
-	text := strings.ReplaceAll(err.Error(), " (recovered by wazero)", "")
-	if errors.As(err, &reason) {
-		_, stack, _ := strings.Cut(text, "\n")
-		text = reason.reason + "\n" + stack
-	}
-	text = strings.TrimPrefix(text, "wasm error: ")
-	if len(text) > most {
-		text = text[:most] + "…"
-	}
-	return strings.TrimSpace(strings.ToValidUTF8(text, string(utf8.RuneError)))
 }

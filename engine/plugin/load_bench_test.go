@@ -2,9 +2,6 @@ package plugin
 
 import (
 	"context"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,22 +10,11 @@ import (
 	"github.com/wse-engine/wse/engine/plugin/scan"
 )
 
-// buildGo builds a Go plugin and returns its file.
-func buildGo(t testing.TB, source string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "plugin.wasm")
-	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", file, "./testdata/"+source)
-	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
-	return file
-}
-
 // BenchmarkLoadCachedGo loads a Go plugin of 3 MB that was compiled before, as at every start and swap of the engine, and
 // says what each part of that takes. The floor is what no loader gets around: wazero decoding and validating the module
 // and reading its machine code, and one instance's start.
 func BenchmarkLoadCachedGo(b *testing.B) {
-	cfg := Config{Name: "go", Path: buildGo(b, "gojson")}
+	cfg := Config{Name: "go", Path: BuildGo(b, "gojson")}
 	deps := Deps{ConfigDir: "/", DataDir: b.TempDir()}
 	h, err := New(Configs{cfg}, deps) // compiles
 	require.NoError(b, err)

@@ -192,12 +192,12 @@ func (b *body) end(in *scan.Instr) {
 //	end
 //
 // BenchmarkTrapForm compares this with an "if unreachable end" at each charge.
-func (w *rewriter) rewriteBody(i int) ([]byte, error) {
+func (w *rewriter) rewriteBody(i int) (*emitter, error) {
 	if err := w.body.analyse(w, i); err != nil {
 		return nil, err
 	}
 	own := w.m.Bodies[i]
-	e := emitter{w: w, scratch: uint32(len(w.m.Type(uint32(w.m.ImportedFuncs+i)).Params) + own.Locals)}
+	e := &emitter{w: w, scratch: uint32(len(w.m.Type(uint32(w.m.ImportedFuncs+i)).Params) + own.Locals)}
 	results := w.m.Type(uint32(w.m.ImportedFuncs + i)).Results
 	e.wrapped = len(results) <= 1 && !w.opt.trapInPlace
 	e.locals(w.wasm[own.Start:own.Code], len(w.body.bulks) > 0)
@@ -209,10 +209,11 @@ func (w *rewriter) rewriteBody(i int) ([]byte, error) {
 		e.out = append(e.out, byte(scan.OpBlock), scan.EmptyType, byte(scan.OpBlock), blockType)
 	}
 	e.code(own)
+	e.tail = len(e.out)
 	if e.wrapped {
 		e.out = append(e.out, byte(scan.OpReturn), byte(scan.OpEnd), byte(scan.OpUnreachable), byte(scan.OpEnd))
 	}
-	return e.out, nil
+	return e, nil
 }
 
 type emitter struct {
@@ -220,6 +221,8 @@ type emitter struct {
 	out     []byte
 	wrapped bool
 	scratch uint32 // local of type i32 that holds a bulk operation's operand
+	chunks  []chunk
+	tail    int // where the body's own code ends
 }
 
 // locals copies the declarations and adds the scratch local behind all others, so that none changes its index.
@@ -241,12 +244,12 @@ func (e *emitter) code(own scan.Body) {
 	bulks := b.bulks
 	for _, c := range append(b.charges, charge{at: own.End}) {
 		for len(bulks) > 0 && bulks[0].at < c.at {
-			e.out = append(e.out, e.w.wasm[pos:bulks[0].at]...)
+			e.copy(pos, bulks[0].at)
 			pos = bulks[0].at
 			e.dynamic(bulks[0])
 			bulks = bulks[1:]
 		}
-		e.out = append(e.out, e.w.wasm[pos:c.at]...)
+		e.copy(pos, c.at)
 		pos = c.at
 		if c.cost > 0 {
 			e.get()
@@ -254,6 +257,13 @@ func (e *emitter) code(own scan.Body) {
 			e.subtract(c.depth)
 		}
 	}
+}
+
+func (e *emitter) copy(from, to int) {
+	if e.w.opt.Moves != nil && from < to {
+		e.chunks = append(e.chunks, chunk{uint32(from), uint32(len(e.out))})
+	}
+	e.out = append(e.out, e.w.wasm[from:to]...)
 }
 
 func (e *emitter) get() {

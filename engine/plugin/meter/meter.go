@@ -42,6 +42,11 @@ type Options struct {
 	// refuse.
 	MemoryPagesMax   uint32
 	TableElementsMax uint32
+	// Offsets makes wazero tell the place of each frame of a trap, as an offset in the rewritten code section. It costs
+	// loading the module eight bytes, and two reads of a file, for each instruction that can trap.
+	Offsets bool
+	// Moves, where it is not nil, is told where all code went.
+	Moves *Moves
 
 	trapInPlace bool // for BenchmarkTrapForm: "if unreachable end" at each charge
 	each        bool // for tests: every instruction pays for itself, when it runs
@@ -63,6 +68,9 @@ func Rewrite(wasm []byte, m *scan.Module, limits scan.Limits, opt Options) ([]by
 		}
 	}
 	w.before(scan.Section{ID: scan.SectionData}) // where no section follows
+	if opt.Offsets {
+		w.out = append(w.out, lineMarker()...)
+	}
 	return w.out, nil
 }
 
@@ -110,6 +118,9 @@ func (w *rewriter) section(s scan.Section) error {
 		n, size := binary.Uvarint(content)
 		w.emit(s.ID, w.exportSection(content[size:], n))
 	case scan.SectionCode:
+		if w.opt.Moves != nil {
+			*w.opt.Moves = Moves{base: s.Content}
+		}
 		code, err := w.codeSection()
 		if err != nil {
 			return err
@@ -186,12 +197,15 @@ func appendSLEB(out []byte, v int64) []byte {
 func (w *rewriter) codeSection() ([]byte, error) {
 	out := binary.AppendUvarint(nil, uint64(len(w.m.Bodies)))
 	for i := range w.m.Bodies {
-		code, err := w.rewriteBody(i)
+		e, err := w.rewriteBody(i)
 		if err != nil {
 			return nil, fmt.Errorf("function %d: %w", w.m.ImportedFuncs+i, err)
 		}
-		out = binary.AppendUvarint(out, uint64(len(code)))
-		out = append(out, code...)
+		out = binary.AppendUvarint(out, uint64(len(e.out)))
+		if w.opt.Moves != nil {
+			w.opt.Moves.moved(w.m.Bodies[i], e.chunks, e.tail, len(out))
+		}
+		out = append(out, e.out...)
 	}
 	return out, nil
 }

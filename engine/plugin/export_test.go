@@ -1,0 +1,21 @@
+package plugin
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BuildGo builds a Go plugin and returns its file.
+func BuildGo(t testing.TB, source string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "plugin.wasm")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", file, "./testdata/"+source)
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return file
+}
