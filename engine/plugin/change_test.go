@@ -25,9 +25,19 @@ func said(t testing.TB, h *plugin.Host) string {
 	return user
 }
 
+// candidate is a module that the cache knows, since it was loaded as a stock module: a child process to compile each would
+// take most of these tests' time.
+func (f *fixture) candidate(t testing.TB, m w.Module) plugin.Candidate {
+	t.Helper()
+	h, err := plugin.New(plugin.Configs{f.add(t, "candidate", m)}, f.deps())
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	return plugin.Candidate{Module: m.Bytes(), Who: "alice"}
+}
+
 func (f *fixture) swap(t testing.TB, h *plugin.Host, user string) plugin.Change {
 	t.Helper()
-	c, err := h.Swap(t.Context(), "say", plugin.Candidate{Module: saying(user).Bytes(), Who: "alice"})
+	c, err := h.Swap(t.Context(), "say", f.candidate(t, saying(user)))
 	require.NoError(t, err)
 	return c
 }
@@ -85,7 +95,7 @@ func TestRollback_goes_back_one_version_at_a_time_and_to_any_that_is_named(t *te
 func TestUpload_keeps_a_version_that_does_not_serve_until_it_is_swapped_in(t *testing.T) {
 	f := newFixture(t)
 	h := f.open(t, f.add(t, "say", saying("u1")))
-	k, err := h.Upload(t.Context(), "say", plugin.Candidate{Module: saying("u2").Bytes(), Who: "alice"})
+	k, err := h.Upload(t.Context(), "say", f.candidate(t, saying("u2")))
 	require.NoError(t, err)
 	require.Equal(t, "u1", said(t, h))
 	require.False(t, k.Serving)

@@ -227,7 +227,24 @@ func openLedger(records Records, b blobs, most int) (*ledger, error) {
 
 // wayOut says what to do about a record that cannot be followed.
 func wayOut(name string) string {
-	return fmt.Sprintf("wse plugin forget %s drops what is kept of it, so that the configuration's files serve", name)
+	return fmt.Sprintf("repair data_dir, or run wse plugin forget %s, which drops what is kept of it so that the configuration's files serve", name)
+}
+
+// Forget drops what is kept of the plugin called name from the records of a host that is not open, so that the next one
+// serves the configuration's files. It is the way out where a record or a module in it is damaged.
+func Forget(records Records, name string) error {
+	known := false
+	err := records.Each(func(key string, _ []byte) error {
+		known = known || key == name
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !known {
+		return fmt.Errorf("plugin/%s: %w", name, ErrUnknownPlugin)
+	}
+	return records.Apply(map[string][]byte{name: nil})
 }
 
 // put keeps next for the plugin called name, after the module that is new in it.
