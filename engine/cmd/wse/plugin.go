@@ -21,5 +21,6 @@ func newPlugin(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return misused(cmd, "name a command: %s", names(cmd)) },
 	}
 	cmd.AddCommand(pluginOperate(g)...)
+	cmd.AddCommand(newPluginForget(g))
 	return cmd
 }
