@@ -58,6 +58,8 @@ func table() []rule {
 		{path: "engine", own: append(all, "plugins", "configs"), outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/cmd/wse", own: []string{"engine/...", "sdk/...", "plugins"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 		{path: "sdk/abi"},
+		{path: "sdk/tck", own: []string{"engine/plugin", "engine/plugin/vector"}},
+		{path: "sdk/tck/cmd/wse-tck", own: []string{"engine/ingest", "engine/plugin", "sdk/tck"}},
 		{path: "sdk/client/go", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
 		{path: "configs"},
 		{path: "plugins", own: []string{"sdk/abi"}},
