@@ -555,18 +555,18 @@ WSE__INLINE bool wse_key_is(wse_span name) {
 }
 
 // wse_integer reads a number's raw text as a whole number. It returns false where that has a fraction or an exponent, is
-// no number, or does not fit.
+// no number, or does not fit. JSON has no leading zeros, so what fits has 19 digits at most, and those fit 64 bits unsigned.
 WSE__CALLED bool wse_integer(wse_span number, int64_t *value) {
   const uint8_t *p = number.ptr, *last = p + number.len;
   bool negative = p < last && *p == '-';
-  uint64_t v = 0, most = (uint64_t)INT64_MAX + negative;
+  uint64_t v = 0;
   if (negative) p++;
-  if (p == last) return false;
+  if (p == last || last - p > 19) return false;
   for (; p < last; p++) {
-    uint64_t digit = (uint64_t)*p - '0';
-    if (digit > 9 || v > (most - digit) / 10) return false;
-    v = v * 10 + digit;
+    if (!wse__digit(*p)) return false;
+    v = v * 10 + (*p - '0');
   }
+  if (v > (uint64_t)INT64_MAX + negative) return false;
   *value = (int64_t)(negative ? 0 - v : v);
   return true;
 }
@@ -774,7 +774,7 @@ WSE__INLINE bool wse__answered(wse_answer answer, uint32_t head) {
     wse_reset(len = 0);
   } else if (ptr == NULL) {
     if (tag != 3) return false;
-    wse_begin();
+    wse_reset(0);
     wse_put(WSE("error "));
     wse_put_int(len);
     len = wse_mark();

@@ -63,6 +63,13 @@ static bool read(wse_span document, request *r) {
 // is compares a string with a text by what it says.
 static bool is(text s, wse_span want) { return wse_same(wse_text(s.raw, s.escaped), want); }
 
+// cut takes a prefix away from a text that has it.
+static inline bool cut(wse_span *s, wse_span prefix) {
+  bool has = wse_begins(*s, prefix);
+  if (has) *s = wse_from(*s, prefix.len);
+  return has;
+}
+
 static wse_answer own(wse_span id, text user) {
   for (uint32_t i = 0; i < id.len; i++)
     if (id.ptr[i] == ':') id.len = i;
@@ -89,9 +96,8 @@ static wse_answer authorize(wse_span document) {
   if (is(r.action, WSE("publish")) || r.topic.raw.len > TOPIC_BYTES_MAX) return WSE_NO;
   wse_span topic = r.topic.escaped ? wse_decode(r.topic.raw, decoded) : r.topic.raw;
   if (wse_begins(topic, WSE("public:"))) return WSE_YES;
-  if (wse_begins(topic, WSE("user:"))) return own(wse_from(topic, 5), r.user);
-  if (wse_begins(topic, WSE("stream:desk:")) && topic.len > 12) return desk(wse_from(topic, 12), r.desk);
-  return WSE_NO;
+  if (cut(&topic, WSE("user:"))) return own(topic, r.user);
+  return cut(&topic, WSE("stream:market_data:")) && topic.len > 0 ? desk(topic, r.desk) : WSE_NO;
 }
 
 static wse_answer configure(wse_span config) {

@@ -88,7 +88,7 @@ static wse_answer filled(const fill *f) {
   wse_put(f->symbol);
   wse_put(WSE("\",\"status\":\"filled\",\"quantity\":"));
   wse_put_int(f->quantity);
-  wse_put(WSE("},\"pri\":10},{\"t\":\"trade\",\"topic\":\"stream:trades:"));
+  wse_put(WSE("},\"pri\":10},{\"t\":\"trade\",\"topic\":\"public:trades:"));
   wse_put(f->symbol);
   wse_put(WSE("\",\"p\":{\"symbol\":\""));
   wse_put(f->symbol);
