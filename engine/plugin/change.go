@@ -67,6 +67,8 @@ type Detail struct {
 	Generation uint64
 	Kept       []Kept // newest first
 	Recorded   int    // documents that a candidate can be tried on
+	// Shadow is the one that runs, or the last one since the engine started; nil: none did.
+	Shadow *ShadowState
 }
 
 // Notice is a change of a plugin's state, or a refused one, for the log.
@@ -129,11 +131,18 @@ func (h *Host) keep(r *ready, who string) (Kept, error) {
 }
 
 // Swap makes c ready and lets it serve from the next call on. Calls under way finish on the version before; when Swap
-// returns they have.
-func (h *Host) Swap(ctx context.Context, name string, c Candidate) (Change, error) {
+// returns they have. Where s asks for a shadow, Swap returns when that runs, and [Host.Detail] tells how it goes on. While
+// one runs there is no other swap: [ErrShadowing]. A rollback, a reload and files that changed abandon it.
+func (h *Host) Swap(ctx context.Context, name string, c Candidate, s Shadow) (Change, error) {
+	if err := s.Validate(); s != (Shadow{}) && err != nil {
+		return Change{}, h.refused(name, HowSwap, c.Who, fmt.Errorf("plugin/%s: shadow: %w", name, err))
+	}
 	r, err := h.candidate(ctx, name, c)
 	if err != nil {
 		return Change{}, h.refused(name, HowSwap, c.Who, err)
+	}
+	if s != (Shadow{}) {
+		return h.shadow(r, s, c.Who)
 	}
 	defer r.release()
 	return h.install(r, HowSwap, c.Who)
@@ -199,7 +208,7 @@ func (h *Host) Detail(name string) (Detail, error) {
 		return Detail{}, err
 	}
 	defer e.release()
-	d := Detail{Info: e.info(), Generation: e.seat.generation.Load(), Recorded: e.seat.watch.record.Load().len()}
+	d := Detail{Info: e.info(), Generation: e.seat.generation.Load(), Recorded: e.seat.watch.record.Load().len(), Shadow: e.seat.watch.seen()}
 	for i := range past.Versions {
 		d.Kept = append(d.Kept, past.Versions[i].public(past))
 	}

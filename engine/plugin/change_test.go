@@ -37,7 +37,7 @@ func (f *fixture) candidate(t testing.TB, m w.Module) plugin.Candidate {
 
 func (f *fixture) swap(t testing.TB, h *plugin.Host, user string) plugin.Change {
 	t.Helper()
-	c, err := h.Swap(t.Context(), "say", f.candidate(t, saying(user)))
+	c, err := h.Swap(t.Context(), "say", f.candidate(t, saying(user)), plugin.Shadow{})
 	require.NoError(t, err)
 	return c
 }
@@ -104,7 +104,7 @@ func TestUpload_keeps_a_version_that_does_not_serve_until_it_is_swapped_in(t *te
 	require.Equal(t, k, d.Kept[0])
 	require.Equal(t, []plugin.How{plugin.HowUpload, plugin.HowStart}, []plugin.How{d.Kept[0].How, d.Kept[1].How})
 	require.True(t, d.Kept[1].Serving)
-	_, err = h.Swap(t.Context(), "say", plugin.Candidate{Version: k.Version})
+	_, err = h.Swap(t.Context(), "say", plugin.Candidate{Version: k.Version}, plugin.Shadow{})
 	require.NoError(t, err)
 	require.Equal(t, "u2", said(t, h))
 }
@@ -131,7 +131,7 @@ func TestChanges_name_what_they_cannot_find(t *testing.T) {
 	f := newFixture(t)
 	h := f.open(t, f.add(t, "say", saying("u1")))
 	module := plugin.Candidate{Module: saying("u2").Bytes()}
-	_, err := h.Swap(t.Context(), "else", module)
+	_, err := h.Swap(t.Context(), "else", module, plugin.Shadow{})
 	require.ErrorIs(t, err, plugin.ErrUnknownPlugin)
 	_, err = h.Upload(t.Context(), "else", module)
 	require.ErrorIs(t, err, plugin.ErrUnknownPlugin)
@@ -139,8 +139,8 @@ func TestChanges_name_what_they_cannot_find(t *testing.T) {
 	require.ErrorIs(t, err, plugin.ErrUnknownPlugin)
 	_, err = h.Detail("else")
 	require.ErrorIs(t, err, plugin.ErrUnknownPlugin)
-	_, err = h.Swap(t.Context(), "say", plugin.Candidate{})
+	_, err = h.Swap(t.Context(), "say", plugin.Candidate{}, plugin.Shadow{})
 	require.ErrorIs(t, err, plugin.ErrNoCandidate)
-	_, err = h.Swap(t.Context(), "say", plugin.Candidate{Version: "ab", Module: module.Module})
+	_, err = h.Swap(t.Context(), "say", plugin.Candidate{Version: "ab", Module: module.Module}, plugin.Shadow{})
 	require.ErrorIs(t, err, plugin.ErrNoCandidate)
 }

@@ -265,11 +265,14 @@ type Lifecycle struct {
 	// VersionsMax is how many versions of each plugin are kept to go back to. The one that serves and the one before are
 	// always kept.
 	VersionsMax int `yaml:"versions_max"`
+	// ShadowQueueKiB bounds what waits for the candidate of a shadow: documents and answers together, and one document for each
+	// KiB. What comes while it is full is not compared.
+	ShadowQueueKiB int `yaml:"shadow_queue_kib"`
 }
 
 // DefaultLifecycle returns what holds where nothing else is said.
 func DefaultLifecycle() Lifecycle {
-	return Lifecycle{Watch: true, Debounce: 250 * time.Millisecond, VersionsMax: 5}
+	return Lifecycle{Watch: true, Debounce: 250 * time.Millisecond, VersionsMax: 5, ShadowQueueKiB: 4096}
 }
 
 // Validate reports every fault, each beginning with its field.
@@ -281,12 +284,16 @@ func (l Lifecycle) Validate() error {
 	if l.VersionsMax < versionsMin || l.VersionsMax > versionsMost {
 		errs = append(errs, fmt.Errorf("versions_max: %d must be between %d and %d", l.VersionsMax, versionsMin, versionsMost))
 	}
+	if l.ShadowQueueKiB < 1 || l.ShadowQueueKiB > shadowQueueMost {
+		errs = append(errs, fmt.Errorf("shadow_queue_kib: %d must be between 1 and %d", l.ShadowQueueKiB, shadowQueueMost))
+	}
 	return errors.Join(errs...)
 }
 
 const (
-	debounceMin  = time.Millisecond
-	debounceMax  = time.Minute
-	versionsMin  = 2 // the one that serves and the one to go back to
-	versionsMost = 100
+	shadowQueueMost = 1 << 20
+	debounceMin     = time.Millisecond
+	debounceMax     = time.Minute
+	versionsMin     = 2 // the one that serves and the one to go back to
+	versionsMost    = 100
 )

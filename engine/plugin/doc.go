@@ -6,7 +6,7 @@
 // size with the few imports of ABI.md. An instance that trapped, ran out of fuel or broke the contract is closed and
 // replaced; after several such calls in a row a breaker keeps the plugin quiet for a while.
 //
-// Ownership: a [Host] is safe for concurrent use. It starts no goroutine. The plugins that serve are a table behind one
+// Ownership: a [Host] is safe for concurrent use. It starts one goroutine for each shadow that runs, which Close waits for. The plugins that serve are a table behind one
 // atomic pointer; every call holds a reference to the table it began with, and the last one to let go of a table closes
 // what only that table used. An instance is out of its pool while it is called and belongs to the calling goroutine for
 // that time. Reload and Close are serialised by Host.mu; no hook is called under it.

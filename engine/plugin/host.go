@@ -44,6 +44,7 @@ type Host struct {
 	mu        sync.Mutex // serialises changes of what serves and of what is kept, and Close
 	ledger    *ledger    // guarded by mu
 	cur       atomic.Pointer[table]
+	shadows   sync.WaitGroup // grows under mu only
 	// compiling is held while a module is compiled that the cache does not know: one at a time.
 	compiling sync.Mutex
 	// scratch holds the memory of Authorize, *authScratch.
@@ -149,16 +150,20 @@ func (t *table) release() {
 	}
 }
 
-// Close lets go of all plugins and returns when the calls under way have ended. Later calls fail with [ErrClosed].
+// Close lets go of all plugins and returns when the calls under way, and shadows, have ended. Later calls fail with [ErrClosed].
 func (h *Host) Close() error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	t := h.cur.Load()
 	select {
 	case <-t.closed:
 	default:
+		for i := range t.entries {
+			t.entries[i].seat.watch.overtaken(nil, ErrClosed)
+		}
 		t.retire()
 	}
+	h.mu.Unlock()
+	h.shadows.Wait()
 	return nil
 }
 

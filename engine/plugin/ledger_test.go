@@ -143,7 +143,7 @@ func TestAConfigIsAVersionAndCanBeRolledBackAlone(t *testing.T) {
 	first := l.List()[0].Version
 	require.Regexp(t, `^[0-9a-f]{12}\+[0-9a-f]{8}$`, first)
 
-	c, err := l.Swap(t.Context(), "say", plugin.Candidate{Config: []byte("a: 2\n")})
+	c, err := l.Swap(t.Context(), "say", plugin.Candidate{Config: []byte("a: 2\n")}, plugin.Shadow{})
 	require.NoError(t, err)
 	require.Equal(t, first[:13], c.To[:13], "the same module")
 	require.NotEqual(t, first, c.To)
@@ -153,7 +153,7 @@ func TestAConfigIsAVersionAndCanBeRolledBackAlone(t *testing.T) {
 
 	l.mustOpen(cfg)
 	require.Equal(t, c.To, l.List()[0].Version)
-	_, err = l.Swap(t.Context(), "say", l.f.candidate(t, configured("u2")))
+	_, err = l.Swap(t.Context(), "say", l.f.candidate(t, configured("u2")), plugin.Shadow{})
 	require.NoError(t, err)
 	require.Equal(t, c.To[12:], l.List()[0].Version[12:], "a new module gets the config that serves")
 	for range 2 {
@@ -289,7 +289,7 @@ func TestAPinHoldsForWhateverIsToServe(t *testing.T) {
 	cfg.SHA256 = strings.ToUpper(fmt.Sprintf("%x", sum(saying("u1"))))
 	require.NoError(t, l.Reload(t.Context(), plugin.Configs{cfg}))
 	for name, err := range map[string]error{
-		"swap":     errorOf(l.Swap(t.Context(), "say", plugin.Candidate{Module: saying("u3").Bytes()})),
+		"swap":     errorOf(l.Swap(t.Context(), "say", plugin.Candidate{Module: saying("u3").Bytes()}, plugin.Shadow{})),
 		"upload":   errorOf(l.Upload(t.Context(), "say", plugin.Candidate{Module: saying("u3").Bytes()})),
 		"rollback": errorOf(l.Rollback(t.Context(), "say", second, "")),
 	} {
@@ -307,7 +307,7 @@ func TestWhatCannotBeKeptDoesNotServe(t *testing.T) {
 	dir := filepath.Join(l.deps.DataDir, "plugins", "modules")
 	require.NoError(t, os.RemoveAll(dir))
 	require.NoError(t, os.WriteFile(dir, nil, 0o600))
-	_, err := l.Swap(t.Context(), "say", l.f.candidate(t, saying("u2")))
+	_, err := l.Swap(t.Context(), "say", l.f.candidate(t, saying("u2")), plugin.Shadow{})
 	require.ErrorContains(t, err, "plugin/say: keep: ")
 	require.Equal(t, "u1", said(t, l.Host))
 	require.Len(t, l.kept(), 1)

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -71,11 +72,20 @@ func (r Record) faults() []error {
 // watch is who looks on while a plugin is called. It belongs to the plugin's name: the versions that serve under it one
 // after the other share it.
 type watch struct {
-	record atomic.Pointer[recorder] // nil: nothing is kept
+	record atomic.Pointer[recorder]    // nil: nothing is kept
+	shadow atomic.Pointer[shadowing]   // nil: none runs
+	last   atomic.Pointer[ShadowState] // of the shadow that ended last
+	redact []string                    // guarded by Host.mu
 }
 
-// configure changes what is kept. Documents that were kept stay as far as the new limits allow, cleaned as they now ask.
+// configure changes what is kept. Documents that were kept stay as far as the new limits allow, cleaned as they now ask; what
+// a shadow has shown does not. Host.mu is held.
 func (w *watch) configure(cfg Record) {
+	if !slices.Equal(w.redact, cfg.Redact) {
+		w.redact = cfg.Redact
+		w.last.Store(nil)
+		w.overtaken(nil, errors.New("the configuration redacts other members now"))
+	}
 	old := w.record.Load()
 	switch {
 	case cfg.Events == 0:
@@ -104,11 +114,29 @@ func (w *watch) recorded() []recorded {
 
 // saw is called behind each call of a hook, with what the plugin was given and said; view is the answer with kind
 // [abi.Data], f a failure. The instance is held still, so that view is good until saw returns. It does not block for longer
-// than it takes to copy the documents, and allocates nothing once the recorder has grown.
+// than it takes to copy the documents, and allocates nothing once recorder and queue have grown.
 func (w *watch) saw(v *version, h hook, doc []byte, kind abi.Kind, view []byte, f *fault, fuel int64) {
 	if r := w.record.Load(); r != nil {
 		r.keep(h, doc)
 	}
+	s := w.shadow.Load()
+	if s == nil {
+		return
+	}
+	it, said := item{hook: h, outcome: Outcome(kind), fuel: fuel}, view // No, Yes and Data are OutcomeNo, OutcomeYes and OutcomeData
+	if f != nil {
+		it.outcome, said = f.kind.outcome(), []byte(f.text)
+	}
+	s.offer(v, it, doc, said)
+}
+
+// seen returns the state of the shadow that runs, or else of the last one, or nil.
+func (w *watch) seen() *ShadowState {
+	if s := w.shadow.Load(); s != nil {
+		state := s.snapshot()
+		return &state
+	}
+	return w.last.Load()
 }
 
 // recorder keeps the last documents that a plugin was given, cleaned of what is not to be kept.

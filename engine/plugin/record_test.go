@@ -192,3 +192,18 @@ func TestRecord_out_of_bounds_is_refused_by_field(t *testing.T) {
 	}
 	require.NoError(t, Config{Name: "a", Path: "b", Record: Record{Events: 100_000, KiB: 1 << 20, Redact: []string{"a"}}}.Validate())
 }
+
+func TestShadow_queue_allocates_nothing_once_it_has_grown(t *testing.T) {
+	s := &shadowing{ready: &ready{}, wake: make(chan struct{}, 1), queue: ring{itemsMax: 8, bytesMax: 4 << 10}}
+	doc, said, both := make([]byte, 300), make([]byte, 400), make([]byte, 0, 1024)
+	for range 10 { // more than fit
+		s.offer(nil, item{}, doc, said)
+	}
+	require.Equal(t, 5, s.queue.count)
+	require.Equal(t, 5, s.missed)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		s.offer(nil, item{}, doc, said)
+		_, both, _ = s.next(both[:0])
+	}))
+	require.Equal(t, 4<<10, cap(s.queue.buf))
+}

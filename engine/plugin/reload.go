@@ -192,6 +192,7 @@ func (h *Host) exchangeAll(p *plan) ([]Notice, error) {
 		}
 	}
 	h.cur.Store(p.table)
+	p.stopShadows()
 	return notices, nil
 }
 
@@ -221,4 +222,20 @@ func (p *plan) seat(name string) *seat {
 		}
 	}
 	return &seat{name: name}
+}
+
+// stopShadows ends the shadows of plugins that the plan changes or drops.
+func (p *plan) stopShadows() {
+	if p.over == nil {
+		return
+	}
+	for i := range p.over.entries {
+		before := &p.over.entries[i]
+		switch now := p.table.find(before.config.Name); {
+		case now == nil:
+			before.seat.watch.overtaken(nil, errors.New("the configuration does not name the plugin any more"))
+		case now.version != before.version:
+			before.seat.watch.overtaken(nil, fmt.Errorf("%s came to serve meanwhile (%s)", now.id, HowReload))
+		}
+	}
 }

@@ -57,20 +57,31 @@ func (h *Host) install(r *ready, how How, who string) (Change, error) {
 	return c, nil
 }
 
+// current tells whether what r was made ready over still serves. h.mu is held.
+func (h *Host) current(r *ready) error {
+	t, err := h.serving()
+	if err != nil {
+		return err
+	}
+	switch e := t.find(r.seat.name); {
+	case e == nil:
+		return fmt.Errorf("%w %q", ErrUnknownPlugin, r.seat.name)
+	case e.version != r.over || e.seat != r.seat:
+		return fmt.Errorf("plugin/%s: %w", r.seat.name, ErrChanged)
+	}
+	return nil
+}
+
 // exchange records r and puts it into the table. It returns the table that served before, for the caller to retire, or nil
 // where r served already. h.mu is held.
 func (h *Host) exchange(r *ready, how How, who string) (*table, Change, error) {
-	old, err := h.serving()
-	if err != nil {
+	if err := h.current(r); err != nil {
 		return nil, Change{}, err
 	}
-	name := r.seat.name
+	name, old := r.seat.name, h.cur.Load()
 	e := old.find(name)
-	switch {
-	case e == nil:
-		return nil, Change{}, fmt.Errorf("%w %q", ErrUnknownPlugin, name)
-	case e.version != r.over || e.seat != r.seat:
-		return nil, Change{}, fmt.Errorf("plugin/%s: %w", name, ErrChanged)
+	if s := r.seat.watch.shadow.Load(); s != nil && s.ready != r && how == HowSwap {
+		return nil, Change{}, fmt.Errorf("plugin/%s: %w", name, ErrShadowing)
 	}
 	if err := checkPin(&e.config, r.source.digest); err != nil { // the pin may be new
 		return nil, Change{}, err
@@ -87,6 +98,7 @@ func (h *Host) exchange(r *ready, how How, who string) (*table, Change, error) {
 		return nil, c, nil
 	}
 	c.Generation = r.seat.generation.Add(1)
+	r.seat.watch.overtaken(r, fmt.Errorf("%s came to serve meanwhile (%s)", c.To, how))
 	h.cur.Store(old.replacing(e, r.version))
 	return old, c, nil
 }

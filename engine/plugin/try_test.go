@@ -51,9 +51,9 @@ func feed(t testing.TB, h *plugin.Host, docs ...string) {
 	}
 }
 
-func try(t testing.TB, h *plugin.Host, name string, m w.Module) plugin.Comparison {
+func (f *fixture) try(t testing.TB, h *plugin.Host, name string, m w.Module) plugin.Comparison {
 	t.Helper()
-	c, err := h.Try(t.Context(), name, plugin.Candidate{Module: m.Bytes()})
+	c, err := h.Try(t.Context(), name, f.candidate(t, m))
 	require.NoError(t, err)
 	return c
 }
@@ -66,7 +66,7 @@ func TestTry_shows_what_a_candidate_would_answer_to_recorded_events(t *testing.T
 	f := newFixture(t)
 	h := f.open(t, f.recording(t, "say", saying("u1")))
 	feed(t, h, shortEvent, longEvent, shortEvent)
-	c := try(t, h, "say", sayingBut("u1", w.I64Const(0)))
+	c := f.try(t, h, "say", sayingBut("u1", w.I64Const(0)))
 	require.Equal(t, [5]int{3, 2, 1, 0, 0}, counts(c))
 	require.Equal(t, []string{"say", h.List()[0].Version}, []string{c.Plugin, c.Serving})
 	require.NotEqual(t, c.Serving, c.Candidate)
@@ -94,7 +94,7 @@ func TestTry_changes_nothing_that_serves(t *testing.T) {
 	list, stats := h.List(), h.Stats()
 	detail, err := h.Detail("say")
 	require.NoError(t, err)
-	c := try(t, h, "say", sayingBut("u1", trapping()))
+	c := f.try(t, h, "say", sayingBut("u1", trapping()))
 	require.Equal(t, [5]int{2, 1, 0, 1, 0}, counts(c))
 	require.Equal(t, list, h.List())
 	require.Equal(t, stats, h.Stats(), "nothing is counted, and no instance is left")
@@ -119,7 +119,7 @@ func TestTry_tells_how_a_candidate_fails(t *testing.T) {
 		{"an error that it reports", "error", "error 7", w.I64Const(-1<<63 | 7)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := try(t, h, "say", sayingBut("u1", c.long))
+			got := f.try(t, h, "say", sayingBut("u1", c.long))
 			require.Equal(t, [5]int{3, 1, 0, 2, 0}, counts(got))
 			require.Equal(t, c.verdict, got.Differences[0].Candidate.Verdict)
 			require.Contains(t, got.Differences[0].Candidate.Error, c.why)
@@ -136,7 +136,7 @@ func TestTry_holds_answers_to_what_their_events_are_held_to(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, h.Close()) }()
 	feed(t, h, shortEvent)
-	c := try(t, h, "say", answering(`{"t":"a_b","topic":"user:u1:events","p":{},"prio":1}`))
+	c := f.try(t, h, "say", answering(`{"t":"a_b","topic":"user:u1:events","p":{},"prio":1}`))
 	require.Equal(t, [5]int{1, 0, 0, 1, 0}, counts(c))
 	require.Equal(t, `the answer of wse_transform: prio: is no field here`, c.Differences[0].Candidate.Error)
 }
@@ -153,7 +153,7 @@ func TestTry_asks_authorize_plugins_without_touching_what_they_have_remembered(t
 		require.True(t, v.Allow)
 	}
 	calls := h.Stats()[0].Hooks[0].Calls
-	c := try(t, h, "say", verdict(`{"allow":false,"reason":"closed"}`))
+	c := f.try(t, h, "say", verdict(`{"allow":false,"reason":"closed"}`))
 	require.Equal(t, [5]int{1, 0, 1, 0, 0}, counts(c), "what was answered from memory was not given to the plugin")
 	require.Equal(t, plugin.Authorize, c.Differences[0].Hook)
 	require.Contains(t, c.Differences[0].Input, `"topic":"user:u1:events"`)
@@ -169,7 +169,7 @@ func TestTry_asks_validate_plugins(t *testing.T) {
 	h := f.open(t, f.recording(t, "check", returning("wse_validate", 1)))
 	_, err := h.Validate(t.Context(), []byte(`{"strategy_config":{}}`))
 	require.NoError(t, err)
-	c := try(t, h, "check", returning("wse_validate", 0))
+	c := f.try(t, h, "check", returning("wse_validate", 0))
 	require.Equal(t, [5]int{1, 0, 1, 0, 0}, counts(c))
 	require.Contains(t, c.Differences[0].Diff, "- \"valid\": true\n+ \"valid\": false\n")
 }
@@ -180,7 +180,7 @@ func TestTry_never_shows_what_is_redacted(t *testing.T) {
 	cfg.Record.Redact = []string{"token"}
 	h := f.open(t, cfg)
 	feed(t, h, longEvent)
-	c := try(t, h, "echo", returning("wse_transform", 0))
+	c := f.try(t, h, "echo", returning("wse_transform", 0))
 	require.Equal(t, `{"type":"E","token":""}`, c.Differences[0].Input)
 	require.Equal(t, `{"type":"E","token":""}`, c.Differences[0].Serving.Data)
 	require.NotContains(t, c.Differences[0].Diff, "s3cret")
