@@ -133,7 +133,7 @@ func TestShadow_is_abandoned_when_the_candidate_fails_where_the_serving_version_
 			feed(t, s.host, shortEvent, longEvent, shortEvent)
 			state := s.state()
 			require.Equal(t, plugin.PhaseAbandoned, state.Phase)
-			require.Equal(t, "the candidate failed where "+c.From+" answers data: trap: unreachable", state.Reason)
+			require.Equal(t, "the candidate failed where "+c.From+" answers data: trap: unreachable in wse_transform", state.Reason)
 			require.Equal(t, 1, state.Comparison.Failed)
 			require.Contains(t, state.Comparison.Differences[0].Candidate.Error, "wse_transform", "with the guest's stack")
 			require.Equal(t, c.From, s.serving())
