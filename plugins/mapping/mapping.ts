@@ -1,5 +1,5 @@
 // mapping turns domain events into envelopes by a table from its configuration (WSE v2 §8, PROTOCOL §2.8).
-import { Span, YES, append, ascii, between, holds, input, isError, json, lenOf, same, writer } from "../../sdk/assemblyscript/assembly";
+import { Span, YES, append, ascii, batch, between, holds, input, json, lenOf, same, writer } from "../../sdk/assemblyscript/assembly";
 import * as event from "./event";
 import * as snake from "./snake";
 import * as table from "./table";
@@ -26,12 +26,6 @@ const IN_EVENT = ascii("event: ");
 const NO_TYPE = ascii("type is missing");
 const Q_EVENT = ascii("event \"");
 const NO_LETTER = ascii("\": type has no letter or digit to make a name of");
-const NOT_BATCH = ascii("batch is cut short");
-
-// The tags of a batch's results.
-const TAG_YES: u32 = 1;
-const TAG_DATA: u32 = 2;
-const TAG_ERROR: u32 = 3;
 
 let configured: bool = false;
 
@@ -50,36 +44,8 @@ export function wse_transform(len: i32): u64 {
   return holds(len) ? transform(input(), <u32>len) : refuse(0, TOO_LONG);
 }
 
-// wse_transform_batch answers n events at once: u32 n, n × {u32 len, bytes} → u32 n, n × {u32 tag, u32 len, bytes}.
 export function wse_transform_batch(len: i32): u64 {
-  writer.begin();
-  if (!holds(len)) return refuse(0, TOO_LONG);
-  let p = input();
-  const end = p + <usize>len;
-  if (len < 4) return refuse(0, NOT_BATCH);
-  const n = load<u32>(p);
-  p += 4;
-  writer.putU32(n);
-  for (let i: u32 = 0; i < n; i++) {
-    if (end - p < 4) return refuse(0, NOT_BATCH);
-    const size = load<u32>(p);
-    p += 4;
-    if (end - p < <usize>size) return refuse(0, NOT_BATCH);
-    const head = writer.mark();
-    writer.putU32(0);
-    writer.putU32(0);
-    const result = transform(p, size);
-    if (writer.overflowed()) return writer.result();
-    writer.patchU32(head, tagOf(result));
-    writer.patchU32(head + 4, writer.mark() - head - 8);
-    p += size;
-  }
-  return p == end ? writer.result() : refuse(0, NOT_BATCH);
-}
-
-function tagOf(result: u64): u32 {
-  if (result == YES) return TAG_YES;
-  return isError(result) ? TAG_ERROR : TAG_DATA;
+  return batch(len, wse_transform);
 }
 
 // transform writes the envelope of one event, or its error text, behind what has been written so far. No part of the

@@ -236,11 +236,10 @@ function setTopic(row: Row): bool {
 function setPriority(row: Row): bool {
   if (json.peek() == json.NULL) return json.skip();
   if (json.peek() != json.NUMBER || !json.skip()) return badRow(F_PRIORITY, NOT_PRIORITY);
-  const n = json.integer(json.raw(), 10);
-  if (n < 1) return badRow(F_PRIORITY, NOT_PRIORITY);
+  if (!json.integer(json.raw()) || json.value() < 1 || json.value() > 10) return badRow(F_PRIORITY, NOT_PRIORITY);
   const from = writer.mark();
   writer.put(PRI);
-  writer.putInt(<u32>n);
+  writer.putInt(json.value());
   row.pri = writer.overflowed() ? 0 : keep(writer.written(from));
   writer.reset(from);
   return row.pri != 0 || badRow(F_PRIORITY, MEMORY);

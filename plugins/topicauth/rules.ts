@@ -13,7 +13,7 @@ export class Rule {
 
 // RULES_MAX and TTL_MAX bound the configuration.
 export const RULES_MAX: u32 = 4096;
-export const TTL_MAX: i32 = 86400;
+export const TTL_MAX: i64 = 86400;
 
 // The rules in force, in the configuration's order.
 export let open: Rule | null = null; // for everybody
@@ -149,9 +149,8 @@ function readRule(where: Span, permission: Span, i: i32): Rule | null {
 function readTTL(): bool {
   if (json.peek() == json.NULL) return json.skip();
   if (json.peek() != json.NUMBER || !json.skip()) return bad(IN_TTL, NOT_TTL);
-  const n = json.integer(json.raw(), TTL_MAX);
-  if (n < 0) return bad(IN_TTL, NOT_TTL);
-  ttl = <u32>n;
+  if (!json.integer(json.raw()) || json.value() < 0 || json.value() > TTL_MAX) return bad(IN_TTL, NOT_TTL);
+  ttl = <u32>json.value();
   return true;
 }
 

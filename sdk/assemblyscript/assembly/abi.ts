@@ -35,16 +35,26 @@ const ERROR_BIT: u64 = 1 << 63;
   return result & ~ERROR_BIT;
 }
 
+// ERROR_NO_BUFFER is the number for a document that is longer than the buffer the host was given; writer.ERROR_TOO_LONG
+// is the other number the SDK has.
+export const ERROR_NO_BUFFER: u32 = 2;
+
 // INPUT_MAX bounds a document. The host has a limit of its own, usually lower.
 export const INPUT_MAX: u32 = 4 << 20;
 
 let buffer: usize = 0;
 let capacity: u32 = 0;
+let document: usize = 0; // where input is: the buffer, or in a batch a part of it
 
 // input is the address of the document the host has just written.
 // @ts-ignore: decorator
 @inline export function input(): usize {
-  return buffer;
+  return document;
+}
+
+// inputAt makes a part of the input the document, until it is called again without one.
+export function inputAt(ptr: usize = 0): void {
+  document = ptr == 0 ? buffer : ptr;
 }
 
 // holds reports whether a document of len bytes fits the buffer the host was given; a hook refuses what does not.
@@ -62,7 +72,7 @@ export function wse_buffer(cap: i32): i32 {
   if (buffer != 0 && <u32>cap <= capacity) return <i32>buffer;
   const fresh = alloc(<u32>cap);
   if (fresh == 0) return 0;
-  buffer = fresh;
+  buffer = document = fresh;
   capacity = <u32>cap;
   return <i32>buffer;
 }

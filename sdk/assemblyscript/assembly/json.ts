@@ -250,17 +250,31 @@ export function decode(s: Span, to: usize): Span {
   return between(to, w);
 }
 
-// integer reads a number's raw text as a whole number from 0 to `most`; -1 for anything else.
-export function integer(s: Span, most: i32): i64 {
-  const n = lenOf(s);
-  if (n == 0 || n > 10) return -1;
-  let v: i64 = 0;
-  for (let i: u32 = 0; i < n; i++) {
-    const c = load<u8>(ptrOf(s) + i);
-    if (!isDigit(c)) return -1;
-    v = v * 10 + <i64>(c - 0x30);
+let number: i64 = 0;
+
+// integer reports whether raw text is a whole number of 64 bits, without fraction and exponent, which value() then is.
+export function integer(s: Span): bool {
+  let p = ptrOf(s), n = lenOf(s);
+  const negative = n != 0 && load<u8>(p) == 0x2d;
+  if (negative) {
+    p++;
+    n--;
   }
-  return v <= <i64>most ? v : -1;
+  if (n == 0 || n > 19) return false;
+  let v: u64 = 0;
+  for (const end = p + n; p < end; p++) {
+    const c = load<u8>(p);
+    if (!isDigit(c)) return false;
+    v = v * 10 + <u64>(c - 0x30);
+  }
+  number = negative ? -<i64>v : <i64>v;
+  return v <= <u64>i64.MAX_VALUE + <u64>negative;
+}
+
+// value is the number that integer() read last.
+// @ts-ignore: decorator
+@inline export function value(): i64 {
+  return number;
 }
 
 function failAt(p: usize): bool {

@@ -45,6 +45,17 @@ export function same(a: Span, b: Span): bool {
   return wordAt(p, left) == wordAt(q, left);
 }
 
+// begins reports whether a span begins with another.
+export function begins(s: Span, prefix: Span): bool {
+  return lenOf(s) >= lenOf(prefix) && same(span(ptrOf(s), lenOf(prefix)), prefix);
+}
+
+// rest is a span without its first n bytes.
+// @ts-ignore: decorator
+@inline export function rest(s: Span, n: u32): Span {
+  return span(ptrOf(s) + n, <usize>(lenOf(s) - n));
+}
+
 // hash mixes a span's bytes into 32 bits. It is for tables made from an operator's own configuration, not for input that
 // an attacker chooses the keys of.
 export function hash(s: Span): u32 {

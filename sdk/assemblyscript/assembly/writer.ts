@@ -15,6 +15,7 @@ const U00 = ascii("\\u00");
 
 let buffer: usize = 0;
 let capacity: u32 = 0;
+let start: usize = 0; // of this answer: the buffer's beginning, or in a batch behind the answers before it
 let pos: usize = 0; // next byte to write
 let limit: usize = 0; // end of the buffer
 let full: bool = false; // something did not fit
@@ -22,18 +23,26 @@ let full: bool = false; // something did not fit
 // begin starts an answer.
 // @ts-ignore: decorator
 @inline export function begin(): void {
-  pos = buffer;
+  pos = start;
   full = false;
+}
+
+// beginAt makes an answer begin at a place, an offset in the buffer: what stands before it is kept, and the answer's own
+// marks count from there. It returns where the last one began. batch() uses it.
+export function beginAt(offset: u32): u32 {
+  const last = <u32>(start - buffer);
+  start = buffer + offset;
+  return last;
 }
 
 // mark is how much has been written; reset goes back there.
 // @ts-ignore: decorator
 @inline export function mark(): u32 {
-  return <u32>(pos - buffer);
+  return <u32>(pos - start);
 }
 
 export function reset(to: u32): void {
-  pos = buffer + to;
+  pos = start + to;
 }
 
 // overflowed reports whether something did not fit.
@@ -44,7 +53,7 @@ export function reset(to: u32): void {
 
 // written is the span from a mark to here. It holds until the next put.
 export function written(from: u32): Span {
-  return span(buffer + from, <usize>(mark() - from));
+  return span(start + from, <usize>(mark() - from));
 }
 
 // put writes the bytes of a span as they are.
@@ -91,13 +100,18 @@ export function putU32(v: u32): void {
 
 // patchU32 overwrites four bytes at a mark.
 export function patchU32(where: u32, v: u32): void {
-  if (!full) store<u32>(buffer + where, v);
+  if (!full) store<u32>(start + where, v);
 }
 
 // putInt writes a whole number in decimal.
-export function putInt(v: u32): void {
-  if (v >= 10) putInt(v / 10);
-  putByte(0x30 + (v % 10));
+export function putInt(v: i64): void {
+  if (v < 0) putByte(0x2d);
+  putDigits(v < 0 ? <u64>-v : <u64>v);
+}
+
+function putDigits(v: u64): void {
+  if (v >= 10) putDigits(v / 10);
+  putByte(0x30 + <u32>(v % 10));
 }
 
 // putText writes plain text as the content of a JSON string, escaping what must be.
@@ -130,7 +144,7 @@ export function failure(from: u32 = 0): u64 {
 
 // grow makes room for n more bytes. The old buffer is left behind, so capacity doubles at least.
 function grow(n: u32): bool {
-  const used = mark();
+  const used = <u32>(pos - buffer), before = <u32>(start - buffer);
   if (full || n > OUTPUT_MAX || used + n > OUTPUT_MAX) {
     full = true;
     return false;
@@ -144,6 +158,7 @@ function grow(n: u32): bool {
   }
   memory.copy(fresh, buffer, used);
   buffer = fresh;
+  start = fresh + before;
   capacity = size;
   pos = fresh + used;
   limit = fresh + size;

@@ -46,9 +46,7 @@ function obey(key: u64): bool {
   } else if (key == K_TEXT) {
     writer.putText(text());
   } else if (key == K_INTEGER) {
-    const n = number(1000);
-    if (n < 0) writer.putByte(0x2d);
-    writer.putInt(<u32>abs(n));
+    writer.putInt(number(1000));
   } else if (key == K_REPEAT) {
     for (let n = number(1 << 30); n > 0; n--) writer.put(NAME);
   } else if (json.keyIs(N_LONG)) {
@@ -67,5 +65,5 @@ function text(): Span {
 }
 
 function number(most: i32): i64 {
-  return json.skip() ? json.integer(json.raw(), most) : -1;
+  return json.skip() && json.integer(json.raw()) && json.value() >= 0 && json.value() <= most ? json.value() : -1;
 }
