@@ -10,7 +10,7 @@ type control struct {
 
 // code walks every body of the code section.
 func (s *scanner) code() {
-	n := s.count("function bodies", s.limits.FunctionsMax, 2)
+	n := s.count("function bodies", s.limits.FunctionsMax, "functions_max", 2)
 	if s.err == nil && n != s.functions {
 		s.failf("%d functions are declared, %d have a body", s.functions, n)
 		return
@@ -22,7 +22,7 @@ func (s *scanner) code() {
 	s.m.Bodies = make([]Body, 0, n)
 	section := s.end
 	for i := 0; i < n && s.err == nil; i++ {
-		size := s.count("bytes of a function", s.limits.FunctionKiBMax<<10, 1)
+		size := s.count("bytes of a function", s.limits.FunctionKiBMax<<10, "function_kib_max", 1)
 		s.end = s.pos + size
 		s.body(s.m.ImportedFuncs + i)
 		if s.err != nil {
@@ -34,7 +34,7 @@ func (s *scanner) code() {
 
 func (s *scanner) body(fn int) {
 	b := Body{Start: s.pos, End: s.end}
-	groups := s.count("groups of locals", s.limits.LocalsMax, 2)
+	groups := s.count("groups of locals", s.limits.LocalsMax, "locals_max", 2)
 	for i := 0; i < groups && s.err == nil; i++ {
 		n := int(s.uleb())
 		s.valueType(&s.reader)

@@ -230,7 +230,7 @@ func (s *space) blockType(r *reader, in *Instr) {
 }
 
 func (s *space) branchTable(r *reader, in *Instr) {
-	n := r.count("br_table targets", s.limits.BranchTargetsMax, 1)
+	n := r.count("br_table targets", s.limits.BranchTargetsMax, "branch_targets_max", 1)
 	in.Targets = in.Targets[:0]
 	for i := 0; i <= n && r.err == nil; i++ {
 		in.Targets = append(in.Targets, r.uleb())

@@ -273,7 +273,7 @@ func (s *scanner) content(sec *Section) {
 	case SectionTable:
 		s.tables()
 	case SectionMemory:
-		if n := s.count("memories", 1, 2); n == 1 {
+		if n := s.count("memories", 1, "", 2); n == 1 {
 			s.memoryType()
 		}
 	case SectionGlobal:
@@ -285,7 +285,7 @@ func (s *scanner) content(sec *Section) {
 	case SectionElement:
 		s.elementSection()
 	case SectionDataCount:
-		s.dataCount = s.count("data segments", s.limits.SegmentsMax, 0)
+		s.dataCount = s.count("data segments", s.limits.SegmentsMax, "segments_max", 0)
 		s.space.segments = s.dataCount
 	case SectionCode:
 		s.code()
@@ -306,20 +306,20 @@ func (s *scanner) finish() {
 }
 
 func (s *scanner) types() {
-	n := s.count("types", s.limits.TypesMax, 3)
+	n := s.count("types", s.limits.TypesMax, "types_max", 3)
 	s.m.Types = make([]FuncType, 0, n)
 	for i := 0; i < n && s.err == nil; i++ {
 		if form := s.byte(); s.err == nil && form != 0x60 {
 			s.failf("type form 0x%02x: only function types are supported (no garbage-collected languages)", form)
 		}
-		params := s.valueTypes("parameters", s.limits.ParamsMax)
-		results := s.valueTypes("results", s.limits.ResultsMax)
+		params := s.valueTypes("parameters", s.limits.ParamsMax, "params_max")
+		results := s.valueTypes("results", s.limits.ResultsMax, "results_max")
 		s.m.Types = append(s.m.Types, FuncType{Params: params, Results: results})
 	}
 }
 
-func (s *scanner) valueTypes(what string, limit int) []byte {
-	n := s.count(what, limit, 1)
+func (s *scanner) valueTypes(what string, limit int, option string) []byte {
+	n := s.count(what, limit, option, 1)
 	start := s.pos
 	for i := 0; i < n && s.err == nil; i++ {
 		s.valueType(&s.reader)
@@ -331,7 +331,7 @@ func (s *scanner) valueTypes(what string, limit int) []byte {
 }
 
 func (s *scanner) imports() {
-	n := s.count("imports", s.limits.ImportsMax, 4)
+	n := s.count("imports", s.limits.ImportsMax, "imports_max", 4)
 	for i := 0; i < n && s.err == nil; i++ {
 		imp := Import{
 			Module: s.name("import module name", s.limits.NameBytesMax),
@@ -360,14 +360,14 @@ func (s *scanner) imports() {
 }
 
 func (s *scanner) funcs() {
-	s.functions = s.count("functions", s.limits.FunctionsMax, 1)
+	s.functions = s.count("functions", s.limits.FunctionsMax, "functions_max", 1)
 	for i := 0; i < s.functions && s.err == nil; i++ {
 		s.m.Funcs = append(s.m.Funcs, s.index("type", len(s.m.Types)))
 	}
 }
 
 func (s *scanner) tables() {
-	n := s.count("tables", s.limits.TablesMax, 3)
+	n := s.count("tables", s.limits.TablesMax, "tables_max", 3)
 	for i := 0; i < n && s.err == nil; i++ {
 		s.tableType()
 	}
@@ -415,7 +415,7 @@ func (s *scanner) limit(what string, most uint32, option string) Limit {
 }
 
 func (s *scanner) globals() {
-	n := s.count("globals", s.limits.GlobalsMax, 4)
+	n := s.count("globals", s.limits.GlobalsMax, "globals_max", 4)
 	for i := 0; i < n && s.err == nil; i++ {
 		known := len(s.m.Globals)
 		s.globalType()
@@ -437,7 +437,7 @@ func (s *scanner) globalType() {
 }
 
 func (s *scanner) exports() {
-	n := s.count("exports", s.limits.ExportsMax, 3)
+	n := s.count("exports", s.limits.ExportsMax, "exports_max", 3)
 	spaces := [...]int{len(s.m.Funcs), len(s.m.Tables), s.m.Memories, len(s.m.Globals)}
 	seen := make(map[string]bool, n)
 	for i := 0; i < n && s.err == nil; i++ {

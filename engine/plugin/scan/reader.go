@@ -94,14 +94,17 @@ func (r *reader) sleb(bits uint) int64 {
 	}
 }
 
-// count reads a number of things of at least size bytes each, at most max.
-func (r *reader) count(what string, limit, size int) int {
+// count reads a number of things of at least size bytes each, at most limit, which the configuration calls option.
+func (r *reader) count(what string, limit int, option string, size int) int {
 	n := int(r.uleb())
 	switch {
 	case r.err != nil:
 		return 0
-	case n > limit:
+	case n > limit && option == "":
 		r.failf("%d %s, at most %d are allowed", n, what, limit)
+		return 0
+	case n > limit:
+		r.failf("%d %s, at most %d are allowed (%s)", n, what, limit, option)
 		return 0
 	case n*size > r.end-r.pos:
 		r.failf("%d %s do not fit into the %d bytes left", n, what, r.end-r.pos)
@@ -112,7 +115,7 @@ func (r *reader) count(what string, limit, size int) int {
 
 // name reads a length and that many bytes of UTF-8.
 func (r *reader) name(what string, limit int) string {
-	n := r.count("bytes of "+what, limit, 1)
+	n := r.count("bytes of "+what, limit, "name_bytes_max", 1)
 	b := r.data[r.pos : r.pos+n]
 	if r.err == nil && !utf8.Valid(b) {
 		r.failf("%s is not UTF-8", what)

@@ -35,7 +35,7 @@ func (s *scanner) constExpr(known int) {
 // elementSection reads the element segments in their eight forms. Bit 0 of the flags is passive or declarative, bit 1
 // an explicit table or declarative, bit 2 expressions instead of function indexes.
 func (s *scanner) elementSection() {
-	n := s.count("element segments", s.limits.SegmentsMax, 2)
+	n := s.count("element segments", s.limits.SegmentsMax, "segments_max", 2)
 	for i := 0; i < n && s.err == nil; i++ {
 		flags := s.uleb()
 		if s.err == nil && flags > 7 {
@@ -71,7 +71,7 @@ func (s *scanner) elementKind(flags uint32) {
 }
 
 func (s *scanner) elementList(expressions bool) {
-	n := s.count("elements", s.limits.SegmentElementsMax-s.elements, 1)
+	n := s.count("elements", s.limits.SegmentElementsMax-s.elements, "segment_elements_max", 1)
 	s.elements += n
 	for i := 0; i < n && s.err == nil; i++ {
 		if expressions {
@@ -83,7 +83,7 @@ func (s *scanner) elementList(expressions bool) {
 }
 
 func (s *scanner) dataSection() {
-	n := s.count("data segments", s.limits.SegmentsMax, 2)
+	n := s.count("data segments", s.limits.SegmentsMax, "segments_max", 2)
 	for i := 0; i < n && s.err == nil; i++ {
 		flags := s.uleb()
 		switch {
@@ -127,7 +127,7 @@ func (s *scanner) custom(sec *Section) {
 	whole := s.end
 	for s.more() {
 		id := s.byte()
-		size := s.count("bytes of names", s.end-s.pos, 1)
+		size := s.count("bytes of names", s.end-s.pos, "", 1)
 		s.end = s.pos + size
 		s.names(id)
 		if s.err == nil && s.pos != s.end {
@@ -148,7 +148,7 @@ func (s *scanner) names(id byte) {
 	case 1:
 		s.nameMap()
 	case 2:
-		n := s.count("named functions", s.end, 2)
+		n := s.count("named functions", s.end, "", 2)
 		for i := 0; i < n && s.err == nil; i++ {
 			s.uleb()
 			s.nameMap()
@@ -159,7 +159,7 @@ func (s *scanner) names(id byte) {
 }
 
 func (s *scanner) nameMap() {
-	n := s.count("names", s.end, 2)
+	n := s.count("names", s.end, "", 2)
 	for i := 0; i < n && s.err == nil; i++ {
 		s.uleb()
 		s.name("name", s.limits.NameBytesMax)
