@@ -23,7 +23,7 @@ func (e *Engine) openAdmin() (err error) {
 	e.admin, err = admin.New(e.cfg.Admin, admin.Deps{
 		Version: e.opts.Version, Started: e.started,
 		Publisher: e.ingest, Intake: e.ingest, Letters: e.ingest, Replayer: e.ingest, Topics: operator{e}, History: e.broker,
-		Connections: operator{e}, Plugins: e.plugins, Engine: operator{e},
+		Connections: operator{e}, Plugins: e.plugins, Changer: e.plugins, Prover: e.plugins, Engine: operator{e},
 		Log: func(msg string, args ...any) { e.log.Warn(msg, args...) },
 	})
 	return err

@@ -36,6 +36,7 @@ type world struct {
 	ready  error
 	hold   func()      // called by Reload, which it may keep waiting
 	healed atomic.Bool // the plugin fails no more on what is Broken
+	host   host
 }
 
 var (
@@ -44,6 +45,8 @@ var (
 	_ admin.Engine      = (*world)(nil)
 	_ admin.Plugins     = (*world)(nil)
 	_ admin.Plugins     = (*plugin.Host)(nil)
+	_ admin.Changer     = (*plugin.Host)(nil)
+	_ admin.Prover      = (*plugin.Host)(nil)
 	_ admin.Publisher   = (*ingest.Ingest)(nil)
 	_ admin.Intake      = (*ingest.Ingest)(nil)
 	_ admin.Letters     = (*ingest.Ingest)(nil)
@@ -154,8 +157,8 @@ func deps(t testing.TB) (*world, admin.Deps) {
 	in, err := ingest.New(ingest.DefaultConfig(), transformer{w}, w.broker)
 	require.NoError(t, err)
 	return w, admin.Deps{
-		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Letters: in, Replayer: in, Topics: w, History: w.broker, Connections: w, Plugins: w,
-		Engine: w,
+		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Letters: in, Replayer: in, Topics: w, History: w.broker,
+		Connections: w, Plugins: w, Changer: &w.host, Prover: &w.host, Engine: w,
 	}
 }
 
@@ -475,15 +478,6 @@ func TestHealthAndReadiness(t *testing.T) {
 	require.Equal(t, 42.0, status["engine"].(map[string]any)["deliveries"])
 }
 
-func TestPluginsAreListedWithTheirCalls(t *testing.T) {
-	a := serve(t, config())
-	list := a.get("/api/v1/plugins").json()["plugins"].([]any)
-	require.Len(t, list, 1)
-	p := list[0].(map[string]any)
-	require.Equal(t, []any{"mapping", "abc", "open", "drop", "2023-11-14T22:13:20Z"}, []any{p["name"], p["version"], p["breaker"], p["on_error"], p["loaded"]})
-	require.Equal(t, map[string]any{"data": 5.0, "trap": 2.0}, p["calls"])
-}
-
 func TestMetricsTellTheFigures(t *testing.T) {
 	a := serve(t, config())
 	a.post("/api/v1/events", `{"type":"Plain","user_id":"u1","payload":{}}`).json()
@@ -521,6 +515,8 @@ func TestEveryPathRefusesMethodsItDoesNotHave(t *testing.T) {
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/api/v1/status": "GET, HEAD",
 		"/api/v1/publish": "POST", "/api/v1/events": "POST", "/api/v1/topics": "GET, HEAD", "/api/v1/history": "GET, HEAD",
 		"/api/v1/connections": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
+		"/api/v1/plugins/p": "GET, HEAD", "/api/v1/plugins/p/upload": "POST", "/api/v1/plugins/p/try": "POST", "/api/v1/plugins/p/swap": "POST",
+		"/api/v1/plugins/p/rollback": "POST", "/api/v1/plugins/p/shadow": "DELETE, GET, HEAD",
 		"/api/v1/dead-letters": "GET, HEAD", "/api/v1/dead-letters/x": "DELETE, GET, HEAD", "/api/v1/dead-letters/replay": "POST", "/api/v1/reload": "POST", "/debug/pprof/": "GET, HEAD",
 	} {
 		got := a.do("PATCH", path, "{}", nil)
@@ -719,8 +715,8 @@ func TestConfigFaultsNameTheirFields(t *testing.T) {
 	}
 	bad := admin.Config{Listen: "127.0.0.1:1", Token: "a b"}
 	for _, field := range []string{
-		"token", "body_kib_max", "batch_items_max", "list_max", "connections_max", "header_timeout", "read_timeout",
-		"write_timeout", "request_timeout", "shutdown_timeout",
+		"token", "body_kib_max", "module_kib_max", "candidates_max", "batch_items_max", "list_max", "connections_max", "header_timeout", "read_timeout",
+		"write_timeout", "request_timeout", "candidate_timeout", "shutdown_timeout",
 	} {
 		require.ErrorContains(t, bad.Validate(), field+": ")
 	}

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -119,9 +117,7 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var ask replayRequest
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&ask)
+	err := decodeStrictly(body, &ask)
 	given := 0
 	for _, is := range []bool{len(ask.IDs) > 0, ask.Plugin != "", ask.All} {
 		if is {
@@ -129,7 +125,7 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	switch {
-	case err != nil || decoder.More() || given != 1:
+	case err != nil || given != 1:
 		refuse(w, http.StatusBadRequest, codeBadRequest, `the body must be one of {"ids":["…"]}, {"plugin":"…"} and {"all":true}`)
 	case len(ask.IDs) > s.cfg.BatchItemsMax:
 		refuse(w, http.StatusRequestEntityTooLarge, codeTooLarge, "there are more than %d ids, the limit admin.batch_items_max", s.cfg.BatchItemsMax)

@@ -60,6 +60,21 @@ type Plugins interface {
 	Stats() []plugin.Stats
 }
 
+// Changer changes what serves; [plugin.Host] has the contract. Each may block until ctx ends, which changes nothing.
+type Changer interface {
+	Upload(ctx context.Context, name string, c plugin.Candidate) (plugin.Kept, error)
+	Swap(ctx context.Context, name string, c plugin.Candidate, s plugin.Shadow) (plugin.Change, error)
+	Rollback(ctx context.Context, name, version, who string) (plugin.Change, error)
+}
+
+// Prover shows a plugin and how a candidate would do in its place; [plugin.Host] has the contract. Try may block until ctx
+// ends.
+type Prover interface {
+	Detail(name string) (plugin.Detail, error)
+	Try(ctx context.Context, name string, c plugin.Candidate) (plugin.Comparison, error)
+	CancelShadow(name, who string) error
+}
+
 // Engine is the whole of what is served.
 type Engine interface {
 	// Reload reads the configuration again. An error means that everything is as it was; its text is for operators.
@@ -82,6 +97,8 @@ type Deps struct {
 	History     History
 	Connections Connections
 	Plugins     Plugins
+	Changer     Changer
+	Prover      Prover
 	Engine      Engine
 	Log         func(msg string, args ...any) // takes what clients are not told; args are keys and values
 }

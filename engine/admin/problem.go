@@ -31,6 +31,9 @@ const (
 	codeTooLarge     = "MESSAGE_TOO_LARGE"
 	codeNotReady     = "NOT_READY"
 	codeConflict     = "CONFLICT"
+	codeUnavailable  = "UNAVAILABLE"
+	codeMediaType    = "UNSUPPORTED_MEDIA_TYPE"
+	codeCandidate    = "CANDIDATE_REFUSED"
 )
 
 func writeProblem(w http.ResponseWriter, p problem) {
@@ -66,7 +69,7 @@ func spell(c message.Code) string {
 	case message.CodeInvalidArgument:
 		return "INVALID_ARGUMENT"
 	case message.CodeUnavailable:
-		return "UNAVAILABLE"
+		return codeUnavailable
 	case message.CodeForbidden:
 		return "FORBIDDEN"
 	}

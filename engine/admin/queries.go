@@ -14,7 +14,6 @@ import (
 	"github.com/wse-engine/wse/engine/dialect/wse"
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/message"
-	"github.com/wse-engine/wse/engine/plugin"
 )
 
 const listDefault = 100
@@ -121,48 +120,6 @@ func onTheWire(envs []*message.Envelope) []json.RawMessage {
 		out[i] = wse.Dialect{}.AppendPublication(nil, env)
 	}
 	return out
-}
-
-// servingPlugin is a plugin as the API shows it.
-type servingPlugin struct {
-	Name      string            `json:"name"`
-	Version   string            `json:"version"`
-	SHA256    string            `json:"sha256"`
-	Path      string            `json:"path"`
-	Kinds     []plugin.Kind     `json:"kinds"`
-	Bind      []string          `json:"bind"`
-	OnError   plugin.Policy     `json:"on_error"`
-	Bytes     int               `json:"bytes"`
-	Instances int               `json:"instances"`
-	Loaded    time.Time         `json:"loaded"`
-	Breaker   string            `json:"breaker"`
-	Calls     map[string]uint64 `json:"calls"` // by result, all hooks
-}
-
-func (s *Server) plugins(w http.ResponseWriter, r *http.Request) {
-	if _, ok := query(w, r); !ok {
-		return
-	}
-	calls := make(map[string]map[string]uint64)
-	for _, st := range s.deps.Plugins.Stats() {
-		sum := make(map[string]uint64)
-		for _, hook := range st.Hooks {
-			for outcome, n := range hook.Calls {
-				if n > 0 {
-					sum[plugin.Outcome(outcome).String()] += n
-				}
-			}
-		}
-		calls[st.Plugin] = sum
-	}
-	list := make([]servingPlugin, 0)
-	for _, p := range s.deps.Plugins.List() {
-		list = append(list, servingPlugin{
-			Name: p.Name, Version: p.Version, SHA256: p.SHA256, Path: p.Path, Kinds: p.Kinds, Bind: p.Bind, OnError: p.OnError,
-			Bytes: p.Bytes, Instances: p.Instances, Loaded: p.Loaded.UTC(), Breaker: p.Breaker, Calls: calls[p.Name],
-		})
-	}
-	writeJSON(w, map[string]any{"plugins": list})
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {

@@ -18,30 +18,37 @@ type methods map[string]http.HandlerFunc
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	table := map[string]methods{
-		"/{$}":                        {"GET": func(w http.ResponseWriter, _ *http.Request) { s.page.serve(w, http.StatusOK) }},
-		"/healthz":                    {"GET": s.health},
-		"/readyz":                     {"GET": s.ready},
-		"/metrics":                    {"GET": promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}).ServeHTTP},
-		"/api/v1/status":              {"GET": s.status},
-		"/api/v1/publish":             {"POST": s.publish(s.deps.Publisher.PublishJSON)},
-		"/api/v1/events":              {"POST": s.publish(s.deps.Publisher.PublishEventJSON)},
-		"/api/v1/topics":              {"GET": s.topics},
-		"/api/v1/history":             {"GET": s.history},
-		"/api/v1/connections":         {"GET": s.connections},
-		"/api/v1/connections/{id}":    {"DELETE": s.disconnect},
-		"/api/v1/plugins":             {"GET": s.plugins},
-		"/api/v1/dead-letters":        {"GET": s.deadLetters},
-		"/api/v1/dead-letters/{id}":   {"GET": s.deadLetter, "DELETE": s.dropDeadLetter},
-		"/api/v1/dead-letters/replay": {"POST": s.replay},
-		"/api/v1/reload":              {"POST": s.reload},
-		"/debug/pprof/":               {"GET": pprof.Index},
-		"/debug/pprof/cmdline":        {"GET": pprof.Cmdline},
-		"/debug/pprof/profile":        {"GET": pprof.Profile},
-		"/debug/pprof/symbol":         {"GET": pprof.Symbol, "POST": pprof.Symbol},
-		"/debug/pprof/trace":          {"GET": pprof.Trace},
+		"/{$}":                          {"GET": func(w http.ResponseWriter, _ *http.Request) { s.page.serve(w, http.StatusOK) }},
+		"/healthz":                      {"GET": s.health},
+		"/readyz":                       {"GET": s.ready},
+		"/metrics":                      {"GET": promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}).ServeHTTP},
+		"/api/v1/status":                {"GET": s.status},
+		"/api/v1/publish":               {"POST": s.publish(s.deps.Publisher.PublishJSON)},
+		"/api/v1/events":                {"POST": s.publish(s.deps.Publisher.PublishEventJSON)},
+		"/api/v1/topics":                {"GET": s.topics},
+		"/api/v1/history":               {"GET": s.history},
+		"/api/v1/connections":           {"GET": s.connections},
+		"/api/v1/connections/{id}":      {"DELETE": s.disconnect},
+		"/api/v1/plugins":               {"GET": s.plugins},
+		"/api/v1/plugins/{name}":        {"GET": s.plugin},
+		"/api/v1/plugins/{name}/shadow": {"GET": s.shadow, "DELETE": s.cancelShadow},
+		"/api/v1/dead-letters":          {"GET": s.deadLetters},
+		"/api/v1/dead-letters/{id}":     {"GET": s.deadLetter, "DELETE": s.dropDeadLetter},
+		"/api/v1/dead-letters/replay":   {"POST": s.replay},
+		"/debug/pprof/":                 {"GET": pprof.Index},
+		"/debug/pprof/cmdline":          {"GET": pprof.Cmdline},
+		"/debug/pprof/profile":          {"GET": pprof.Profile},
+		"/debug/pprof/symbol":           {"GET": pprof.Symbol, "POST": pprof.Symbol},
+		"/debug/pprof/trace":            {"GET": pprof.Trace},
 	}
 	for pattern, m := range table {
 		mux.Handle(pattern, s.metrics.counted(pattern, s.limited(pattern, m)))
+	}
+	for pattern, handler := range map[string]http.HandlerFunc{
+		"/api/v1/plugins/{name}/upload": s.upload, "/api/v1/plugins/{name}/try": s.try, "/api/v1/plugins/{name}/swap": s.swap,
+		"/api/v1/plugins/{name}/rollback": s.rollback, "/api/v1/reload": s.reload,
+	} {
+		mux.Handle(pattern, s.metrics.counted(pattern, http.HandlerFunc(methods{"POST": s.candidates(handler)}.serve)))
 	}
 	mux.Handle("/", s.metrics.counted("none", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, codeNotFound, "there is nothing at %s", r.URL.Path)

@@ -19,6 +19,7 @@ type Server struct {
 	page     *page
 	metrics  *metrics
 	handler  http.Handler
+	working  chan struct{} // holds one for each candidate that is worked on
 	listener net.Listener
 	server   *http.Server
 }
@@ -34,7 +35,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := deps.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, deps: deps, page: newPage(), metrics: newMetrics(deps)}
+	s := &Server{cfg: cfg, deps: deps, page: newPage(), metrics: newMetrics(deps), working: make(chan struct{}, cfg.CandidatesMax)}
 	s.handler = s.guard(s.routes())
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
