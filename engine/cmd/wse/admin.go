@@ -19,59 +19,46 @@ const noEpoch = "00000000"
 // adminTimeout bounds one call of the admin API.
 const adminTimeout = 30 * time.Second
 
-// result is what became of one message.
-type result struct {
-	Status string `json:"status"`
-	Topic  string `json:"topic"`
-	Seq    uint64 `json:"seq"`
-	Epoch  string `json:"epoch"`
-	ID     string `json:"id"`
-	Reason string `json:"reason"`
+// adminAPI is the admin API of one engine.
+type adminAPI struct {
+	base, token string
+	who         string        // is shown as X-Wse-Who where it is not empty
+	timeout     time.Duration // for one call
 }
 
-// send hands a document to the admin API and prints the answer.
-func (g *globals) send(ctx context.Context, path string, document any, asJSON bool) error {
+// api returns the admin API of the engine that the flags and the configuration name.
+func (g *globals) api() (*adminAPI, error) {
 	cfg, err := g.load()
-	if err != nil {
-		return err
-	}
-	base, err := g.adminBase(&cfg)
-	if err != nil {
-		return err
-	}
-	token := g.token
-	if token == "" && isLocal(g.adminURL) {
-		token = cfg.Admin.Token.Reveal()
-	}
-	answer, err := post(ctx, base+path, token, document)
-	if err != nil {
-		return err
-	}
-	results, err := parseResults(answer)
-	if asJSON {
-		return errors.Join(g.printf("%s\n", bytes.TrimSpace(answer)), err, unpublished(results))
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(g.printResults(results), unpublished(results))
-}
-
-// post sends a document and returns the answer's body.
-func post(ctx context.Context, address, token string, document any) ([]byte, error) {
-	body, err := json.Marshal(document)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	a := &adminAPI{token: g.token, timeout: adminTimeout}
+	if a.base, err = g.adminBase(&cfg); err != nil {
+		return nil, err
+	}
+	if a.token == "" && isLocal(g.adminURL) {
+		a.token = cfg.Admin.Token.Reveal()
+	}
+	return a, nil
+}
+
+// call sends a request and returns the answer's body. An error that the engine answers with is a [*refusal].
+func (a *adminAPI) call(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {
+	address := a.base + path
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("--admin-url: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if a.token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	if a.who != "" {
+		req.Header.Set("X-Wse-Who", a.who)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -88,28 +75,121 @@ func post(ctx context.Context, address, token string, document any) ([]byte, err
 	return answer, nil
 }
 
+// get asks for a document and reads it into out. It returns the document as well.
+func (a *adminAPI) get(ctx context.Context, path string, out any) ([]byte, error) {
+	answer, err := a.call(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	return answer, understand(answer, out)
+}
+
+// post sends a document and returns the answer's body.
+func (a *adminAPI) post(ctx context.Context, path string, document any) ([]byte, error) {
+	body, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	return a.call(ctx, http.MethodPost, path, "application/json", body)
+}
+
+// understand reads an answer.
+func understand(answer []byte, out any) error {
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("the engine's answer is not understood: %w", err)
+	}
+	return nil
+}
+
+// result is what became of one message.
+type result struct {
+	Status string `json:"status"`
+	Topic  string `json:"topic"`
+	Seq    uint64 `json:"seq"`
+	Epoch  string `json:"epoch"`
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// send hands a document to the admin API and prints the answer.
+func (g *globals) send(ctx context.Context, path string, document any, asJSON bool) error {
+	api, err := g.api()
+	if err != nil {
+		return err
+	}
+	answer, err := api.post(ctx, path, document)
+	if err != nil {
+		return err
+	}
+	results, err := parseResults(answer)
+	if asJSON {
+		return errors.Join(g.printAnswer(answer), err, unpublished(results))
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.printResults(results), unpublished(results))
+}
+
+// printAnswer prints the engine's answer as it is.
+func (g *globals) printAnswer(answer []byte) error { return g.printf("%s\n", bytes.TrimSpace(answer)) }
+
 // unreachable words the error of an engine that does not answer.
 func unreachable(address string, err error) error {
 	var at *url.Error
 	if errors.As(err, &at) {
 		err = at.Err
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no engine answers at %s; start one with: wse serve", address)
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted")
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: no answer in time", address)
 	}
 	return fmt.Errorf("%s: %w", address, err)
 }
 
-// refused words a problem document (RFC 9457).
+// refusal is an error that the engine answered with, a problem document (RFC 9457).
+type refusal struct {
+	Status  string `json:"-"` // as HTTP says it
+	Title   string `json:"title"`
+	Detail  string `json:"detail"`
+	Code    string `json:"code"`
+	Details struct {
+		Plugin  string `json:"plugin"`
+		Step    string `json:"step"`
+		Reason  string `json:"reason"`
+		Serving string `json:"serving"`
+	} `json:"details"`
+}
+
+// Error implements error. A refused change of a plugin says in further lines what goes on.
+func (r *refusal) Error() string {
+	text := r.Detail
+	if text == "" {
+		text = r.Title
+	}
+	d := &r.Details
+	if d.Step != "" {
+		text = fmt.Sprintf("plugin %s: refused at step %s: %s", d.Plugin, d.Step, d.Reason)
+	} else {
+		text = "the engine answered " + r.Status + ": " + text
+	}
+	if d.Serving != "" {
+		text += "\nplugin " + d.Plugin + ": " + d.Serving + " goes on serving"
+	}
+	return text
+}
+
+// refused reads a problem document.
 func refused(resp *http.Response, body []byte) error {
-	var problem struct{ Title, Detail string }
-	if err := json.Unmarshal(body, &problem); err != nil || problem.Title == "" && problem.Detail == "" {
+	r := &refusal{Status: resp.Status}
+	if err := json.Unmarshal(body, r); err != nil || r.Title == "" && r.Detail == "" {
 		return fmt.Errorf("the engine answered %s: %s", resp.Status, firstLine(body))
 	}
-	if problem.Detail == "" {
-		return fmt.Errorf("the engine answered %s: %s", resp.Status, problem.Title)
-	}
-	return fmt.Errorf("the engine answered %s: %s", resp.Status, problem.Detail)
+	return r
 }
 
 func firstLine(body []byte) string {
@@ -128,26 +208,29 @@ func unpublished(results []result) error {
 	return errors.Join(failed...)
 }
 
+// String returns a line about a message that was published or dropped.
+func (r *result) String() string {
+	if r.Status == "dropped" {
+		return "dropped: " + r.Reason
+	}
+	line := fmt.Sprintf("%s seq=%d", r.Topic, r.Seq)
+	if r.Epoch != "" && r.Epoch != noEpoch {
+		line += " epoch=" + r.Epoch
+	}
+	line += " id=" + r.ID
+	if r.Status != "" && r.Status != "published" {
+		line += " (" + r.Status + ")"
+	}
+	return line
+}
+
 // printResults prints one line for each message that was published or dropped.
 func (g *globals) printResults(results []result) error {
 	for _, r := range results {
-		line := ""
-		switch {
-		case r.Status == "dropped":
-			line = "dropped: " + r.Reason
-		case r.Seq == 0:
+		if r.Seq == 0 && r.Status != "dropped" {
 			continue
-		default:
-			line = fmt.Sprintf("%s seq=%d", r.Topic, r.Seq)
-			if r.Epoch != "" && r.Epoch != noEpoch {
-				line += " epoch=" + r.Epoch
-			}
-			line += " id=" + r.ID
-			if r.Status != "" && r.Status != "published" {
-				line += " (" + r.Status + ")"
-			}
 		}
-		if err := g.printf("%s\n", line); err != nil {
+		if err := g.printf("%s\n", r.String()); err != nil {
 			return err
 		}
 	}
@@ -160,8 +243,8 @@ func parseResults(answer []byte) ([]result, error) {
 		result
 		Envelopes []result `json:"envelopes"`
 	}
-	if err := json.Unmarshal(answer, &doc); err != nil {
-		return nil, fmt.Errorf("the engine's answer is not understood: %w", err)
+	if err := understand(answer, &doc); err != nil {
+		return nil, err
 	}
 	if len(doc.Envelopes) > 0 {
 		return doc.Envelopes, nil

@@ -1,6 +1,8 @@
-// Command wse is the engine and the tools to use one: serve, token, tail, event, publish, config check, version.
+// Command wse is the engine and the tools to use one: serve, token, tail, event, publish, plugin, deadletter, config check,
+// version.
 //
-// Every command finds a local engine and its key through the same configuration. Exit codes: 0 done, 1 failed, 2 used wrongly.
+// Every command finds a local engine and its key through the same configuration. Exit codes: 0 done, 1 failed, 2 used wrongly,
+// 3 done and found that a candidate differs from the plugin that serves.
 //
 // Ownership: main runs one command in its own goroutine; another waits for signals and ends the command's context.
 package main
@@ -26,6 +28,7 @@ const (
 	exitOK = iota
 	exitFailed
 	exitUsage
+	exitDiffers
 )
 
 func main() {
@@ -49,6 +52,9 @@ func run(args []string, std streams) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	if errors.Is(err, errDiffers) {
+		return exitDiffers
 	}
 	report(std.err, err)
 	var usage *usageError

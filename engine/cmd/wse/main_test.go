@@ -53,7 +53,7 @@ func TestTheCommandsAreTheseAndNoOthers(t *testing.T) {
 	for _, cmd := range newRoot(streams{}).Commands() {
 		names = append(names, cmd.Name())
 	}
-	require.Equal(t, []string{"config", "event", "plugin", "publish", "serve", "tail", "token", "version"}, names)
+	require.Equal(t, []string{"config", "deadletter", "event", "plugin", "publish", "serve", "tail", "token", "version"}, names)
 }
 
 func TestAMisusedCommandLineExitsWith2AndSaysHow(t *testing.T) {
@@ -67,7 +67,26 @@ func TestAMisusedCommandLineExitsWith2AndSaysHow(t *testing.T) {
 		{"serve extra", `"extra" is one argument too many`},
 		{"config", "name a command: check"},
 		{"config check", "FILE is missing"},
-		{"plugin", "name a command"},
+		{"plugin", "name a command: "},
+		{"plugin list x", `"x" is one argument too many`},
+		{"plugin show", "NAME is missing"},
+		{"plugin try", "NAME is missing"},
+		{"plugin try mapping", "FILE or --version is missing"},
+		{"plugin swap mapping x --version y", "a kept version comes with its own module and config"},
+		{"plugin swap mapping x --shadow-for 1500ms", "whole seconds only"},
+		{"plugin swap mapping x --shadow-events -1", "cannot be negative"},
+		{"plugin swap mapping x --differences-max 3", "say how long it runs"},
+		{"plugin swap mapping ../../../configs/mappings.yaml ../../../configs/mappings.yaml", "a config is given already"},
+		{"plugin shadow", "NAME is missing"},
+		{"plugin shadow mapping x", "--events or --for is missing"},
+		{"plugin shadow mapping x --cancel", `"x" is one argument too many`},
+		{"plugin rollback", "NAME is missing"},
+		{"plugin rollback a b c", "too many"},
+		{"deadletter", "name a command: drop, list, replay, show"},
+		{"deadletter show", "ID is missing"},
+		{"deadletter drop", "ID is missing"},
+		{"deadletter replay", "give either ID..., --plugin NAME or --all"},
+		{"deadletter replay x --all", "give either ID..., --plugin NAME or --all"},
 		{"plugin nope", `there is no command "nope"`},
 		{"token", "--sub is missing"},
 		{"token --sub u1 --ttl soon", "invalid argument"},

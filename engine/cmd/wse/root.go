@@ -34,13 +34,14 @@ func newRoot(std streams) *cobra.Command {
 becomes and who may read a topic is decided by sandboxed WebAssembly plugins.
 
 Every command reads the same configuration: the defaults, then --config FILE, then environment variables
-(WSE_ADMIN__LISTEN is admin.listen), then --set. So token, tail, event and publish find the engine that
-serve runs with the same flags, and its key. --url, --admin-url and --token name another engine.`,
+(WSE_ADMIN__LISTEN is admin.listen), then --set. So all other commands find the engine that serve
+runs with the same flags, and its key. --url, --admin-url and --token name another engine.`,
 		Example: `  wse serve
   wse token --sub u1
   wse tail user:u1:broker_account_events
   wse event BrokerAccountLinked --user u1 --payload '{"broker_account_id":"acc_123","status":"linked"}'
-  wse publish user:u1:order_events --type order_update --payload '{"order_id":"ord_1"}' --pri 10`,
+  wse publish user:u1:order_events --type order_update --payload '{"order_id":"ord_1"}' --pri 10
+  wse plugin try mapping configs/mappings.yaml`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -64,8 +65,8 @@ serve runs with the same flags, and its key. --url, --admin-url and --token name
 	flags.StringArrayVar(&g.sets, "set", nil, "set one field, as in `path=value`: listen=127.0.0.1:18080, plugins[0].limits.fuel=1000; may be repeated")
 	flags.StringVar(&g.url, "url", "", "public `URL` of the engine to use (default: what the configuration listens on)")
 	flags.StringVar(&g.adminURL, "admin-url", "", "admin `URL` of the engine to use (default: what the configuration listens on)")
-	flags.StringVar(&g.token, "token", "", "`TOKEN` to show: a client's for tail, the admin token for event and publish")
-	root.AddCommand(newServe(g), newToken(g), newTail(g), newEvent(g), newPublish(g), newPlugin(g), newConfig(g), newVersion(g))
+	flags.StringVar(&g.token, "token", "", "`TOKEN` to show: a client's for tail, the admin token for all commands that use the admin API")
+	root.AddCommand(newServe(g), newToken(g), newTail(g), newEvent(g), newPublish(g), newPlugin(g), newDeadLetter(g), newConfig(g), newVersion(g))
 	return root
 }
 
