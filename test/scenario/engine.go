@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -70,9 +71,7 @@ func Start(binary, dir string, settings []string, withTLS bool) (*Engine, error)
 	if config := filepath.Join(dir, "wse.yaml"); exists(config) {
 		args = append(args, "--config", config)
 	}
-	all := append([]string{"listen=" + e.Public, "admin.listen=" + e.Admin, "data_dir=" + filepath.Join(dir, "data"),
-		"auth.secret=" + secret, "limits.drain_jitter=0s"}, settings...)
-	for _, s := range all {
+	for _, s := range append(append(e.where(), "limits.drain_jitter=0s"), settings...) {
 		args = append(args, "--set", s)
 	}
 	e.cmd = exec.Command(binary, args...)
@@ -93,6 +92,31 @@ func Start(binary, dir string, settings []string, withTLS bool) (*Engine, error)
 		return nil, errors.Join(fmt.Errorf("scenario: the engine did not start: %w\n%s", err, e.Output()), e.Stop())
 	}
 	return e, nil
+}
+
+// where are the settings by which every command of the program finds the engine.
+func (e *Engine) where() []string {
+	return []string{"listen=" + e.Public, "admin.listen=" + e.Admin, "data_dir=" + filepath.Join(e.Dir, "data"), "auth.secret=" + secret}
+}
+
+// Command runs another command of the program beside the engine, in its directory and with what it needs to find it, and
+// returns what it printed and its exit code.
+func (e *Engine) Command(args ...string) (stdout, all string, code int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+	for _, s := range e.where() {
+		args = append(args, "--set", s)
+	}
+	cmd := exec.CommandContext(ctx, e.cmd.Path, args...)
+	cmd.Dir = e.Dir
+	var out bytes.Buffer
+	var both output
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &both), &both
+	var exit *exec.ExitError
+	if err = cmd.Run(); errors.As(err, &exit) && exit.Exited() {
+		err = nil
+	}
+	return out.String(), both.String(), cmd.ProcessState.ExitCode(), err
 }
 
 func exists(path string) bool {

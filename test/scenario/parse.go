@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bufio"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
@@ -36,11 +37,27 @@ type Step struct {
 // verbs are what a step may begin with. It is read-only.
 var verbs = []string{"user", "token", "connect", "open", "send", "send-binary", "send-deflated", "frame", "raw", "expect",
 	"expect-raw", "expect-close", "await", "await-close", "stall", "resume", "pad", "expect-eof", "no-more", "close", "drop", "mute", "publish", "event", "post", "get",
-	"delete", "public", "reload", "signal", "exit", "repeat", "until", "meanwhile", "join",
+	"delete", "public", "hand", "run", "reload", "signal", "exit", "repeat", "until", "meanwhile", "join",
 	"sequence", "write", "unordered"}
 
 // isBlock reports whether lines up to "end" belong to a step.
 func isBlock(verb string) bool { return verb == "write" || verb == "unordered" }
+
+// contents is a file as it is written from its lines: as they are, or where its name ends in .wasm the bytes that they hold
+// in hexadecimal, with # before comments.
+func contents(name, body string) ([]byte, error) {
+	if !strings.HasSuffix(name, ".wasm") {
+		return []byte(body), nil
+	}
+	var digits strings.Builder
+	for line := range strings.Lines(body) {
+		line, _, _ = strings.Cut(line, "#")
+		for _, part := range strings.Fields(line) {
+			digits.WriteString(part)
+		}
+	}
+	return hex.DecodeString(digits.String())
+}
 
 // Parse reads a scenario file. The error names the file and the line.
 func Parse(name string, r io.Reader) (*File, error) {

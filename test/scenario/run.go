@@ -55,7 +55,7 @@ func (r *Runner) handlers() map[string]func(Step) error {
 		"expect": r.expect, "expect-raw": r.expectRaw, "unordered": r.unordered, "no-more": r.noMore,
 		"expect-close": r.expectClose, "expect-eof": r.expectEOF, "close": r.close, "drop": r.drop, "mute": r.mute,
 		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
-		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.request,
+		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.request, "hand": r.hand, "run": r.command,
 		"reload": r.reload, "signal": r.signal, "exit": r.exit, "repeat": r.repeat, "until": r.until, "write": r.write,
 		"meanwhile": r.meanwhile, "join": r.join, "sequence": r.sequence,
 	}
@@ -271,5 +271,9 @@ func (r *Runner) until(s Step) error {
 
 // write puts a file into the engine's directory.
 func (r *Runner) write(s Step) error {
-	return os.WriteFile(filepath.Join(r.engine.Dir, filepath.Base(s.Rest)), []byte(s.Body), 0o644)
+	text, err := contents(s.Rest, s.Body)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.engine.Dir, filepath.Base(s.Rest)), text, 0o644)
 }

@@ -92,7 +92,9 @@ func parseFile(t *testing.T, path string) *File {
 func runFile(t *testing.T, program, poller string, f *File, ran *atomic.Int64) {
 	dir := t.TempDir()
 	for name, text := range f.Files {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(text), 0o644))
+		bytes, err := contents(name, text)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), bytes, 0o644))
 	}
 	e, err := Start(program, dir, append([]string{"debug.poller=" + poller}, f.Settings...), f.TLS)
 	require.NoError(t, err)

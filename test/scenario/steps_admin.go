@@ -1,10 +1,14 @@
 package scenario
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -44,6 +48,110 @@ func (r *Runner) request(s Step) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	return r.exchange(req, answer)
+}
+
+// hand posts files of the engine's directory to the admin API: PATH [FILE...] [header="K: V"]... => STATUS [PATTERN]. One is
+// sent as what its name says it is, two as the parts module and config of a form.
+func (r *Runner) hand(s Step) error {
+	call, answer, ok := strings.Cut(s.Rest, " => ")
+	if !ok {
+		return errors.New("=> STATUS is missing")
+	}
+	call, err := r.vars.expand(call)
+	if err != nil {
+		return err
+	}
+	list, err := words(call)
+	if err != nil {
+		return err
+	}
+	var files, headers []string
+	for _, word := range list[min(1, len(list)):] {
+		if header, ok := strings.CutPrefix(word, "header="); ok {
+			headers = append(headers, header)
+		} else {
+			files = append(files, word)
+		}
+	}
+	body, kind, err := r.candidate(files)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequest(http.MethodPost, "http://"+r.engine.Admin+list[0], bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	for _, header := range headers {
+		key, value, _ := strings.Cut(header, ":")
+		req.Header.Set(key, strings.TrimSpace(value))
+	}
+	return r.exchange(req, answer)
+}
+
+// candidate makes the body of a request from files.
+func (r *Runner) candidate(files []string) (body []byte, kind string, err error) {
+	var form bytes.Buffer
+	parts := multipart.NewWriter(&form)
+	for _, name := range files {
+		part := "config"
+		if kind = "application/yaml"; strings.HasSuffix(name, ".wasm") {
+			part, kind = "module", "application/wasm"
+		}
+		if body, err = os.ReadFile(filepath.Join(r.engine.Dir, filepath.Base(name))); err != nil {
+			return nil, "", err
+		}
+		w, err := parts.CreateFormFile(part, name)
+		if err != nil {
+			return nil, "", err
+		}
+		if _, err := w.Write(body); err != nil {
+			return nil, "", err
+		}
+	}
+	if len(files) < 2 {
+		return body, kind, nil
+	}
+	if err := parts.Close(); err != nil {
+		return nil, "", err
+	}
+	return form.Bytes(), parts.FormDataContentType(), nil
+}
+
+// command runs a command of the program: ARGS => EXIT [PATTERN]. A regular expression is matched with all that it printed,
+// any other pattern with its standard output.
+func (r *Runner) command(s Step) error {
+	call, answer, ok := strings.Cut(s.Rest, " => ")
+	if !ok {
+		return errors.New("=> EXIT is missing")
+	}
+	call, err := r.vars.expand(call)
+	if err != nil {
+		return err
+	}
+	args, err := words(call)
+	if err != nil {
+		return err
+	}
+	stdout, all, code, err := r.engine.Command(args...)
+	if err != nil {
+		return err
+	}
+	exit, want, _ := strings.Cut(strings.TrimSpace(answer), " ")
+	if strconv.Itoa(code) != exit {
+		return fmt.Errorf("it exited with %d: %s", code, all)
+	}
+	if strings.HasPrefix(want, "~") {
+		return r.matchBody(want, []byte(all))
+	}
+	return r.matchBody(want, []byte(stdout))
+}
+
+// exchange sends a request and compares the answer with STATUS [PATTERN].
+func (r *Runner) exchange(req *http.Request, answer string) error {
 	response, err := r.engine.http.Do(req)
 	if err != nil {
 		return err
