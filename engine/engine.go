@@ -46,6 +46,7 @@ type Options struct {
 	Log     hclog.Logger                   // nil: nothing is logged
 	Version string                         // told to clients and shown by the admin API
 	Dir     string                         // what relative paths of the configuration are relative to; "": the working directory
+	File    string                         // the configuration file, to be watched; "": there is none
 	Reread  func() (plugin.Configs, error) // reads the section plugins again for Reload; nil: the section stays as it was
 }
 
@@ -68,10 +69,12 @@ type Engine struct {
 	admin   *admin.Server
 	wse     dialect.Dialect
 
-	ran       bool // Run was called, and sees to the listeners
+	ran       bool     // Run was called, and sees to the listeners
+	watch     *watcher // nil: files are not watched
 	refusals  refusals
-	reloading sync.Mutex
-	draining  chan struct{} // closed when the engine stops taking connections
+	reloading sync.Mutex     // serialises changes of current
+	current   plugin.Configs // in force; guarded by reloading
+	draining  chan struct{}  // closed when the engine stops taking connections
 }
 
 // New opens what cfg names: the data directory, keys, plugins, listeners. It starts no goroutine. An error says what to
@@ -217,7 +220,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stopUnder()
 	defer stopFront()
 	var underneath, frontline sync.WaitGroup
-	failed := make(chan error, 5)
+	failed := make(chan error, 6)
 	start := func(group *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		group.Go(func() {
 			if err := run(ctx); err != nil {
@@ -230,6 +233,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "router", e.router.Run)
 	start(&frontline, front, "connections", e.conns.Run)
 	start(&frontline, front, "admin", e.admin.Run)
+	if e.watch != nil {
+		start(&frontline, front, "watch", e.watch.run)
+	}
 	for _, p := range e.plugins.List() {
 		e.log.Info("plugin ready", "plugin", p.Name, "version", p.Version, "path", p.Path)
 	}

@@ -14,6 +14,10 @@ import (
 )
 
 func (e *Engine) openPlugins() (err error) {
+	e.current = e.cfg.Plugins
+	if e.cfg.Lifecycle.Watch {
+		e.watch = newWatcher(e)
+	}
 	e.plugins, err = plugin.New(e.cfg.Plugins, plugin.Deps{
 		ConfigDir: e.opts.Dir, DataDir: e.cfg.DataDir, Stock: plugins.Stock, DecodeYAML: config.YAMLToJSON,
 		NewAnswer: func() plugin.Answer { return ingest.NewAnswer(e.cfg.Limits.Ingest) },
@@ -46,22 +50,49 @@ func (e *Engine) notice(n plugin.Notice) {
 // Reload reads the section plugins and the files it names again. Either every plugin is ready and serves from the next
 // call on, or nothing changes and the error says why. No connection is touched.
 func (e *Engine) Reload(ctx context.Context) error {
-	e.reloading.Lock()
-	defer e.reloading.Unlock()
-	cfgs := e.cfg.Plugins
-	if e.opts.Reread != nil {
-		var err error
-		if cfgs, err = e.opts.Reread(); err != nil {
-			e.log.Error("reload refused; what served before goes on", "error", err)
-			return err
+	cfgs, err := e.reread()
+	if err == nil {
+		err = e.adopt(ctx, cfgs, plugin.HowReload)
+	}
+	if err == nil && e.watch != nil {
+		select {
+		case e.watch.nudge <- struct{}{}:
+		default: // it is about to look anyway
 		}
 	}
-	if err := e.plugins.Reload(ctx, cfgs); err != nil {
+	return err
+}
+
+// reread reads the section plugins again.
+func (e *Engine) reread() (plugin.Configs, error) {
+	if e.opts.Reread == nil {
+		return e.cfg.Plugins, nil
+	}
+	cfgs, err := e.opts.Reread()
+	if err != nil {
+		e.log.Error("reload refused; what served before goes on", "error", err)
+	}
+	return cfgs, err
+}
+
+// adopt lets plugins serve as cfgs says.
+func (e *Engine) adopt(ctx context.Context, cfgs plugin.Configs, how plugin.How) error {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	if err := e.plugins.ReloadBy(ctx, cfgs, how, ""); err != nil {
 		e.log.Error("reload refused; what served before goes on", "error", err)
 		return err
 	}
-	e.log.Info("reloaded", "plugins", len(e.plugins.List()))
+	e.current = cfgs
+	e.log.Info("reloaded", "plugins", len(cfgs), "how", string(how))
 	return nil
+}
+
+// adopted is the section plugins as it is in force.
+func (e *Engine) adopted() plugin.Configs {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	return e.current
 }
 
 // Forget drops what is kept of the plugin called name in the data directory of cfg, so that the next engine serves the files

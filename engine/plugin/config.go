@@ -51,12 +51,29 @@ type Config struct {
 	Config any `yaml:"config"`
 	// ConfigFile is a YAML file to take Config from, relative to the configuration file; it is read at each load.
 	ConfigFile string `yaml:"config_file"`
+	// Vectors is a file, or a directory of files, of cases that a version has to pass before it serves, relative to the
+	// configuration file; sdk/tck/README.md describes them.
+	Vectors string `yaml:"vectors"`
 	// Limits bounds what the plugin may use. Zero fields take their default.
 	Limits Limits `yaml:"limits"`
 	// OnError is drop, dead_letter (the default) or deny.
 	OnError Policy `yaml:"on_error"`
 	// Record says what is kept of the documents that the plugin is given, to try candidates on.
 	Record Record `yaml:"record"`
+}
+
+// Files lists what the plugin is made of: files, or directories with files, as the configuration names them.
+func (c Config) Files() []string {
+	var files []string
+	if !isStock(c.Path) {
+		files = append(files, c.Path)
+	}
+	for _, f := range []string{c.ConfigFile, c.Vectors} {
+		if f != "" {
+			files = append(files, f)
+		}
+	}
+	return files
 }
 
 // Limits bounds what a plugin may use. Zero fields take the value of [DefaultLimits].

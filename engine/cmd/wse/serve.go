@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -36,11 +38,8 @@ func (g *globals) serve(ctx context.Context) error {
 		return err
 	}
 	e, err := engine.New(cfg, engine.Options{
-		Log: engine.NewLogger(cfg.Logging, g.err), Version: programVersion(), Dir: g.dir(),
-		Reread: func() (plugin.Configs, error) {
-			again, err := g.load()
-			return again.Plugins, err
-		},
+		Log: engine.NewLogger(cfg.Logging, g.err), Version: programVersion(), Dir: g.dir(), File: g.file,
+		Reread: g.reread,
 	})
 	if err != nil {
 		return err
@@ -63,6 +62,19 @@ func (g *globals) serve(ctx context.Context) error {
 			_ = e.Reload(running) // it logs what it refuses, and then everything is as it was
 		}
 	}
+}
+
+// reread reads the section plugins of a running engine again. A file that is empty is being written, and does not mean the
+// defaults, as it would at the start.
+func (g *globals) reread() (plugin.Configs, error) {
+	if g.file != "" {
+		text, err := os.ReadFile(g.file)
+		if err == nil && len(bytes.TrimSpace(text)) == 0 {
+			return nil, fmt.Errorf("%s is empty; to run on the defaults, write {}", g.file)
+		}
+	}
+	again, err := g.load()
+	return again.Plugins, err
 }
 
 // dir returns what relative paths in the configuration are relative to: the file's directory, or the working directory.
