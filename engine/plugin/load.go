@@ -114,7 +114,11 @@ func (h *Host) load(ctx context.Context, s *source) (*version, error) {
 		return nil, err
 	}
 	v := newVersion(h, s, b.compiled, b.has)
-	if err := v.fill(ctx, b.module); err != nil {
+	err = v.fill(ctx, b.module)
+	if err == nil {
+		err = h.checkVectors(ctx, s)
+	}
+	if err != nil {
 		v.close()
 		return nil, err
 	}
