@@ -178,7 +178,7 @@ func FuzzRewrite(f *testing.F) {
 			require.ErrorIs(t, err, meter.ErrExport)
 			return
 		}
-		rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(256))
+		rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithMemoryLimitPages(256).WithDebugInfoEnabled(false))
 		defer rt.Close(ctx)
 		_, plain := rt.CompileModule(ctx, wasm)
 		_, metered := rt.CompileModule(ctx, out)

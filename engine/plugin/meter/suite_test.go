@@ -1,12 +1,14 @@
 package meter_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,6 +65,7 @@ type side struct {
 	rewrite bool
 	options meter.Options
 	last    api.Module
+	all     []api.Module
 	names   map[string]api.Module // as the script calls them
 	linked  map[string]api.Module // as other modules import them
 }
@@ -122,6 +125,11 @@ func (s *side) invoke(ctx context.Context, module, field string, args []uint64) 
 	return fmt.Sprint(out), 0
 }
 
+// get reads an exported global.
+func (s *side) get(_ context.Context, module, field string, _ []uint64) (string, int64) {
+	return fmt.Sprint(s.find(module).ExportedGlobal(field).Get()), 0
+}
+
 func bits(t *testing.T, v value) []uint64 {
 	if v.Type == "v128" {
 		return vector(t, v)
@@ -163,15 +171,19 @@ func TestCoreSuite_behaves_the_same_metered(t *testing.T) {
 			runScript(t, dir, file, &total)
 		})
 	}
-	t.Logf("%d actions compared in %d scripts; %d units charged for %d executed", total.actions, len(scripts)+len(v1),
-		total.charged, total.executed)
+	t.Logf("%d scripts: %d modules instantiated, %d refused, %d actions and %d memories compared; %d units charged for %d executed",
+		len(scripts)+len(v1), total.modules, total.refused, total.actions, total.memories, total.charged, total.executed)
+	require.Greater(t, total.modules, 2_400)
+	require.Greater(t, total.refused, 4_600)
 	require.Greater(t, total.actions, 60_000)
+	require.Greater(t, total.memories, 300)
+	require.GreaterOrEqual(t, total.charged, total.executed)
 }
 
 // totals sums up over scripts. executed is the price of what ran, charged what was paid for it.
 type totals struct {
-	actions           int
-	charged, executed int64
+	modules, refused, actions, memories int
+	charged, executed                   int64
 }
 
 func runScript(t *testing.T, dir, file string, sum *totals) {
@@ -186,43 +198,104 @@ func runScript(t *testing.T, dir, file string, sum *totals) {
 	for _, cmd := range sc.Commands {
 		at := fmt.Sprintf("%s:%d: %s", filepath.Base(file), cmd.Line, cmd.Action.Field)
 		switch cmd.Type {
-		case "module", "assert_uninstantiable", "assert_unlinkable":
+		case "module", "assert_uninstantiable", "assert_unlinkable", "assert_invalid", "assert_malformed":
+			if filepath.Ext(cmd.Filename) != ".wasm" {
+				continue // malformed text, which is no business of ours
+			}
 			bin, err := os.ReadFile(filepath.Join(filepath.Dir(file), cmd.Filename))
 			require.NoError(t, err)
-			loadAll(ctx, t, at, sides, bin, cmd.Name)
+			loadAll(ctx, t, at, sides, bin, cmd.Name, sum)
 		case "register":
 			for _, s := range sides {
 				s.linked[cmd.As] = s.find(cmd.Name)
 			}
-		case "action", "assert_return", "assert_trap":
-			if cmd.Action.Type != "invoke" {
-				continue
-			}
+		case "action", "assert_return", "assert_trap", "assert_exhaustion":
 			var args []uint64
 			for _, v := range cmd.Action.Args {
 				args = append(args, bits(t, v)...)
 			}
-			ra, _ := a.invoke(ctx, cmd.Action.Module, cmd.Action.Field, args)
-			rb, charged := b.invoke(ctx, cmd.Action.Module, cmd.Action.Field, args)
-			rc, executed := c.invoke(ctx, cmd.Action.Module, cmd.Action.Field, args)
+			do := (*side).invoke
+			if cmd.Action.Type == "get" {
+				do = (*side).get
+			}
+			ra, _ := do(a, ctx, cmd.Action.Module, cmd.Action.Field, args)
+			rb, charged := do(b, ctx, cmd.Action.Module, cmd.Action.Field, args)
+			rc, executed := do(c, ctx, cmd.Action.Module, cmd.Action.Field, args)
 			require.Equal(t, ra, rb, at)
 			require.Equal(t, ra, rc, at)
 			require.GreaterOrEqual(t, charged, executed, "%s: runs for less than it executes", at)
 			sum.actions, sum.charged, sum.executed = sum.actions+1, sum.charged+charged, sum.executed+executed
+		default:
+			t.Fatalf("%s: a command of type %q", at, cmd.Type)
+		}
+	}
+	sameMemories(t, sides, sum)
+}
+
+// sameMemories compares what the script's modules left behind.
+func sameMemories(t *testing.T, sides []*side, sum *totals) {
+	for i, mod := range sides[0].all {
+		mem := mod.Memory()
+		for _, s := range sides[1:] {
+			other := s.all[i].Memory()
+			none := reflect.ValueOf(mem).IsNil() // the runtime wraps a nil
+			require.Equal(t, none, reflect.ValueOf(other).IsNil())
+			if none {
+				continue
+			}
+			require.Equal(t, mem.Size(), other.Size())
+			x, _ := mem.Read(0, mem.Size())
+			y, _ := other.Read(0, other.Size())
+			require.True(t, bytes.Equal(x, y), "module %d left other bytes in its memory", i)
+			sum.memories++
 		}
 	}
 }
 
 // loadAll instantiates a module on every side, which must all accept or all refuse it.
-func loadAll(ctx context.Context, t *testing.T, at string, sides []*side, bin []byte, name string) {
+func loadAll(ctx context.Context, t *testing.T, at string, sides []*side, bin []byte, name string, sum *totals) {
 	first := sides[0].module(ctx, bin, name)
 	for _, s := range sides[1:] {
 		err := s.module(ctx, bin, name)
 		require.Equal(t, first == nil, err == nil, "%s: plain %v, metered %v", at, first, err)
 	}
+	if first != nil {
+		sum.refused++
+		return
+	}
+	sum.modules++
 	for _, s := range sides {
-		if name != "" && first == nil {
+		s.all = append(s.all, s.last)
+		if name != "" {
 			s.names[name] = s.last
 		}
 	}
+}
+
+// The suites of proposals, which the runtime knows in part: each of their modules is refused by the scan, or is as valid
+// metered as it was.
+func TestProposals_are_refused_or_stay_as_valid_as_they_were(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(suiteDir(t), "*-*/testdata/*.wasm"))
+	require.NoError(t, err)
+	require.Greater(t, len(files), 100)
+	ctx := t.Context()
+	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(api.CoreFeaturesV2))
+	defer rt.Close(context.Background())
+	admitted := 0
+	for _, file := range files {
+		wasm, err := os.ReadFile(file)
+		require.NoError(t, err)
+		m, err := scan.Scan(wasm, suiteLimits())
+		if err != nil {
+			require.ErrorIs(t, err, scan.ErrModule)
+			continue
+		}
+		admitted++
+		out, err := meter.Rewrite(wasm, m, suiteLimits(), meter.Options{Fuel: plenty})
+		require.NoError(t, err)
+		_, plain := rt.CompileModule(ctx, wasm)
+		_, metered := rt.CompileModule(ctx, out)
+		require.Equal(t, plain == nil, metered == nil, "%s: plain %v, metered %v", filepath.Base(file), plain, metered)
+	}
+	t.Logf("%d modules, %d admitted", len(files), admitted)
 }
