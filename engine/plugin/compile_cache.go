@@ -56,9 +56,9 @@ func (r *recipe) key(digest [sha256.Size]byte) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// linesInstructionsMax bounds the modules whose traces tell source lines. A larger one's tell its functions: telling places
-// costs loading some microseconds for each three or four instructions.
-const linesInstructionsMax = 100_000
+// linesInstructionsMax bounds the modules whose traces tell source lines. A larger one's tell its functions: reading where
+// every instruction went that can trap costs loading about 0.2 µs for each instruction of the module.
+const linesInstructionsMax = 250_000
 
 // rewrite returns the metered form, and tells moves, where it is not nil, where all code went.
 func (r *recipe) rewrite(wasm []byte, m *scan.Module, moves *meter.Moves) ([]byte, error) {

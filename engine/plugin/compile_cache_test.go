@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/plugin/scan"
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
 )
 
@@ -87,4 +88,20 @@ func TestCache_knows_a_module_only_under_the_limits_it_was_admitted_with(t *test
 		known[entry.dir] = true
 	}
 	require.Len(t, known, 4)
+}
+
+func TestCache_keeps_no_lines_of_a_module_too_large_for_them(t *testing.T) {
+	wasm, err := os.ReadFile("testdata/trap-O2.wasm")
+	require.NoError(t, err)
+	r := newRecipe(new(DefaultConfig().withDefaults().Limits))
+	m, err := scan.Scan(wasm, r.Scan)
+	require.NoError(t, err)
+	marked := func(size int) bool {
+		m.Instructions = size
+		out, err := r.rewrite(wasm, m, nil)
+		require.NoError(t, err)
+		return strings.Contains(string(out), ".debug_line")
+	}
+	require.True(t, marked(linesInstructionsMax))
+	require.False(t, marked(linesInstructionsMax+1))
 }

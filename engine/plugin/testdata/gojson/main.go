@@ -15,14 +15,6 @@ var out []byte
 
 func main() {}
 
-// level recurses before it panics, so that the trace has something to tell.
-func level(n int) int {
-	if n == 0 {
-		return int(in[len(out)+1<<20])
-	}
-	return level(n-1) + 1
-}
-
 //go:wasmexport wse_abi_v1
 func abi() uint32 { return 0 }
 
@@ -36,9 +28,6 @@ func buffer(n uint32) uint32 {
 
 //go:wasmexport wse_transform
 func transform(n uint32) uint64 {
-	if n > 0 && in[0] == 'p' {
-		return uint64(level(3))
-	}
 	var v map[string]any
 	if err := json.Unmarshal(in[:n], &v); err != nil {
 		panic(err)
