@@ -123,11 +123,12 @@ func (h *Host) keep(r *ready, who string) (Kept, error) {
 	if err := h.ledger.put(name, next, r.source); err != nil {
 		return Kept{}, err
 	}
-	k, err := next.find(r.source.id())
+	now := h.ledger.plugins[name]
+	k, err := now.find(r.source.id())
 	if err != nil {
 		return Kept{}, err
 	}
-	return k.public(next), nil
+	return k.public(now), nil
 }
 
 // Swap makes c ready and lets it serve from the next call on. Calls under way finish on the version before; when Swap

@@ -311,6 +311,6 @@ const (
 	shadowQueueMost = 1 << 20
 	debounceMin     = time.Millisecond
 	debounceMax     = time.Minute
-	versionsMin     = 2 // the one that serves and the one to go back to
+	versionsMin     = 3 // the one that serves, the one to go back to, and one that is handed in
 	versionsMost    = 100
 )

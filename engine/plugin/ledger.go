@@ -86,6 +86,9 @@ func (p *history) fromEnd(n int) string {
 
 // find returns the kept version that id names or is the beginning of.
 func (p *history) find(id string) (*keptVersion, error) {
+	if p == nil {
+		return nil, ErrUnknownVersion
+	}
 	var found []*keptVersion
 	for i := range p.Versions {
 		k := &p.Versions[i]
@@ -256,6 +259,9 @@ func (l *ledger) put(name string, next *history, s *source) error {
 // a *LoadError of one of the plugins.
 func (l *ledger) apply(changes map[string]*history, modules []*source) error {
 	for _, s := range modules {
+		if k, err := l.plugins[s.cfg.Name].find(s.id()); err == nil && (k.Module != s.digests().Module || k.Config != string(s.json)) {
+			return failed(s.cfg.Name, StepKeep, fmt.Errorf("another version that is called %s is kept: two digests begin alike", k.ID))
+		}
 		if err := l.blobs.put(s.digests().Module, s.wasm); err != nil {
 			return failed(s.cfg.Name, StepKeep, err)
 		}

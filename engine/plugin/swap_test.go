@@ -1,0 +1,282 @@
+package plugin_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/plugin"
+	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
+)
+
+// TestSwap_under_load_loses_doubles_and_reorders_nothing has eight callers hand in numbered events, each one after the other,
+// while the plugin is swapped. The guest answers with its input; each version has another module.
+func TestSwap_under_load_loses_doubles_and_reorders_nothing(t *testing.T) {
+	const callers, swaps = 8, 40
+	f := newFixture(t)
+	version := func(n int) w.Module {
+		m := echo()
+		m.Data = append(m.Data, w.Data{At: 8, Bytes: []byte(fmt.Sprint(n))})
+		return m
+	}
+	h := f.open(t, f.add(t, "say", version(0)))
+	candidates := make([]plugin.Candidate, swaps)
+	for i := range candidates {
+		candidates[i] = f.candidate(t, version(i+1))
+	}
+	var order sync.Map // version → its place
+	order.Store(h.List()[0].Version, 0)
+	var serving, events atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			answer, last := &keeper{}, 0
+			for n := 0; ctx.Err() == nil; n++ {
+				floor := int(serving.Load())
+				doc := fmt.Sprintf(`{"caller":%d,"n":%d}`, c, n)
+				d, err := h.Transform(context.Background(), "E", []byte(doc), answer)
+				if err != nil || d.Fate != plugin.Answered || string(answer.doc) != doc {
+					t.Errorf("%s became %v %q: %v", doc, d, answer.doc, err)
+					return
+				}
+				at, known := order.Load(d.Version)
+				if !known || at.(int) < max(last, floor) {
+					t.Errorf("version %v answered after version %d did and %d was swapped in", at, last, floor)
+					return
+				}
+				last = at.(int)
+				events.Add(1)
+			}
+		})
+	}
+	for i, c := range candidates {
+		order.Store(fmt.Sprintf("%x", sha256.Sum256(c.Module))[:12], i+1)
+		before := events.Load()
+		_, err := h.Swap(t.Context(), "say", c, plugin.Shadow{})
+		require.NoError(t, err)
+		serving.Store(int64(i + 1))
+		for events.Load() < before+callers && !t.Failed() {
+			runtime.Gosched()
+		}
+	}
+	cancel()
+	wg.Wait()
+	for _, s := range h.Stats() {
+		require.Zero(t, s.Replaced)
+		for _, failure := range []plugin.Outcome{plugin.OutcomeBusy, plugin.OutcomeTrap, plugin.OutcomeOpen} {
+			require.Zero(t, s.Hooks[0].Calls[failure])
+		}
+	}
+}
+
+// slow is an Answer that says when it is read, and waits.
+type slow struct {
+	reading chan struct{}
+	goOn    chan struct{}
+}
+
+func (s *slow) Read([]byte) error {
+	close(s.reading)
+	<-s.goOn
+	return nil
+}
+
+func TestSwap_lets_calls_under_way_finish_on_the_version_that_they_began_with(t *testing.T) {
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "say", saying("u1")))
+	old := h.List()[0].Version
+	next := f.candidate(t, saying("u2"))
+
+	answer := &slow{reading: make(chan struct{}), goOn: make(chan struct{})}
+	called := make(chan plugin.Decision)
+	go func() {
+		d, err := h.Transform(context.Background(), "E", []byte(`{}`), answer)
+		if err != nil {
+			t.Error(err)
+		}
+		called <- d
+	}()
+	<-answer.reading
+	swapped := make(chan error)
+	go func() {
+		_, err := h.Swap(context.Background(), "say", next, plugin.Shadow{})
+		swapped <- err
+	}()
+	for said(t, h) != "u2" {
+		runtime.Gosched()
+	}
+	select {
+	case <-swapped:
+		t.Fatal("the swap ended before the last call of the old version did")
+	case <-called:
+		t.Fatal("the call ended before it was let to")
+	default:
+	}
+	close(answer.goOn)
+	require.Equal(t, plugin.Decision{Fate: plugin.Answered, Plugin: "say", Version: old}, <-called)
+	require.NoError(t, <-swapped)
+}
+
+// TestSwap_leaves_nothing_behind goes to and fro between two versions. What closes only at the end would show.
+func TestSwap_leaves_nothing_behind(t *testing.T) {
+	swaps := 1000
+	if raceDetector {
+		swaps = 100
+	}
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "say", saying("u1")))
+	versions := []string{h.List()[0].Version, f.swap(t, h, "u2").To}
+	run := func(n int) (heap uint64, maps int) {
+		for i := range n {
+			_, err := h.Swap(t.Context(), "say", plugin.Candidate{Version: versions[i%2]}, plugin.Shadow{})
+			require.NoError(t, err)
+			if i%10 == 0 {
+				said(t, h)
+			}
+		}
+		runtime.GC()
+		runtime.GC() // the first one runs finalizers
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		text, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Skip("this system does not tell its mappings")
+		}
+		return m.HeapAlloc, strings.Count(string(text), "\n")
+	}
+	heap, maps := run(50)
+	files := descriptors(t)
+	heapAfter, mapsAfter := run(swaps)
+	require.Less(t, heapAfter, heap+1<<20)
+	require.LessOrEqual(t, mapsAfter, maps+10)
+	require.Equal(t, files, descriptors(t))
+	require.EqualValues(t, h.List()[0].Instances, h.Stats()[0].Instances)
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(open)
+}
+
+func TestACandidateThatFailsAtAnyStepTouchesNothingThatServes(t *testing.T) {
+	hook := w.Hook("wse_transform", w.I64Const(1))
+	plus := func(f w.Func) []byte { return w.Plugin(w.Module{Funcs: []w.Func{hook, f}}).Bytes() }
+	starting := w.Plugin(w.Module{Funcs: []w.Func{hook, {Code: []byte{0x00}}}})
+	starting.Start = 2
+	noBuffer := w.Plugin(w.Module{Funcs: []w.Func{hook}})
+	for i := range noBuffer.Funcs {
+		if noBuffer.Funcs[i].Export == "wse_buffer" {
+			noBuffer.Funcs[i].Code = w.I32Const(0)
+		}
+	}
+	f := newFixture(t)
+	deps := f.deps()
+	deps.DecodeYAML = yaml.YAMLToJSON
+	var refused []plugin.Notice
+	deps.Notice = func(n plugin.Notice) { refused = append(refused, n) }
+	cfg := f.add(t, "say", configured("u1"))
+	cfg.Vectors, cfg.Limits.Scan.ModuleKiBMax = "cases.json", 64
+	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "cases.json"), []byte(`[{"name":"any","hook":"transform","input":{},"want":"data","data":`+envelope+`}]`), 0o600))
+	h, err := plugin.New(plugin.Configs{cfg}, deps)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, h.Close()) }()
+	before, err := h.Detail("say")
+	require.NoError(t, err)
+
+	for _, c := range []struct {
+		step      plugin.Step
+		candidate plugin.Candidate
+	}{
+		{plugin.StepRead, plugin.Candidate{Module: make([]byte, 65<<10)}},
+		{plugin.StepConfig, plugin.Candidate{Config: []byte("a: [")}},
+		{plugin.StepConfig, plugin.Candidate{Config: []byte(" \n")}},
+		{plugin.StepScan, plugin.Candidate{Module: []byte("no module")}},
+		{plugin.StepExports, plugin.Candidate{Module: w.Module{}.Bytes()}},
+		{plugin.StepImports, plugin.Candidate{Module: imported(w.Import{Module: "env", Name: "system"}, w.I64Const(1)).Bytes()}},
+		{plugin.StepRewrite, plugin.Candidate{Module: plus(w.Func{Export: "wse:fuel"})}},
+		{plugin.StepCompile, plugin.Candidate{Module: plus(w.Func{Code: w.Cat(w.I64Const(1), []byte{0x45, 0x1a})})}},
+		{plugin.StepInstantiate, plugin.Candidate{Module: starting.Bytes()}},
+		{plugin.StepInitialize, plugin.Candidate{Module: plus(w.Func{Export: "_initialize", Code: []byte{0x00}})}},
+		{plugin.StepBuffer, plugin.Candidate{Module: noBuffer.Bytes()}},
+		{plugin.StepConfigure, plugin.Candidate{Module: plus(w.Hook("wse_configure", w.I64Const(0)))}},
+		{plugin.StepVectors, plugin.Candidate{Module: configured("u2").Bytes()}},
+	} {
+		t.Run(string(c.step), func(t *testing.T) {
+			for verb, call := range map[plugin.How]func() error{
+				plugin.HowSwap:   func() error { return errorOf(h.Swap(t.Context(), "say", c.candidate, plugin.Shadow{})) },
+				plugin.HowUpload: func() error { return errorOf(h.Upload(t.Context(), "say", c.candidate)) },
+			} {
+				refused = nil
+				err := call()
+				var le *plugin.LoadError
+				require.ErrorAs(t, err, &le)
+				require.Equal(t, []any{"say", c.step}, []any{le.Plugin, le.Step}, err)
+				require.Equal(t, []plugin.Notice{{Plugin: "say", Text: "candidate refused; what served goes on", How: verb, Err: err}}, refused)
+			}
+			after, err := h.Detail("say")
+			require.NoError(t, err)
+			require.Equal(t, before, after)
+			require.Equal(t, "u1", said(t, h))
+		})
+	}
+}
+
+func TestChanges_that_cross_leave_the_first_and_refuse_the_second(t *testing.T) {
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "say", saying("u0")))
+	const many = 8
+	candidates := make([]plugin.Candidate, many)
+	for i := range candidates {
+		candidates[i] = f.candidate(t, saying(fmt.Sprint("u", i+1)))
+	}
+	errs := make([]error, many)
+	var wg sync.WaitGroup
+	for i := range many {
+		wg.Go(func() { _, errs[i] = h.Swap(t.Context(), "say", candidates[i], plugin.Shadow{}) })
+	}
+	wg.Wait()
+	done := 0
+	for _, err := range errs {
+		if err == nil {
+			done++
+			continue
+		}
+		require.ErrorIs(t, err, plugin.ErrChanged)
+	}
+	require.Positive(t, done)
+	d, err := h.Detail("say")
+	require.NoError(t, err)
+	require.EqualValues(t, 1+done, d.Generation)
+	require.Len(t, d.Kept, min(5, 1+done))
+}
+
+func TestVersionsWhoseIdsAreAlikeAreNotTakenForEachOther(t *testing.T) {
+	seen := map[string]int{}
+	one, other := 0, 0
+	for n := 0; other == 0; n++ {
+		sum := sha256.Sum256(fmt.Appendf(nil, `{"a":%d}`, n))
+		if one = seen[string(sum[:4])]; one != 0 {
+			other = n
+		}
+		seen[string(sum[:4])] = n
+	}
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "say", configured("u1")))
+	c, err := h.Swap(t.Context(), "say", plugin.Candidate{Config: fmt.Appendf(nil, `{"a":%d}`, one)}, plugin.Shadow{})
+	require.NoError(t, err)
+	_, err = h.Swap(t.Context(), "say", plugin.Candidate{Config: fmt.Appendf(nil, `{"a":%d}`, other)}, plugin.Shadow{})
+	require.ErrorContains(t, err, "plugin/say: keep: another version that is called "+c.To+" is kept")
+}
