@@ -126,7 +126,7 @@ func (in *instance) configure() error {
 		return fmt.Errorf("the configuration has a config for it, but the module does not export %s", abi.ExportConfigure)
 	case f == nil:
 		return nil
-	case len(doc) == 0:
+	case doc == nil:
 		doc = []byte("{}")
 	}
 	if uint32(len(doc)) > in.size {

@@ -132,6 +132,14 @@ func (p *Workpiece) begin(config []byte) error {
 	return nil
 }
 
+// Configure makes a new instance with a configuration, JSON for wse_configure; nil: none. The error is a *[LoadError].
+func (p *Workpiece) Configure(config []byte) error {
+	if p.in != nil && bytes.Equal(config, p.version.config) {
+		return nil
+	}
+	return p.begin(config)
+}
+
 // Hooks lists what can be called, as [Workpiece.Call] names it.
 func (p *Workpiece) Hooks() []string {
 	var names []string
@@ -282,10 +290,8 @@ func (p *Workpiece) Check(v *vector.Vector) (Called, error) {
 	if v.Config != nil {
 		config = v.Configuration()
 	}
-	if p.in == nil || !bytes.Equal(config, p.version.config) {
-		if err := p.begin(config); err != nil {
-			return Called{}, fmt.Errorf("its config is refused: %w", err)
-		}
+	if err := p.Configure(config); err != nil {
+		return Called{}, fmt.Errorf("its config is refused: %w", err)
 	}
 	got, err := p.Call(v.Hook, v.Document())
 	if err != nil {
