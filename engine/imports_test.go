@@ -57,6 +57,7 @@ func table() []rule {
 		{path: "engine/admin", own: all, outside: []string{"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/..."}},
 		{path: "engine", own: append(all, "plugins", "configs"), outside: []string{"github.com/hashicorp/go-hclog", "github.com/fsnotify/fsnotify"}},
 		{path: "engine/cmd/wse", own: []string{"engine/...", "sdk/...", "plugins"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
+		{path: "sdk"},
 		{path: "sdk/abi"},
 		{path: "sdk/tck", own: []string{"engine/plugin", "engine/plugin/vector"}},
 		{path: "sdk/tck/cmd/wse-tck", own: []string{"engine/ingest", "engine/plugin", "sdk/tck"}},

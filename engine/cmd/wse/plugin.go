@@ -37,12 +37,16 @@ func newPlugin(g *globals) *cobra.Command {
 
 A candidate is a module, a configuration for it, or both; what is not given is taken from what serves. A file that
 begins as WebAssembly modules do is a module, any other is a configuration, as YAML or JSON. --version ID names a
-version that the engine has kept instead. A candidate that is refused never touches what serves.`
+version that the engine has kept instead. A candidate that is refused never touches what serves.
+
+new, inspect, run, test and bench are for a plugin that is being written. They need no engine.`
 	cmd.Example = `  wse plugin list
   wse plugin try mapping configs/mappings.yaml
   wse plugin swap mapping configs/mappings.yaml
-  wse plugin rollback mapping`
+  wse plugin rollback mapping
+  wse plugin new fills --lang go`
 	cmd.AddCommand(pluginOperate(g)...)
 	cmd.AddCommand(newPluginForget(g))
+	cmd.AddCommand(pluginAuthor(g)...)
 	return cmd
 }
