@@ -74,7 +74,7 @@ func (s *Server) candidate(w http.ResponseWriter, r *http.Request, values url.Va
 	if c.Who, ok = who(w, r); !ok {
 		return c, false
 	}
-	c.Version = values.Get("version")
+	c.Version = strings.ReplaceAll(values.Get("version"), " ", "+") // a + that nobody escaped; versions have no spaces
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Header.Get("Content-Type") == "" {
 		err = nil

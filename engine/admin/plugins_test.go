@@ -160,6 +160,8 @@ func TestACandidateIsAModuleAConfigBothOrAKeptVersion(t *testing.T) {
 		{"JSON", "swap", "application/json; charset=utf-8", "{}", plugin.Candidate{Config: []byte("{}")}},
 		{"both", "swap", kind, both, plugin.Candidate{Module: []byte("\x00asm"), Config: []byte("a: 1")}},
 		{"a version", "swap?version=abc", "", "", plugin.Candidate{Version: "abc"}},
+		{"a version with a config", "try?version=abc+def", "", "", plugin.Candidate{Version: "abc+def"}},
+		{"the same, escaped", "try?version=abc%2Bdef", "", "", plugin.Candidate{Version: "abc+def"}},
 		{"a version and the type of nothing", "try?version=abc", "application/json", "", plugin.Candidate{Version: "abc"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
