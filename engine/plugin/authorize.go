@@ -18,6 +18,8 @@ type AuthorizeRequest struct {
 	Topic      string
 	Identity   Identity
 	Connection Connection
+	// Waiter is told of waits for a slow plugin. May be nil.
+	Waiter Waiter
 }
 
 // Identity is who asks. Claims is the token's claims as a JSON object, or nil.
@@ -56,6 +58,11 @@ func (h *Host) Authorize(ctx context.Context, r AuthorizeRequest) (Verdict, erro
 	}
 	defer h.scratch.Put(scratch)
 	identity := scratch.encode(&r)
+	if r.Waiter != nil {
+		scratch.ctx = waitingContext{ctx, r.Waiter}
+		ctx = &scratch.ctx
+		defer func() { scratch.ctx = waitingContext{} }()
+	}
 	sum := Verdict{}
 	asked, covered := 0, false
 	for _, e := range t.hooks[hookAuthorize] {
@@ -108,6 +115,7 @@ const requestBytes = 512
 type authScratch struct {
 	doc     []byte
 	verdict Verdict
+	ctx     waitingContext
 }
 
 // encode writes r as sdk/ABI.md "authorize" describes. What stands before the returned position is all that a verdict

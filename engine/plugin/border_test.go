@@ -31,8 +31,9 @@ func BenchmarkBorder(b *testing.B) {
 		}
 	})
 	b.Run("instance", func(b *testing.B) {
-		in := <-v.pool
-		defer func() { v.pool <- in }()
+		in, ok := v.pool.take()
+		require.True(b, ok)
+		defer v.pool.give(in)
 		for b.Loop() {
 			if _, _, f := in.call(hookTransform, doc); f != nil {
 				b.Fatal(f)

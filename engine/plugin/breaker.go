@@ -24,6 +24,12 @@ func (b *breaker) allow() bool {
 	return time.Now().UnixNano() >= until && b.trying.CompareAndSwap(false, true)
 }
 
+// resting reports whether a call would not be allowed now.
+func (b *breaker) resting() bool {
+	until := b.until.Load()
+	return until != 0 && time.Now().UnixNano() < until
+}
+
 // succeed reports whether it closed the breaker.
 func (b *breaker) succeed() (closed bool) {
 	if b.failures.Load() != 0 {

@@ -92,6 +92,14 @@ type Limits struct {
 	// the plugin is loaded), and at least two. InstanceWait is how long a call waits for one to be free.
 	Instances    int           `yaml:"instances"`
 	InstanceWait time.Duration `yaml:"instance_wait"`
+	// WaitingMax is how many calls may wait at the same time, each event of a batch being one; more fail at once.
+	WaitingMax int `yaml:"waiting_max"`
+	// BatchEventsMax is how many events that wait go into one call of wse_transform_batch, where the module has it; 1 is
+	// none. A batch is never expected to use more than SlowFuel.
+	BatchEventsMax int `yaml:"batch_events_max"`
+	// SlowFuel is the fuel from which on a call counts as slow: while calls of a hook lately used more, all of them pass a
+	// gate that leaves one processor to everything else.
+	SlowFuel int64 `yaml:"slow_fuel"`
 	// CompileMiB and CompileTimeout bound the child process that compiles the module.
 	CompileMiB     int           `yaml:"compile_mib"`
 	CompileTimeout time.Duration `yaml:"compile_timeout"`
@@ -116,7 +124,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Fuel: 10_000_000, FuelInit: 500_000_000, MemoryMiB: 16, InKiB: 1024, OutKiB: 1024,
-		InstanceWait: time.Second, CompileMiB: 1024, CompileTimeout: 30 * time.Second,
+		InstanceWait: time.Second, WaitingMax: 1024, BatchEventsMax: 64, SlowFuel: 2_000_000, CompileMiB: 1024, CompileTimeout: 30 * time.Second,
 		BreakerTraps: 5, BreakerPause: 10 * time.Second, CacheKiB: 4096,
 		LogLinesPerCall: 16, LogLinesPerSecond: 50, LogLineBytes: 1024, Metrics: 64,
 		Scan: scan.DefaultLimits(),
@@ -151,6 +159,7 @@ func (c Config) withDefaults() Config {
 	l, d := &c.Limits, DefaultLimits()
 	setDefault(&l.Fuel, d.Fuel)
 	setDefault(&l.FuelInit, d.FuelInit)
+	setDefault(&l.SlowFuel, d.SlowFuel)
 	setDefault(&l.InstanceWait, d.InstanceWait)
 	setDefault(&l.CompileTimeout, d.CompileTimeout)
 	setDefault(&l.BreakerPause, d.BreakerPause)
@@ -180,7 +189,8 @@ type number struct {
 func (l *Limits) numbers() []number {
 	return []number{
 		{"memory_mib", &l.MemoryMiB, 1024}, {"in_kib", &l.InKiB, 64 << 10}, {"out_kib", &l.OutKiB, 64 << 10},
-		{"instances", &l.Instances, 1024}, {"compile_mib", &l.CompileMiB, 64 << 10},
+		{"instances", &l.Instances, 1024}, {"waiting_max", &l.WaitingMax, 1 << 20}, {"batch_events_max", &l.BatchEventsMax, 4096},
+		{"compile_mib", &l.CompileMiB, 64 << 10},
 		{"breaker_traps", &l.BreakerTraps, 1 << 20}, {"cache_kib", &l.CacheKiB, 1 << 20},
 		{"log_lines_per_call", &l.LogLinesPerCall, 1 << 20}, {"log_lines_per_second", &l.LogLinesPerSecond, 1 << 20},
 		{"log_line_bytes", &l.LogLineBytes, 64 << 10}, {"metrics", &l.Metrics, 4096},
@@ -250,6 +260,9 @@ func (l Limits) faults() []error {
 	}
 	if l.FuelInit < 0 || l.FuelInit > fuelMax {
 		fault("fuel_init: %d must be between 0 (the default) and %d", l.FuelInit, int64(fuelMax))
+	}
+	if l.SlowFuel < 0 || l.SlowFuel > fuelMax {
+		fault("slow_fuel: %d must be between 0 (the default) and %d", l.SlowFuel, int64(fuelMax))
 	}
 	for name, d := range map[string]time.Duration{
 		"instance_wait": l.InstanceWait, "compile_timeout": l.CompileTimeout, "breaker_pause": l.BreakerPause,

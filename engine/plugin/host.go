@@ -47,8 +47,9 @@ type Host struct {
 	shadows   sync.WaitGroup // grows under mu only
 	// compiling is held while a module is compiled that the cache does not know: one at a time.
 	compiling sync.Mutex
-	// scratch holds the memory of Authorize, *authScratch.
-	scratch sync.Pool
+	// scratch holds the memory of Authorize, *authScratch, and lists that of TransformAll, *chain.
+	scratch, lists sync.Pool
+	gate           gate
 }
 
 // table is the set of plugins that serves at one time. It is immutable; refs counts the host's own hold and the calls
@@ -75,7 +76,7 @@ func New(cfgs Configs, deps Deps) (*Host, error) {
 	if deps.Lifecycle == (Lifecycle{}) {
 		deps.Lifecycle = DefaultLifecycle()
 	}
-	h := &Host{deps: deps}
+	h := &Host{deps: deps, gate: newGate()}
 	var kept blobs = memoryBlobs{}
 	if deps.Records != nil {
 		kept = dirBlobs(filepath.Join(deps.DataDir, "plugins", "modules"))

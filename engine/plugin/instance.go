@@ -25,6 +25,7 @@ type instance struct {
 	mem     api.Memory
 	fuel    api.MutableGlobal
 	hooks   [hookCount]api.Function
+	batch   api.Function // nil where the guest has none
 	buffer  api.Function
 	addr    uint32 // of the input buffer
 	size    uint32 // of the input buffer
@@ -86,6 +87,7 @@ func (in *instance) start() (Step, error) {
 			in.hooks[h] = mod.ExportedFunction(h.export())
 		}
 	}
+	in.batch = mod.ExportedFunction(abi.ExportTransformBatch)
 	in.buffer = mod.ExportedFunction(abi.ExportBuffer)
 	in.fuel.Set(uint64(v.cfg.Limits.FuelInit))
 	if f := mod.ExportedFunction(abi.ExportInitialize); f != nil {
@@ -167,13 +169,18 @@ func (in *instance) last() {
 	in.flush(2)
 }
 
+// errorTextMax is how much of what a guest says is wrong is kept.
+const errorTextMax = 512
+
 // errorText reads what a guest says is wrong.
 func (in *instance) errorText(r abi.Result) string {
-	const most = 512
-	if raw, ok := in.mem.Read(r.Ptr, min(r.Len, most)); ok {
-		if text := printable(raw, most); text != "" {
-			return text
-		}
+	raw, _ := in.mem.Read(r.Ptr, min(r.Len, errorTextMax))
+	return errorText(raw)
+}
+
+func errorText(raw []byte) string {
+	if text := printable(raw, errorTextMax); text != "" {
+		return text
 	}
 	return "an error without a text"
 }
@@ -184,15 +191,28 @@ type fault struct {
 	text string
 }
 
+// begin returns the time at which a call begins where it is one to time, zero else.
+func (in *instance) begin() time.Time {
+	if in.calls++; in.calls%latencyEvery == 1 {
+		return time.Now()
+	}
+	return time.Time{}
+}
+
+// begins forgets what belonged to the call before. Each of n events brings the log lines of a call.
+func (in *instance) begins(n int) {
+	in.now, in.used, in.lines, in.said, in.dying = 0, 0, -(n-1)*in.version.cfg.Limits.LogLinesPerCall, in.said[:0], false
+}
+
 // call runs one hook. With kind Data, view is the answer where it lies in the guest's memory, good until the next call.
 // It allocates nothing unless it fails.
 func (in *instance) call(h hook, doc []byte) (view []byte, kind abi.Kind, f *fault) {
-	in.now, in.lines, in.said, in.dying = 0, 0, in.said[:0], false
+	in.begins(1)
 	limits := &in.version.cfg.Limits
 	in.fuel.Set(uint64(limits.Fuel))
 	if uint32(len(doc)) > in.size {
 		if err := in.enlarge(len(doc)); err != nil {
-			return nil, abi.No, in.trapped(err)
+			return nil, abi.No, in.trapped(err, limits.Fuel)
 		}
 	}
 	if !in.mem.Write(in.addr, doc) {
@@ -202,7 +222,7 @@ func (in *instance) call(h hook, doc []byte) (view []byte, kind abi.Kind, f *fau
 	err := in.hooks[h].CallWithStack(in, in.stack[:])
 	in.used = limits.Fuel - int64(in.fuel.Get())
 	if err != nil {
-		return nil, abi.No, in.trapped(err)
+		return nil, abi.No, in.trapped(err, limits.Fuel)
 	}
 	switch r := abi.Unpack(in.stack[0]); r.Kind {
 	case abi.No, abi.Yes:
@@ -210,7 +230,7 @@ func (in *instance) call(h hook, doc []byte) (view []byte, kind abi.Kind, f *fau
 	case abi.Data:
 		view, ok := in.mem.Read(r.Ptr, r.Len)
 		if !ok || int(r.Len) > limits.OutKiB<<10 {
-			return nil, abi.No, in.badAnswer(r)
+			return nil, abi.No, in.badAnswer(r, limits.OutKiB<<10)
 		}
 		return view, abi.Data, nil
 	case abi.ErrorText:
@@ -231,8 +251,8 @@ func (in *instance) enlarge(n int) error {
 	return in.ask(size)
 }
 
-func (in *instance) badAnswer(r abi.Result) *fault {
-	if most := in.version.cfg.Limits.OutKiB << 10; int(r.Len) > most {
+func (in *instance) badAnswer(r abi.Result, most int) *fault {
+	if int(r.Len) > most {
 		return &fault{Violation, fmt.Sprintf("an answer of %d bytes, at most %d are allowed (out_kib)", r.Len, most)}
 	}
 	return &fault{Violation, fmt.Sprintf("an answer of %d bytes at %d, outside the memory of %d", r.Len, r.Ptr, in.mem.Size())}

@@ -129,7 +129,6 @@ func newVersion(h *Host, s *source, c *compiled, has [hookCount]bool) *version {
 	v := &version{
 		host: h, cfg: s.cfg, id: s.id(), digest: s.digest, print: s.print, config: bytes.Clone(s.json),
 		compiled: c, has: has, size: len(s.wasm), loaded: time.Now(),
-		pool: make(chan *instance, s.cfg.Limits.Instances),
 	}
 	v.epoch = time.Duration(v.loaded.UnixNano())
 	v.breaker.limit, v.breaker.pause = int32(s.cfg.Limits.BreakerTraps), s.cfg.Limits.BreakerPause
@@ -144,7 +143,10 @@ func (v *version) fill(ctx context.Context, m *scan.Module) error {
 	if err := instantiateHost(ctx, v.compiled.rt, m); err != nil {
 		return failed(v.cfg.Name, StepInstantiate, err)
 	}
-	if err := v.add(); err != nil {
+	if _, ok := m.Export(abi.ExportTransformBatch, scan.KindFunction); ok {
+		v.batching.most = v.cfg.Limits.BatchEventsMax
+	}
+	if err := v.add(ctx); err != nil {
 		return err
 	}
 	more := v.cfg.Limits.Instances - 1
@@ -154,7 +156,7 @@ func (v *version) fill(ctx context.Context, m *scan.Module) error {
 	for range min(more, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(more); i = next.Add(1) - 1 {
-				errs[i] = v.add()
+				errs[i] = v.add(ctx)
 			}
 		})
 	}
@@ -163,10 +165,10 @@ func (v *version) fill(ctx context.Context, m *scan.Module) error {
 }
 
 // add puts one more instance into the pool.
-func (v *version) add() error {
-	in, err := v.newInstance()
+func (v *version) add(ctx context.Context) error {
+	in, err := v.firstInstance(ctx)
 	if err == nil {
-		v.pool <- in
+		v.pool.give(in)
 	}
 	return err
 }

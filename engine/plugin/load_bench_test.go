@@ -65,9 +65,9 @@ func loadParts(b *testing.B, h *Host, cfg Config) (parts [6]time.Duration) {
 	defer v.close()
 	require.NoError(b, instantiateHost(context.Background(), c.rt, m))
 	last = time.Now()
-	next(4, v.add())
+	next(4, v.add(b.Context()))
 	for range s.cfg.Limits.Instances - 1 {
-		require.NoError(b, v.add())
+		require.NoError(b, v.add(b.Context()))
 	}
 	next(5, nil)
 	return parts

@@ -51,10 +51,13 @@ const (
 	latencyEvery               = 8    // calls per call that is timed: two looks at a clock cost as much as the call
 )
 
-func (h *histogram) add(v uint64, first, shift int) {
+func (h *histogram) add(v uint64, first, shift int) { h.addMany(v, 1, first, shift) }
+
+// addMany counts v n times.
+func (h *histogram) addMany(v, n uint64, first, shift int) {
 	i := (bits.Len64(v) - first + shift - 1) / shift
-	h.counts[min(max(i, 0), Buckets-1)].Add(1)
-	h.sum.Add(v)
+	h.counts[min(max(i, 0), Buckets-1)].Add(n)
+	h.sum.Add(v * n)
 }
 
 func (h *histogram) snapshot(first, shift int) Histogram {
@@ -87,7 +90,11 @@ type HookStats struct {
 type Stats struct {
 	Plugin, Version string
 	Hooks           []HookStats
-	Instances       int // ready
+	Instances       int    // ready
+	Waiting         int    // events and requests that wait for an instance, now
+	Batches         uint64 // calls of wse_transform_batch that were answered
+	BatchEvents     uint64 // events in those
+	BatchesFailed   uint64 // calls of wse_transform_batch whose events were then run one by one
 	Replaced        uint64
 	Breaker         string // closed, open or half_open
 	LinesDropped    uint64
@@ -99,6 +106,8 @@ func (v *version) stats() Stats {
 		Plugin: v.cfg.Name, Version: v.id, Instances: int(v.ready.Load()), Replaced: v.replaced.Load(),
 		Breaker: v.breaker.state(), LinesDropped: v.logs.dropped.Load(), Metrics: v.metrics.snapshot(),
 	}
+	s.Waiting = v.pool.waits()
+	s.Batches, s.BatchEvents, s.BatchesFailed = v.batching.batches.Load(), v.batching.events.Load(), v.batching.failed.Load()
 	for h := range hookCount {
 		if !v.has[h] {
 			continue

@@ -18,11 +18,11 @@ const (
 	saidBytesMax   = 2048 // the last that a guest printed or logged in the call
 )
 
-// trapped tells an empty tank from any other trap.
-func (in *instance) trapped(err error) *fault {
+// trapped tells an empty tank, which held budget, from any other trap.
+func (in *instance) trapped(err error, budget int64) *fault {
 	t := in.trap(err)
 	if int64(in.fuel.Get()) < 0 {
-		t.reason = fmt.Sprintf("used more than %d units", in.version.cfg.Limits.Fuel)
+		t.reason = fmt.Sprintf("used more than %d units", budget)
 		return &fault{OutOfFuel, t.text()}
 	}
 	return &fault{Trap, t.text()}

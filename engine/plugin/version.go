@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,8 +26,10 @@ type version struct {
 	loaded   time.Time
 	epoch    time.Duration // loaded, since 1970
 
-	pool     chan *instance // nil stands for one that must be made
-	refs     atomic.Int64   // tables, and others, that hold it
+	pool     pool
+	batching batching
+	costs    [hookCount]cost
+	refs     atomic.Int64 // tables, and others, that hold it
 	ready    atomic.Int64
 	replaced atomic.Uint64
 	breaker  breaker
@@ -46,87 +49,170 @@ func (v *version) release() {
 }
 
 func (v *version) close() {
-	for {
-		select {
-		case in := <-v.pool:
-			if in != nil {
-				in.close()
-				v.ready.Add(-1)
-			}
-			continue
-		default:
+	for in, ok := v.pool.take(); ok; in, ok = v.pool.take() {
+		if in != nil {
+			v.lose(in)
 		}
-		break
 	}
 	_ = v.compiled.close() // has nothing left to fail
-}
-
-// take returns an instance from the pool, nil where one has to be made, or false when none came free in time.
-func (v *version) take(ctx context.Context) (*instance, bool) {
-	select {
-	case in := <-v.pool:
-		return in, true
-	default:
-	}
-	wait := time.NewTimer(v.cfg.Limits.InstanceWait)
-	defer wait.Stop()
-	select {
-	case in := <-v.pool:
-		return in, true
-	case <-ctx.Done():
-	case <-wait.C:
-	}
-	return nil, false
 }
 
 // call runs hook h on doc and has answer read what it says. An instance that trapped, ran out of fuel or broke the ABI
 // does not go back into the pool; the next call makes another.
 func (v *version) call(ctx context.Context, h hook, doc []byte, answer Answer) (abi.Kind, error) {
-	stats := &v.counters[h]
-	if len(doc) > v.cfg.Limits.InKiB<<10 {
-		return v.refuse(stats, TooLarge, fmt.Sprintf("a document of %d bytes, at most %d KiB are allowed (in_kib)", len(doc), v.cfg.Limits.InKiB))
+	if err := v.admit(h, doc); err != nil {
+		return abi.No, err
 	}
+	in, free := v.pool.take()
+	if !free {
+		k := v.pool.task(h)
+		defer v.pool.done(k)
+		k.single(doc, answer)
+		v.submit(ctx, k)
+		return k.one.kind, k.one.Err
+	}
+	in, kind, err := v.once(ctx, in, h, doc, answer)
+	v.pool.give(in)
+	return kind, err
+}
+
+// admit refuses what is not worth waiting for an instance.
+func (v *version) admit(h hook, doc []byte) error {
+	switch {
+	case len(doc) > v.cfg.Limits.InKiB<<10:
+		return v.refuse(h, TooLarge, fmt.Sprintf("a document of %d bytes, at most %d KiB are allowed (in_kib)", len(doc), v.cfg.Limits.InKiB))
+	case v.breaker.resting():
+		return v.rests(h)
+	}
+	return nil
+}
+
+func (v *version) rests(h hook) error {
+	return v.refuse(h, Open, fmt.Sprintf("not called: it failed %d times in a row and rests for %v", v.breaker.limit, v.breaker.pause))
+}
+
+// submit has k wait for an instance, and runs it or has it run.
+func (v *version) submit(ctx context.Context, k *task) {
+	limits := &v.cfg.Limits
+	away := v.slow(k.hook) && stepAside(ctx)
+	t := v.pool.wait(ctx, k, limits.InstanceWait, limits.WaitingMax)
+	if away {
+		stepBack(ctx)
+	}
+	var why string
+	switch t.does {
+	case leads:
+		v.lead(ctx, t.in, k)
+		return
+	case settled:
+		return
+	case turned:
+		why = fmt.Sprintf("%d calls wait for one of its %d instances already (waiting_max, instances)", limits.WaitingMax, limits.Instances)
+	default:
+		why = fmt.Sprintf("all %d instances are busy (instances)", limits.Instances)
+	}
+	for _, ev := range k.events {
+		ev.kind, ev.Err = abi.No, v.refuse(k.hook, Busy, why)
+	}
+}
+
+// lead runs k, and what it takes along, with an instance that it gives back.
+func (v *version) lead(ctx context.Context, in *instance, k *task) {
+	v.pool.follow(k, v.together(k.hook), v.batchBytesMax(), v.cfg.Limits.Instances)
+	if len(k.along) > 0 {
+		ctx = context.Background() // the others did not give up
+	}
+	v.pool.give(v.drain(ctx, in, k.hook, k.all))
+	for _, other := range k.along {
+		other.turn <- turn{nil, settled}
+	}
+}
+
+// slow reports whether calls of h took so long lately that they pass the gate.
+func (v *version) slow(h hook) bool { return v.costs[h].lately() > v.cfg.Limits.SlowFuel }
+
+// once runs one call with an instance, nil standing for one that must be made, and returns the instance to go on with.
+func (v *version) once(ctx context.Context, in *instance, h hook, doc []byte, answer Answer) (*instance, abi.Kind, error) {
 	if !v.breaker.allow() {
-		return v.refuse(stats, Open, fmt.Sprintf("not called: it failed %d times in a row and rests for %v", v.breaker.limit, v.breaker.pause))
+		return in, abi.No, v.rests(h)
 	}
-	in, ok := v.take(ctx)
-	if !ok {
+	if in != nil && !v.slow(h) {
+		return v.now(in, h, doc, answer)
+	}
+	if !v.pass(ctx) {
 		v.breaker.neither()
-		return v.refuse(stats, Busy, fmt.Sprintf("all %d instances are busy (instances)", v.cfg.Limits.Instances))
+		return in, abi.No, v.refuse(h, Busy, fmt.Sprintf("it takes long, and the processors were busy with such plugins for %v (slow_fuel, instance_wait)", v.cfg.Limits.InstanceWait))
 	}
+	defer v.host.gate.leave()
 	if in == nil {
 		var err error
 		if in, err = v.newInstance(); err != nil {
-			v.pool <- nil
 			v.failed(err.Error())
-			return v.refuse(stats, Trap, err.Error())
+			return nil, abi.No, v.refuse(h, Trap, err.Error())
 		}
 		v.replaced.Add(1)
 	}
-	kind, f := v.run(in, h, doc, answer)
-	if f != nil {
-		return v.fail(stats, in, f)
+	return v.now(in, h, doc, answer)
+}
+
+// firstInstance makes an instance of a version that does not serve yet.
+func (v *version) firstInstance(ctx context.Context) (*instance, error) {
+	if !v.host.gate.enter(ctx, math.MaxInt64) {
+		return nil, failed(v.cfg.Name, StepInstantiate, ctx.Err())
 	}
-	v.pool <- in
+	defer v.host.gate.leave()
+	return v.newInstance()
+}
+
+// pass waits at the gate.
+func (v *version) pass(ctx context.Context) bool {
+	select {
+	case v.host.gate <- struct{}{}:
+		return true
+	default:
+	}
+	if stepAside(ctx) {
+		defer stepBack(ctx)
+	}
+	return v.host.gate.enter(ctx, v.cfg.Limits.InstanceWait)
+}
+
+// now runs one call and counts it.
+func (v *version) now(in *instance, h hook, doc []byte, answer Answer) (*instance, abi.Kind, error) {
+	kind, f := v.run(in, h, doc, answer)
+	if h == hookTransform {
+		v.batching.ranAlone()
+	}
+	if f != nil && f.kind != Guest {
+		v.lose(in)
+		v.failed(string(f.kind) + ": " + f.text)
+		return nil, abi.No, v.refuse(h, f.kind, f.text)
+	}
 	v.succeeded()
-	stats.calls[kind].Add(1) // No, Yes and Data are OutcomeNo, OutcomeYes and OutcomeData
-	return kind, nil
+	if f != nil {
+		return in, abi.No, v.refuse(h, Guest, f.text)
+	}
+	v.counters[h].calls[kind].Add(1) // No, Yes and Data are OutcomeNo, OutcomeYes and OutcomeData
+	return in, kind, nil
+}
+
+// lose closes an instance that cannot be trusted any more.
+func (v *version) lose(in *instance) {
+	in.close()
+	v.ready.Add(-1)
 }
 
 // run calls the instance, times one call in latencyEvery, counts its fuel, and has the answer read.
 func (v *version) run(in *instance, h hook, doc []byte, answer Answer) (abi.Kind, *fault) {
 	stats := &v.counters[h]
-	in.calls++
-	timed := in.calls%latencyEvery == 1
-	var begin time.Time
-	if timed {
-		begin = time.Now()
-	}
+	begin := in.begin()
 	view, kind, f := in.call(h, doc)
-	if timed {
+	if !begin.IsZero() {
 		stats.latency.add(uint64(time.Since(begin)), latencyFirst, latencyShift)
 	}
-	stats.fuel.add(uint64(max(in.used, 0)), fuelFirst, fuelShift)
+	used := max(in.used, 0)
+	stats.fuel.add(uint64(used), fuelFirst, fuelShift)
+	v.costs[h].add(used)
 	if f == nil && kind == abi.Data {
 		if err := answer.Read(view); err != nil {
 			f = &fault{Violation, "the answer of " + h.export() + ": " + err.Error()}
@@ -136,20 +222,6 @@ func (v *version) run(in *instance, h hook, doc []byte, answer Answer) (abi.Kind
 		w.saw(v, h, doc, kind, view, f, in.used)
 	}
 	return kind, f
-}
-
-// fail counts a failed call and decides about its instance.
-func (v *version) fail(stats *hookStats, in *instance, f *fault) (abi.Kind, error) {
-	if f.kind == Guest {
-		v.pool <- in
-		v.succeeded()
-		return v.refuse(stats, Guest, f.text)
-	}
-	in.close()
-	v.ready.Add(-1)
-	v.pool <- nil
-	v.failed(string(f.kind) + ": " + f.text)
-	return v.refuse(stats, f.kind, f.text)
 }
 
 // failed counts a failed call. Who called learns of each; the log, which a guest must not be able to flood, of those that
@@ -168,9 +240,10 @@ func (v *version) succeeded() {
 	}
 }
 
-func (v *version) refuse(stats *hookStats, kind Failure, text string) (abi.Kind, error) {
-	stats.calls[kind.outcome()].Add(1)
-	return abi.No, &CallError{Plugin: v.cfg.Name, Version: v.id, Kind: kind, Policy: v.cfg.OnError, Text: text}
+// refuse counts a call that gave no usable answer, and says so.
+func (v *version) refuse(h hook, kind Failure, text string) error {
+	v.counters[h].calls[kind.outcome()].Add(1)
+	return &CallError{Plugin: v.cfg.Name, Version: v.id, Kind: kind, Policy: v.cfg.OnError, Text: text}
 }
 
 // outcome is the label that a failure is counted under.
