@@ -234,6 +234,9 @@ func (v *version) batch(in *instance, events []*Event) (*instance, bool) {
 	used := max(in.used, 0) / int64(n)
 	v.costs[hookTransform].add(used)
 	if f != nil {
+		for _, ev := range events {
+			ev.view = nil
+		}
 		v.batching.fail()
 		v.tellBatch(n, f)
 		if f.kind == Guest {

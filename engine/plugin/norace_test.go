@@ -1,5 +1,5 @@
 //go:build !race
 
-package plugin_test
+package plugin
 
-const raceDetector = false
+const RaceDetector = false

@@ -1,6 +1,6 @@
 //go:build race
 
-package plugin_test
+package plugin
 
-// raceDetector makes sync.Pool forget things at random.
-const raceDetector = true
+// RaceDetector makes sync.Pool forget things at random.
+const RaceDetector = true

@@ -78,7 +78,7 @@ func TestStock_plugins_cost_no_host_allocations(t *testing.T) {
 	h, _, _ := openStock(t)
 	doc, answer, r := []byte(event300), ingest.NewAnswer(ingest.DefaultConfig()), subscribe("user:u1:order_events")
 	most := 0.0
-	if raceDetector {
+	if plugin.RaceDetector {
 		most = 1
 	}
 	require.LessOrEqual(t, testing.AllocsPerRun(200, func() {
