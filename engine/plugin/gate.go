@@ -15,12 +15,23 @@ type gate chan struct{}
 
 func newGate() gate { return make(gate, max(1, runtime.GOMAXPROCS(0)-1)) }
 
-// enter waits for at most patience, and reports whether the caller may pass; leave must follow then.
-func (g gate) enter(ctx context.Context, patience time.Duration) bool {
+// free passes if nobody has to be waited for, and reports whether it did. A nil gate lets everybody pass.
+func (g gate) free() bool {
+	if g == nil {
+		return true
+	}
 	select {
 	case g <- struct{}{}:
 		return true
 	default:
+		return false
+	}
+}
+
+// enter waits for at most patience, and reports whether the caller may pass; leave must follow then.
+func (g gate) enter(ctx context.Context, patience time.Duration) bool {
+	if g.free() {
+		return true
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -36,8 +47,10 @@ func (g gate) enter(ctx context.Context, patience time.Duration) bool {
 // leave lets the next one pass, and whoever else wants the processor run first: those at the gate could otherwise hand it
 // to each other for as long as a time slice lasts (BenchmarkBesideSlow).
 func (g gate) leave() {
-	<-g
-	runtime.Gosched()
+	if g != nil {
+		<-g
+		runtime.Gosched()
+	}
 }
 
 // cost is what a call has needed lately, in fuel: the most, forgotten within some hundred cheaper calls.

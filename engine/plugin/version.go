@@ -166,10 +166,8 @@ func (v *version) firstInstance(ctx context.Context) (*instance, error) {
 
 // pass waits at the gate.
 func (v *version) pass(ctx context.Context) bool {
-	select {
-	case v.host.gate <- struct{}{}:
+	if v.host.gate.free() {
 		return true
-	default:
 	}
 	if stepAside(ctx) {
 		defer stepBack(ctx)
