@@ -131,7 +131,7 @@ func TestSwap_lets_calls_under_way_finish_on_the_version_that_they_began_with(t 
 // TestSwap_leaves_nothing_behind goes to and fro between two versions. What closes only at the end would show.
 func TestSwap_leaves_nothing_behind(t *testing.T) {
 	swaps := 1000
-	if raceDetector {
+	if plugin.RaceDetector {
 		swaps = 100
 	}
 	f := newFixture(t)
