@@ -28,7 +28,7 @@ const (
 	churnTopic     = "stream:system_health:side"
 	churnHistory   = 1100      // publications that fill the topics' histories before the comparison
 	churnHeapSlack = 512 << 10 // bytes, beside a quarter of the heap
-	churnSettle    = 3 * time.Second
+	settleWait     = 3 * time.Second
 )
 
 // ErrLeak marks a run after which the server holds more than before.
@@ -67,7 +67,7 @@ func Churn(ctx context.Context, b *Bench, cfg ChurnConfig) (err error) {
 	if err := c.round(ctx, cfg.Connections, 40); err != nil {
 		return err
 	}
-	before, err := c.holdings(ctx)
+	before, err := held(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func Churn(ctx context.Context, b *Bench, cfg ChurnConfig) (err error) {
 	if err := c.round(ctx, cfg.Connections, int(cfg.Length/churnBeat)); err != nil {
 		return err
 	}
-	after, err := c.holdings(ctx)
+	after, err := held(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -102,17 +102,18 @@ func (h holdings) String() string {
 	return fmt.Sprintf("heap %.2f MiB, resident %.1f MiB, %d descriptors", float64(h.heap)/(1<<20), float64(h.rss)/(1<<20), h.descriptors)
 }
 
-func (c *churner) holdings(ctx context.Context) (h holdings, err error) {
-	if err = sleep(ctx, churnSettle); err != nil {
+// held waits until the server has settled and returns what it holds.
+func held(ctx context.Context, s *target.Server) (h holdings, err error) {
+	if err = sleep(ctx, settleWait); err != nil {
 		return h, err
 	}
-	if h.heap, err = c.s.Collect(ctx); err != nil {
+	if h.heap, err = s.Collect(ctx); err != nil {
 		return h, err
 	}
-	if h.rss, err = c.s.Memory(); err != nil {
+	if h.rss, err = s.Memory(); err != nil {
 		return h, err
 	}
-	h.descriptors, err = c.s.Descriptors()
+	h.descriptors, err = s.Descriptors()
 	return h, err
 }
 

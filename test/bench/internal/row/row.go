@@ -37,6 +37,7 @@ func All() []Row {
 		{"fan-out", fanOut},
 		{"idle memory", idleMemory},
 		{"plugins", pluginRow},
+		{"swaps", swaps},
 		{"urgent", urgent},
 		{"slow readers", slowReaders},
 		{"stalled readers", stalledReaders},

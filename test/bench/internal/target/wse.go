@@ -122,12 +122,7 @@ func (s *Server) Publish(ctx context.Context, pubs ...Publication) error {
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Admin+"/api/v1/publish", bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("target: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	answer, err := s.do(req)
+	answer, err := s.Post(ctx, "/api/v1/publish", "application/json", body)
 	if err != nil {
 		return err
 	}
@@ -137,6 +132,16 @@ func (s *Server) Publish(ctx context.Context, pubs ...Publication) error {
 		}
 	}
 	return nil
+}
+
+// Post hands body to a route of the admin API and returns the answer, which must be 200.
+func (s *Server) Post(ctx context.Context, path, mediaType string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Admin+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	req.Header.Set("Content-Type", mediaType)
+	return s.do(req)
 }
 
 // Metric returns the sum of a metric's samples from /metrics.
