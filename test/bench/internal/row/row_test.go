@@ -173,3 +173,21 @@ func TestRowsHaveDifferentNames(t *testing.T) {
 	}
 	require.Len(t, seen, 6)
 }
+
+func TestASwappedEventIsCheckedAndTimed(t *testing.T) {
+	s, c := &swapping{}, &swarm.Client{}
+	publication := func(n int, member string) []byte {
+		return fmt.Appendf(nil, `%s%d,"at":%d,"%s":1},"topic":"user:u1:swaps","seq":1}`, mapped, n, 1_000_000, member)
+	}
+	s.message(c, publication(0, "left"), 3_000_000)
+	s.message(c, publication(1, "right"), 4_000_000)
+	require.Zero(t, s.faults.Load())
+	require.Equal(t, []float64{2, 3}, s.latency)
+	require.Equal(t, [2]int64{1, 1}, [2]int64{s.by[0].Load(), s.by[1].Load()})
+	for i, n := range []int{3, 3, 2} { // one is skipped, one comes twice, one late
+		s.message(c, publication(n, "left"), 0)
+		require.EqualValues(t, i+1, s.faults.Load())
+	}
+	s.message(c, []byte(`{"t":"ping","p":{}}`), 0)
+	require.EqualValues(t, 5, s.received.Load())
+}

@@ -286,7 +286,7 @@ func (s *swapping) figures(with, without *swapSide, before, after holdings) []fi
 		{Name: name + ": events lost, doubled or out of order", Unit: "events", Ours: with.faults, Peer: without.faults,
 			Statistic: figure.Quantile("max", 1), ZeroMax: true},
 		{Name: name + ": delivered", Unit: "events/s", Ours: with.rate, Peer: without.rate, Statistic: figure.Median()},
-		flat("heap", "MiB", float64(after.heap)/(1<<20), float64(before.heap)/(1<<20), 1.1),
+		flat("heap", "MiB", float64(after.heap)/(1<<20), float64(before.heap)/(1<<20), 1.25),
 		flat("resident memory", "MiB", float64(after.rss)/(1<<20), float64(before.rss)/(1<<20), 1.25),
 		flat("descriptors", "", float64(after.descriptors), float64(before.descriptors), 1),
 	}
