@@ -260,7 +260,7 @@ func (l *ledger) put(name string, next *history, s *source) error {
 func (l *ledger) apply(changes map[string]*history, modules []*source) error {
 	for _, s := range modules {
 		if k, err := l.plugins[s.cfg.Name].find(s.id()); err == nil && (k.Module != s.digests().Module || k.Config != string(s.json)) {
-			return failed(s.cfg.Name, StepKeep, fmt.Errorf("another version that is called %s is kept: two digests begin alike", k.ID))
+			return failed(s.cfg.Name, StepKeep, fmt.Errorf("another version that is called %s is kept: two digests begin alike, or what is kept was changed; %s", k.ID, wayOut(s.cfg.Name)))
 		}
 		if err := l.blobs.put(s.digests().Module, s.wasm); err != nil {
 			return failed(s.cfg.Name, StepKeep, err)

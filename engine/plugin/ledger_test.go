@@ -333,3 +333,37 @@ func TestPluginsOutOfTheConfigurationAreRememberedForAWhile(t *testing.T) {
 	require.Equal(t, "u1", said(t, l.Host), "too many came after it")
 	require.Len(t, l.modules(), 17)
 }
+
+// oneRecord holds the same document for good.
+type oneRecord []byte
+
+func (r oneRecord) Each(f func(string, []byte) error) error { return f("say", r) }
+func (r oneRecord) Apply(map[string][]byte) error           { return nil }
+
+func FuzzRecord(f *testing.F) {
+	x := newFixture(f)
+	cfg := x.add(f, "say", saying("u1"))
+	digest := fmt.Sprintf("%x", sum(saying("u1")))
+	for _, doc := range []string{
+		`{"base":{"module":"` + digest + `"},"served":["` + digest[:12] + `"],"versions":[{"id":"` + digest[:12] + `","module":"` + digest + `","bytes":1,"how":"start"}]}`,
+		`{"base":{"module":"` + digest + `"},"served":["a","` + digest[:12] + `"],"versions":[{"id":"a","module":"` + strings.Repeat("0", 64) + `","config":"{}"}]}`,
+		`{}`, `null`, `[]`, `{"served":[""],"versions":[{"id":""}]}`, ``,
+	} {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		deps := x.deps()
+		deps.Records = oneRecord(doc)
+		h, err := plugin.New(plugin.Configs{cfg}, deps)
+		if err != nil {
+			var le *plugin.LoadError
+			require.ErrorAs(t, err, &le)
+			require.ErrorContains(t, err, "wse plugin forget say")
+			return
+		}
+		require.Equal(t, "u1", said(t, h), "nothing else is kept")
+		_, err = h.Rollback(t.Context(), "say", "", "")
+		require.Error(t, err)
+		require.NoError(t, h.Close())
+	})
+}
