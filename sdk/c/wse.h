@@ -194,14 +194,15 @@ static struct {
   const uint8_t *at;    // the next byte to read; NULL after a fault
   uint32_t depth;       // objects and arrays entered and not left
   bool fresh;           // just inside { or [, where no comma is due
-  bool saw_escape;      // set by wse__scan
   bool key_escaped;     // the key read last holds a backslash
   bool raw_escaped;     // the string read last does
   uint8_t behind;       // the byte that stood at end
-  wse_span key, raw;    // read last
+  wse_span name;        // the text of the key read last
+  wse_span key;         // as it was written, where it is escaped
+  wse_span raw;         // the value read last
   uint8_t *begin, *end; // the document; a zero stands at end
   const uint8_t *stop;  // where reading failed
-  uint8_t *scratch;     // WSE_TEXT_MAX bytes for wse_text
+  uint8_t *scratch[2];  // WSE_TEXT_MAX bytes each for wse_text and for keys
 } wse__in;
 
 WSE__INLINE bool wse__fail(const uint8_t *p) {
@@ -210,9 +211,14 @@ WSE__INLINE bool wse__fail(const uint8_t *p) {
   return false;
 }
 
-WSE__INLINE const uint8_t *wse__blanks(const uint8_t *p) {
-  while (*p <= 0x20 && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
+WSE__CALLED const uint8_t *wse__many_blanks(const uint8_t *p) {
+  while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') p++;
   return p;
+}
+
+// wse__blanks steps over white space, of which there is none in what the host writes.
+WSE__INLINE const uint8_t *wse__blanks(const uint8_t *p) {
+  return __builtin_expect(*p > ' ', 1) ? p : wse__many_blanks(p);
 }
 
 WSE__INLINE bool wse__digit(uint32_t c) { return c - '0' < 10; }
@@ -242,12 +248,21 @@ WSE__INLINE uint8_t wse__simple(uint8_t c) {
   }
 }
 
-// wse__scan finds the quote that ends the string whose content begins at p; NULL is a fault. Eight bytes at a time: a byte
+// wse__escape is how long the escape at p is, 0 where it is none.
+WSE__CALLED uint32_t wse__escape(const uint8_t *p) {
+  if (p[1] != 'u') return wse__simple(p[1]) == 0 ? 0 : 2;
+  for (int i = 2; i < 6; i++)
+    if (wse__hex(p[i]) < 0) return 0;
+  return 6;
+}
+
+// wse__scan finds the quote that ends the string whose content begins at p, and whether a backslash stands before it; NULL is
+// a fault. Eight bytes at a time: a byte
 // is of interest when it is a quote, a backslash or below 0x20, and the lowest one found is exact, because a borrow only
 // ever disturbs bytes above a hit.
-WSE__CALLED const uint8_t *wse__scan(const uint8_t *p) {
+WSE__INLINE const uint8_t *wse__scan(const uint8_t *p, bool *escaped) {
   const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-  wse__in.saw_escape = false;
+  *escaped = false;
   for (;;) {
     uint64_t x = wse__load64(p);
     uint64_t hit = (((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones) | (x - ones * ' ')) & ~x & highs;
@@ -258,19 +273,19 @@ WSE__CALLED const uint8_t *wse__scan(const uint8_t *p) {
     p += __builtin_ctzll(hit) >> 3;
     if (*p == '"') return p;
     if (*p != '\\') break;
-    if (p[1] == 'u') {
-      for (int i = 2; i < 6; i++)
-        if (wse__hex(p[i]) < 0) goto fault;
-      p += 6;
-    } else {
-      if (wse__simple(p[1]) == 0) break;
-      p += 2;
-    }
-    wse__in.saw_escape = true;
+    uint32_t n = wse__escape(p);
+    if (n == 0) break;
+    p += n;
+    *escaped = true;
   }
-fault:
   wse__fail(p);
   return NULL;
+}
+
+WSE__CALLED const uint8_t *wse__skip_string(const uint8_t *p) {
+  bool escaped;
+  p = wse__scan(p + 1, &escaped);
+  return p == NULL ? NULL : p + 1;
 }
 
 // wse__digits steps over at least one digit.
@@ -302,8 +317,7 @@ WSE__CALLED const uint8_t *wse__skip(const uint8_t *p, uint32_t depth) {
   uint32_t inside = 0;
   for (;;) {
     if (*p == '"') {
-      if ((p = wse__scan(p + 1)) == NULL) return NULL;
-      p++;
+      if ((p = wse__skip_string(p)) == NULL) return NULL;
     } else if (*p == '{' || *p == '[') {
       bool object = *p == '{';
       if (depth + inside == WSE_DEPTH_MAX) goto fault;
@@ -338,8 +352,8 @@ WSE__CALLED const uint8_t *wse__skip(const uint8_t *p, uint32_t depth) {
     if ((objects & 1) == 0) continue;
   key:
     if (*p != '"') goto fault;
-    if ((p = wse__scan(p + 1)) == NULL) return NULL;
-    p = wse__blanks(p + 1);
+    if ((p = wse__skip_string(p)) == NULL) return NULL;
+    p = wse__blanks(p);
     if (*p != ':') goto fault;
     p = wse__blanks(p + 1);
   }
@@ -378,8 +392,8 @@ WSE__INLINE bool wse_sound(void) { return wse__in.at != NULL; }
 // wse_peek tells what the next value is without reading it. WSE_BAD is a fault.
 WSE__INLINE wse_kind wse_peek(void) {
   if (wse__in.at == NULL) return WSE_BAD;
+  if (__builtin_expect(*wse__in.at == '"', 1)) return WSE_STRING;
   switch (*wse__in.at) {
-    case '"': return WSE_STRING;
     case '{': return WSE_OBJECT;
     case '[': return WSE_ARRAY;
     case 't': return WSE_TRUE;
@@ -425,69 +439,6 @@ WSE__INLINE const uint8_t *wse__next(uint8_t closing) {
   wse__fail(p);
   return NULL;
 }
-
-// wse_member reads the next key of the object entered last and stands before its value. It returns false, and leaves the
-// object, when there is none.
-WSE__CALLED bool wse_member(void) {
-  const uint8_t *p = wse__next('}');
-  if (p == NULL) return false;
-  if (*p != '"') return wse__fail(p);
-  const uint8_t *from = p + 1, *to = wse__scan(from);
-  if (to == NULL) return false;
-  wse__in.key = wse_between(from, to);
-  wse__in.key_escaped = wse__in.saw_escape;
-  p = wse__blanks(to + 1);
-  if (*p != ':') return wse__fail(p);
-  wse__in.at = wse__blanks(p + 1);
-  return true;
-}
-
-// wse_element stands before the next element of the array entered last. It returns false, and leaves the array, when there
-// is none.
-WSE__CALLED bool wse_element(void) {
-  const uint8_t *p = wse__next(']');
-  if (p == NULL) return false;
-  wse__in.at = p;
-  return true;
-}
-
-// wse_string reads the next value, which must be a string; wse_raw is its content between the quotes.
-WSE__CALLED bool wse_string(void) {
-  const uint8_t *p = wse__in.at;
-  if (p == NULL) return false;
-  if (*p != '"') return wse__fail(p);
-  const uint8_t *to = wse__scan(p + 1);
-  if (to == NULL) return false;
-  wse__in.raw = wse_between(p + 1, to);
-  wse__in.raw_escaped = wse__in.saw_escape;
-  wse__in.at = to + 1;
-  return true;
-}
-
-// wse_skip reads the next value whatever it is; wse_raw is all of it, verbatim.
-WSE__CALLED bool wse_skip(void) {
-  const uint8_t *from = wse__in.at;
-  if (from == NULL) return false;
-  const uint8_t *to = wse__skip(from, wse__in.depth);
-  if (to == NULL) return false;
-  wse__in.raw = wse_between(from, to);
-  wse__in.raw_escaped = false;
-  wse__in.at = to;
-  return true;
-}
-
-// wse_raw is what wse_string or wse_skip read last, as it was written.
-WSE__INLINE wse_span wse_raw(void) { return wse__in.raw; }
-
-// wse_escaped reports whether the string read last holds a backslash, so that wse_raw is not its text.
-WSE__INLINE bool wse_escaped(void) { return wse__in.raw_escaped; }
-
-// wse_key is the key that wse_member read, as written between its quotes; wse_key_escaped, whether it holds a backslash.
-WSE__INLINE wse_span wse_key(void) { return wse__in.key; }
-WSE__INLINE bool wse_key_escaped(void) { return wse__in.key_escaped; }
-
-// wse_here is the address of the next byte to read, for callers that copy what they have walked over; NULL after a fault.
-WSE__INLINE const uint8_t *wse_here(void) { return wse__in.at; }
 
 WSE__INLINE uint8_t *wse__put_rune(uint8_t *w, uint32_t r) {
   if (r < 0x80) {
@@ -535,24 +486,92 @@ WSE__CALLED wse_span wse_decode(wse_span content, uint8_t *to) {
   return wse_between(to, w);
 }
 
-WSE__CALLED wse_span wse__decoded(wse_span content) {
+WSE__CALLED wse_span wse__decoded(wse_span content, int where) {
+  uint8_t **room = &wse__in.scratch[where];
   if (content.len > WSE_TEXT_MAX) return content;
-  if (wse__in.scratch == NULL) wse__in.scratch = wse_alloc(WSE_TEXT_MAX);
-  return wse__in.scratch == NULL ? content : wse_decode(content, wse__in.scratch);
+  if (*room == NULL) *room = wse_alloc(WSE_TEXT_MAX);
+  return *room == NULL ? content : wse_decode(content, *room);
 }
+
+// wse_member reads the next key of the object entered last and stands before its value. It returns false, and leaves the
+// object, when there is none.
+WSE__CALLED bool wse_member(void) {
+  const uint8_t *p = wse__next('}');
+  if (p == NULL) return false;
+  if (*p != '"') return wse__fail(p);
+  bool escaped;
+  const uint8_t *from = p + 1, *to = wse__scan(from, &escaped);
+  if (to == NULL) return false;
+  wse__in.name = wse_between(from, to);
+  wse__in.key_escaped = escaped;
+  if (__builtin_expect(escaped, 0)) {
+    wse__in.key = wse__in.name;
+    wse__in.name = wse__decoded(wse__in.key, 1);
+  }
+  p = wse__blanks(to + 1);
+  if (*p != ':') return wse__fail(p);
+  wse__in.at = wse__blanks(p + 1);
+  return true;
+}
+
+// wse_element stands before the next element of the array entered last. It returns false, and leaves the array, when there
+// is none.
+WSE__CALLED bool wse_element(void) {
+  const uint8_t *p = wse__next(']');
+  if (p == NULL) return false;
+  wse__in.at = p;
+  return true;
+}
+
+// wse_string reads the next value, which must be a string; wse_raw is its content between the quotes.
+WSE__CALLED bool wse_string(void) {
+  const uint8_t *p = wse__in.at;
+  if (p == NULL) return false;
+  if (*p != '"') return wse__fail(p);
+  bool escaped;
+  const uint8_t *to = wse__scan(p + 1, &escaped);
+  if (to == NULL) return false;
+  wse__in.raw = wse_between(p + 1, to);
+  wse__in.raw_escaped = escaped;
+  wse__in.at = to + 1;
+  return true;
+}
+
+// wse_skip reads the next value whatever it is; wse_raw is all of it, verbatim.
+WSE__CALLED bool wse_skip(void) {
+  const uint8_t *from = wse__in.at;
+  if (from == NULL) return false;
+  const uint8_t *to = *from == '"' ? wse__skip_string(from) : wse__skip(from, wse__in.depth);
+  if (to == NULL) return false;
+  wse__in.raw = wse_between(from, to);
+  wse__in.raw_escaped = false;
+  wse__in.at = to;
+  return true;
+}
+
+// wse_raw is what wse_string or wse_skip read last, as it was written.
+WSE__INLINE wse_span wse_raw(void) { return wse__in.raw; }
+
+// wse_escaped reports whether the string read last holds a backslash, so that wse_raw is not its text.
+WSE__INLINE bool wse_escaped(void) { return wse__in.raw_escaped; }
+
+// wse_key is the key that wse_member read, as written between its quotes; wse_key_escaped, whether it holds a backslash.
+WSE__INLINE wse_span wse_key(void) { return wse__in.key_escaped ? wse__in.key : wse__in.name; }
+WSE__INLINE bool wse_key_escaped(void) { return wse__in.key_escaped; }
+
+// wse_here is the address of the next byte to read, for callers that copy what they have walked over; NULL after a fault.
+WSE__INLINE const uint8_t *wse_here(void) { return wse__in.at; }
 
 // wse_text is a string's content with its escapes resolved: the content itself where it has none. It holds until the next
-// call of wse_text or wse_key_text. Content of more than WSE_TEXT_MAX bytes stays as it is written: no name that a plugin
-// compares with is that long.
-WSE__INLINE wse_span wse_text(wse_span content, bool escaped) { return escaped ? wse__decoded(content) : content; }
+// call of wse_text. Content of more than WSE_TEXT_MAX bytes stays as it is written: no name that a plugin compares with is
+// that long.
+WSE__INLINE wse_span wse_text(wse_span content, bool escaped) { return escaped ? wse__decoded(content, 0) : content; }
 
-// wse_key_text is the key with its escapes resolved. It holds until the next call of wse_key_text or wse_text.
-WSE__INLINE wse_span wse_key_text(void) { return wse_text(wse__in.key, wse__in.key_escaped); }
+// wse_key_text is the key with its escapes resolved. It holds until the next call of wse_member.
+WSE__INLINE wse_span wse_key_text(void) { return wse__in.name; }
 
 // wse_key_is compares the key's text with a name.
-WSE__INLINE bool wse_key_is(wse_span name) {
-  return __builtin_expect(wse__in.key_escaped, 0) ? wse_same(wse_key_text(), name) : wse_is(wse__in.key, name);
-}
+WSE__INLINE bool wse_key_is(wse_span name) { return wse_is(wse__in.name, name); }
 
 // wse_integer reads a number's raw text as a whole number. It returns false where that has a fraction or an exponent, is
 // no number, or does not fit. JSON has no leading zeros, so what fits has 19 digits at most, and those fit 64 bits unsigned.
@@ -576,11 +595,13 @@ WSE__CALLED bool wse_integer(wse_span number, int64_t *value) {
 // An answer is written into one buffer that every call reuses and that grows when it must. Writing past WSE_OUTPUT_MAX, or
 // past the memory limit, loses nothing silently: wse_result is then an error.
 
+static uint8_t wse__no_buffer[1]; // what the buffer is before something is written
+
 static struct {
   uint8_t *buffer, *pos, *limit; // pos is the next byte to write
   uint32_t base;                 // where this answer begins: behind the others of a batch
   bool full;                     // something did not fit
-} wse__out;
+} wse__out = {wse__no_buffer, wse__no_buffer, wse__no_buffer, 0, false};
 
 WSE__INLINE uint32_t wse__used(void) { return (uint32_t)(wse__out.pos - wse__out.buffer); }
 
@@ -588,11 +609,11 @@ WSE__INLINE uint32_t wse__used(void) { return (uint32_t)(wse__out.pos - wse__out
 WSE__CALLED bool wse__grow(uint32_t n) {
   uint32_t used = wse__used();
   if (wse__out.full || n > WSE_OUTPUT_MAX || used + n > WSE_OUTPUT_MAX) return !(wse__out.full = true);
-  uint32_t size = wse__out.buffer == NULL ? 64 << 10 : (uint32_t)(wse__out.limit - wse__out.buffer) << 1;
+  uint32_t size = wse__out.buffer == wse__no_buffer ? 64 << 10 : (uint32_t)(wse__out.limit - wse__out.buffer) << 1;
   while (size < used + n) size <<= 1;
   uint8_t *fresh = wse_alloc(size);
   if (fresh == NULL) return !(wse__out.full = true);
-  if (used > 0) __builtin_memcpy(fresh, wse__out.buffer, used);
+  __builtin_memcpy(fresh, wse__out.buffer, used);
   wse__out.buffer = fresh;
   wse__out.pos = fresh + used;
   wse__out.limit = fresh + size;
@@ -601,7 +622,7 @@ WSE__CALLED bool wse__grow(uint32_t n) {
 
 // wse_room reports whether n more bytes may be written, and makes room for them.
 WSE__INLINE bool wse_room(uint32_t n) {
-  return __builtin_expect(wse__out.buffer != NULL && n <= (uint32_t)(wse__out.limit - wse__out.pos), 1) || wse__grow(n);
+  return __builtin_expect(n <= (uint32_t)(wse__out.limit - wse__out.pos), 1) || wse__grow(n);
 }
 
 // wse_begin starts an answer. Every hook's answer is started before it is called, so this is for starting over.
@@ -630,7 +651,12 @@ WSE__CALLED void wse__put(const uint8_t *from, uint32_t n) {
     __builtin_memcpy(to, from, n);
     return;
   }
-  for (; n >= 8; n -= 8, from += 8, to += 8) __builtin_memcpy(to, from, 8);
+  if (n >= 8) {
+    const uint8_t *last = from + n - 8;
+    for (; from < last; from += 8, to += 8) __builtin_memcpy(to, from, 8);
+    __builtin_memcpy(to - (from - last), last, 8); // the last eight, some of them twice
+    return;
+  }
   for (; n > 0; n--) *to++ = *from++;
 }
 
@@ -688,7 +714,7 @@ WSE__INLINE void wse_patch_u32(uint32_t mark, uint32_t v) {
 
 // wse_result is what a hook returns for the answer it has written: DATA, or an error where it did not fit.
 WSE__INLINE wse_answer wse_result(void) {
-  return wse__out.full || !wse_room(0) ? wse_error_code(WSE_ERROR_TOO_LONG) : wse_data(wse_written(0));
+  return wse__out.full ? wse_error_code(WSE_ERROR_TOO_LONG) : wse_data(wse_written(0));
 }
 
 // wse_failure is what a hook returns where what it has written is an error text.

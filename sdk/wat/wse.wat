@@ -68,8 +68,9 @@
     (i64.extend_i32_u (i32.sub (i32.const 64) (i32.shl (local.get $n) (i32.const 3)))))))
 
 ;; same reports whether two spans hold the same bytes.
+;; Most differ in length, and that is seen without a call.
 (func $same (param $a i64) (param $b i64) (result i32)
-  (if (i32.ne (call $len_of (local.get $a)) (call $len_of (local.get $b))) (then (return (i32.const 0))))
+  (if (i32.ne (i32.wrap_i64 (local.get $a)) (i32.wrap_i64 (local.get $b))) (then (return (i32.const 0))))
   (call $same_bytes (call $ptr_of (local.get $a)) (call $ptr_of (local.get $b)) (call $len_of (local.get $a))))
 
 ;; begins reports whether a span begins with another.
@@ -262,8 +263,12 @@
 (func $next (param $closing i32) (result i32)
   (local $p i32) (local $c i32)
   (if (i32.eqz (global.get $at)) (then (return (i32.const 0))))
-  (local.set $p (call $blanks (global.get $at)))
+  (local.set $p (global.get $at))
   (local.set $c (i32.load8_u (local.get $p)))
+  (if (i32.le_u (local.get $c) (i32.const 0x20)) ;; the host writes no white space: a call only where there is some
+    (then
+      (local.set $p (call $blanks (local.get $p)))
+      (local.set $c (i32.load8_u (local.get $p)))))
   (if (i32.eq (local.get $c) (local.get $closing))
     (then
       (global.set $at (i32.add (local.get $p) (i32.const 1)))
@@ -275,7 +280,9 @@
       (global.set $fresh (i32.const 0))
       (return (local.get $p))))
   (if (i32.ne (local.get $c) (i32.const 0x2c)) (then (return (call $fail (local.get $p)))))
-  (call $blanks (i32.add (local.get $p) (i32.const 1))))
+  (local.set $p (i32.add (local.get $p) (i32.const 1)))
+  (if (i32.gt_u (i32.load8_u (local.get $p)) (i32.const 0x20)) (then (return (local.get $p))))
+  (call $blanks (local.get $p)))
 
 ;; member reads the next key of the object entered last and stands before its value. 0, having left the object, when there
 ;; is none.
@@ -289,9 +296,12 @@
   (if (i32.eqz (local.get $p)) (then (return (i32.const 0))))
   (global.set $key (call $between (local.get $from) (local.get $p)))
   (global.set $key_escaped (global.get $saw_escape))
-  (local.set $p (call $blanks (i32.add (local.get $p) (i32.const 1))))
+  (local.set $p (i32.add (local.get $p) (i32.const 1)))
+  (if (i32.le_u (i32.load8_u (local.get $p)) (i32.const 0x20)) (then (local.set $p (call $blanks (local.get $p)))))
   (if (i32.ne (i32.load8_u (local.get $p)) (i32.const 0x3a)) (then (return (call $fail (local.get $p)))))
-  (global.set $at (call $blanks (i32.add (local.get $p) (i32.const 1))))
+  (local.set $p (i32.add (local.get $p) (i32.const 1)))
+  (if (i32.le_u (i32.load8_u (local.get $p)) (i32.const 0x20)) (then (local.set $p (call $blanks (local.get $p)))))
+  (global.set $at (local.get $p))
   (i32.const 1))
 
 ;; element stands before the next element of the array entered last. 0, having left the array, when there is none.
@@ -319,7 +329,10 @@
 (func $skip (result i32)
   (local $to i32)
   (if (i32.eqz (global.get $at)) (then (return (i32.const 0))))
-  (local.set $to (call $skip_value (global.get $at) (global.get $depth)))
+  (if (i32.eq (i32.load8_u (global.get $at)) (i32.const 0x22)) ;; most are strings
+    (then (if (local.tee $to (call $scan (i32.add (global.get $at) (i32.const 1))))
+      (then (local.set $to (i32.add (local.get $to) (i32.const 1))))))
+    (else (local.set $to (call $skip_value (global.get $at) (global.get $depth)))))
   (if (i32.eqz (local.get $to)) (then (return (i32.const 0))))
   (global.set $raw (call $between (global.get $at) (local.get $to)))
   (global.set $escaped (i32.const 0))
@@ -519,7 +532,11 @@
 ;; key_is compares the key's text with a name.
 (func $key_is (param $name i64) (result i32)
   (if (global.get $key_escaped) (then (return (call $same (call $key_text) (local.get $name)))))
-  (call $same (global.get $key) (local.get $name)))
+  (if (i32.ne (i32.wrap_i64 (global.get $key)) (i32.wrap_i64 (local.get $name))) (then (return (i32.const 0))))
+  (call $same_bytes
+    (i32.wrap_i64 (i64.shr_u (global.get $key) (i64.const 32)))
+    (i32.wrap_i64 (i64.shr_u (local.get $name) (i64.const 32)))
+    (i32.wrap_i64 (local.get $name))))
 
 ;; key_text is the key with its escapes resolved. It holds until the next call of $key_text or $text.
 (func $key_text (result i64) (call $text (global.get $key) (global.get $key_escaped)))
@@ -701,12 +718,13 @@
 ;; put writes the bytes of a span as they are: short ones eight at a time, which may write up to seven bytes of slack.
 (func $put (param $s i64)
   (local $from i32) (local $to i32) (local $n i32)
-  (local.set $n (call $len_of (local.get $s)))
-  (if (i32.eqz (call $room (local.get $n))) (then (return)))
-  (local.set $from (call $ptr_of (local.get $s)))
+  (local.set $n (i32.wrap_i64 (local.get $s)))
+  (if (i32.gt_u (local.get $n) (i32.sub (global.get $limit) (global.get $pos)))
+    (then (if (i32.eqz (call $room (local.get $n))) (then (return)))))
+  (local.set $from (i32.wrap_i64 (i64.shr_u (local.get $s) (i64.const 32))))
   (local.set $to (global.get $pos))
   (global.set $pos (i32.add (local.get $to) (local.get $n)))
-  (if (i32.gt_u (local.get $n) (i32.const 64))
+  (if (i32.ge_u (i32.sub (local.get $n) (i32.const 1)) (i32.const 64)) ;; none, or many
     (then
       (memory.copy (local.get $to) (local.get $from) (local.get $n))
       (return)))

@@ -143,8 +143,11 @@ impl<'a> Json<'a> {
         if self.at.is_null() {
             return Kind::Bad;
         }
-        match byte(self.at) {
-            b'"' => Kind::String,
+        let c = byte(self.at);
+        if c == b'"' {
+            return Kind::String;
+        }
+        match c {
             b'{' => Kind::Object,
             b'[' => Kind::Array,
             b't' => Kind::True,
@@ -207,7 +210,7 @@ impl<'a> Json<'a> {
     }
 
     /// Reads the next value, which must be a string.
-    #[inline(always)]
+    #[inline(never)]
     pub fn string(&mut self) -> Option<Text<'a>> {
         if self.at.is_null() {
             return None;
@@ -236,7 +239,14 @@ impl<'a> Json<'a> {
             return None;
         }
         let from = self.at;
-        match skip(from, self.depth) {
+        let read = match byte(from) {
+            b'"' => match skip_string(from) {
+                to if to.is_null() => Err(fault_in(from)),
+                to => Ok(to),
+            },
+            _ => skip(from, self.depth),
+        };
+        match read {
             Ok(to) => {
                 self.at = to;
                 // SAFETY: the value has been read whole, so the byte behind it ends it.
@@ -338,8 +348,19 @@ fn between<'a>(from: *const u8, to: *const u8) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(from, to as usize - from as usize) }
 }
 
+/// blanks steps over white space, of which there is none in what the host writes.
 #[inline(always)]
-fn blanks(mut p: *const u8) -> *const u8 {
+fn blanks(p: *const u8) -> *const u8 {
+    if byte(p) > b' ' {
+        p
+    } else {
+        many_blanks(p)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn many_blanks(mut p: *const u8) -> *const u8 {
     while matches!(byte(p), b' ' | b'\n' | b'\r' | b'\t') {
         p = add(p, 1);
     }
@@ -352,7 +373,7 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// scan finds the quote that ends the string whose content begins at p, and whether a backslash stands before it. Eight
 /// bytes at a time: a byte is of interest when it is a quote, a backslash or below 0x20, and the lowest one found is exact,
 /// because a borrow only ever disturbs bytes above a hit. An error is where the string cannot be read.
-#[inline(never)]
+#[inline(always)]
 fn scan(mut p: *const u8) -> Result<(*const u8, bool), *const u8> {
     let mut escaped = false;
     loop {
@@ -370,13 +391,35 @@ fn scan(mut p: *const u8) -> Result<(*const u8, bool), *const u8> {
             b'\\' => {}
             _ => return Err(p),
         }
-        p = match byte(add(p, 1)) {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => add(p, 2),
-            b'u' if (2..6).all(|i| byte(add(p, i)).is_ascii_hexdigit()) => add(p, 6),
-            _ => return Err(p),
-        };
+        let n = escape(p);
+        if n == 0 {
+            return Err(p);
+        }
+        p = add(p, n);
         escaped = true;
     }
+}
+
+/// escape is how long the escape at p is, 0 where it is none.
+#[inline(never)]
+fn escape(p: *const u8) -> usize {
+    match byte(add(p, 1)) {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
+        b'u' if (2..6).all(|i| byte(add(p, i)).is_ascii_hexdigit()) => 6,
+        _ => 0,
+    }
+}
+
+/// skip_string returns the byte after the string at p, null where it cannot be read; fault_in is where.
+#[inline(never)]
+fn skip_string(p: *const u8) -> *const u8 {
+    scan(add(p, 1)).map_or(core::ptr::null(), |(to, _)| add(to, 1))
+}
+
+#[cold]
+#[inline(never)]
+fn fault_in(p: *const u8) -> *const u8 {
+    scan(add(p, 1)).map_or_else(|stop| stop, |(to, _)| to)
 }
 
 #[inline(never)]
@@ -420,7 +463,13 @@ fn skip(mut p: *const u8, depth: u32) -> Result<*const u8, *const u8> {
     let mut inside = 0;
     loop {
         match byte(p) {
-            b'"' => p = add(scan(add(p, 1))?.0, 1),
+            b'"' => {
+                let to = skip_string(p);
+                if to.is_null() {
+                    return Err(fault_in(p));
+                }
+                p = to;
+            }
             b'-' | b'0'..=b'9' => p = skip_number(p)?,
             open @ (b'{' | b'[') => {
                 if depth + inside == DEPTH_MAX {
@@ -469,7 +518,11 @@ fn skip_key(p: *const u8) -> Result<*const u8, *const u8> {
     if byte(p) != b'"' {
         return Err(p);
     }
-    let p = blanks(add(scan(add(p, 1))?.0, 1));
+    let to = skip_string(p);
+    if to.is_null() {
+        return Err(fault_in(p));
+    }
+    let p = blanks(to);
     if byte(p) != b':' {
         return Err(p);
     }

@@ -241,11 +241,15 @@ unsafe fn copy(mut from: *const u8, mut to: *mut u8, mut n: usize) {
         core::ptr::copy_nonoverlapping(from, to, n);
         return;
     }
-    while n >= 8 {
-        to.cast::<u64>().write_unaligned(from.cast::<u64>().read_unaligned());
-        from = from.add(8);
-        to = to.add(8);
-        n -= 8;
+    if n >= 8 {
+        let (last_from, last_to) = (from.add(n - 8), to.add(n - 8));
+        while from < last_from {
+            to.cast::<u64>().write_unaligned(from.cast::<u64>().read_unaligned());
+            from = from.add(8);
+            to = to.add(8);
+        }
+        last_to.cast::<u64>().write_unaligned(last_from.cast::<u64>().read_unaligned()); // some of them twice
+        return;
     }
     while n > 0 {
         *to = *from;
