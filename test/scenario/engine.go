@@ -101,7 +101,7 @@ func (e *Engine) where() []string {
 
 // Command runs another command of the program beside the engine, in its directory and with what it needs to find it, and
 // returns what it printed and its exit code.
-func (e *Engine) Command(args ...string) (stdout, all string, code int, err error) {
+func (e *Engine) Command(args ...string) (stdout, stderr string, code int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 	for _, s := range e.where() {
@@ -109,14 +109,13 @@ func (e *Engine) Command(args ...string) (stdout, all string, code int, err erro
 	}
 	cmd := exec.CommandContext(ctx, e.cmd.Path, args...)
 	cmd.Dir = e.Dir
-	var out bytes.Buffer
-	var both output
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &both), &both
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
 	var exit *exec.ExitError
 	if err = cmd.Run(); errors.As(err, &exit) && exit.Exited() {
 		err = nil
 	}
-	return out.String(), both.String(), cmd.ProcessState.ExitCode(), err
+	return out.String(), said.String(), cmd.ProcessState.ExitCode(), err
 }
 
 func exists(path string) bool {

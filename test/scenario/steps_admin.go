@@ -121,7 +121,7 @@ func (r *Runner) candidate(files []string) (body []byte, kind string, err error)
 	return form.Bytes(), parts.FormDataContentType(), nil
 }
 
-// command runs a command of the program: ARGS => EXIT [PATTERN]. A regular expression is matched with all that it printed,
+// command runs a command of the program: ARGS => EXIT [PATTERN]. A regular expression is matched with all that it printed, standard error last,
 // any other pattern with its standard output.
 func (r *Runner) command(s Step) error {
 	call, answer, ok := strings.Cut(s.Rest, " => ")
@@ -136,16 +136,16 @@ func (r *Runner) command(s Step) error {
 	if err != nil {
 		return err
 	}
-	stdout, all, code, err := r.engine.Command(args...)
+	stdout, stderr, code, err := r.engine.Command(args...)
 	if err != nil {
 		return err
 	}
 	exit, want, _ := strings.Cut(strings.TrimSpace(answer), " ")
 	if strconv.Itoa(code) != exit {
-		return fmt.Errorf("it exited with %d: %s", code, all)
+		return fmt.Errorf("it exited with %d: %s%s", code, stdout, stderr)
 	}
 	if strings.HasPrefix(want, "~") {
-		return r.matchBody(want, []byte(all))
+		return r.matchBody(want, []byte(stdout+stderr))
 	}
 	return r.matchBody(want, []byte(stdout))
 }

@@ -223,7 +223,7 @@ func (g *globals) printReplay(answer []byte, asJSON bool) error {
 	case err != nil:
 		return err
 	case done.Stopped != "":
-		return fmt.Errorf("the replay ended early: %s", done.Stopped)
+		return fmt.Errorf("the replay ended early: %s", firstLine([]byte(done.Stopped)))
 	case done.Failed+gone > 0:
 		return fmt.Errorf("%d of the dead letters could not be replayed", done.Failed+gone)
 	}
