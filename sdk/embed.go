@@ -15,7 +15,9 @@ import (
 	"text/template"
 )
 
-//go:embed templates go/*.go go/plugin.mk c/wse.h c/plugin.mk rust/src/*.rs rust/plugin.mk
+//go:embed templates
+//go:embed go/*.go go/plugin.mk c/wse.h c/plugin.mk rust/src/*.rs rust/plugin.mk wat/*.wat wat/plugin.mk
+//go:embed assemblyscript/assembly/*.ts assemblyscript/package.json assemblyscript/package-lock.json assemblyscript/plugin.mk
 var files embed.FS // read-only
 
 // Plugin is a plugin to begin.
@@ -41,11 +43,12 @@ func Kinds() []string { return []string{"transform", "authorize", "validate"} }
 // language is how plugins in a language are laid out.
 type language struct {
 	name, title string
-	extension   string // of the template
-	source      string // what the plugin's source is called
-	needs       string // to build
-	sdk         []string
+	extension   string            // of the template
+	source      string            // what the plugin's source is called
+	needs       string            // to build
+	sdk         []string          // its directories
 	extra       map[string]string // further files, by name
+	parts       string            // for the Makefile, where a plugin offers the batch hook
 }
 
 func languages() []language {
@@ -56,9 +59,13 @@ func languages() []language {
 					"replace github.com/wse-engine/wse/sdk/go => ./sdk\n",
 				"sdk/go.mod": "module github.com/wse-engine/wse/sdk/go\n\ngo 1.24\n",
 			}},
+		{name: "assemblyscript", title: "AssemblyScript", extension: ".ts", source: "plugin.ts",
+			needs: "Node.js 20 or newer; npm fetches the compiler the first time", sdk: []string{"assemblyscript", "assemblyscript/assembly"}},
 		{name: "c", title: "C", extension: ".c", source: "plugin.c", needs: "clang and lld (Debian: apt-get install clang lld)", sdk: []string{"c"}},
 		{name: "rust", title: "Rust", extension: ".rs", source: "plugin.rs",
 			needs: "rustc with wasm32-unknown-unknown (Debian: apt-get install rustc libstd-rust-dev-wasm32 lld-14)", sdk: []string{"rust", "rust/src"}},
+		{name: "wat", title: "the WebAssembly text format", extension: ".wat", source: "plugin.wat",
+			needs: "wat2wasm (Debian: apt-get install wabt)", sdk: []string{"wat"}, parts: "PARTS = $(SDK)/wse.wat $(SDK)/batch.wat\n"},
 	}
 }
 
@@ -76,7 +83,11 @@ func (p Plugin) Files() (map[string][]byte, error) {
 		return nil, fmt.Errorf("kind %q is none of %s", p.Kind, strings.Join(Kinds(), ", "))
 	}
 	l, out := languages()[i], map[string][]byte{}
-	out["Makefile"] = []byte("# make builds plugin.wasm.\nSDK ?= sdk\ninclude $(SDK)/plugin.mk\n")
+	parts := l.parts
+	if p.Kind != "transform" {
+		parts = ""
+	}
+	out["Makefile"] = []byte("# make builds plugin.wasm.\nSDK ?= sdk\n" + parts + "include $(SDK)/plugin.mk\n")
 	out[".gitignore"] = []byte(ignored)
 	for name, file := range map[string]string{
 		l.source:                      "templates/" + l.name + "/" + p.Kind + l.extension,

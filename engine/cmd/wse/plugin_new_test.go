@@ -105,3 +105,56 @@ func TestWhatNewWritesHasTheNameAndTheFormOfItsLanguage(t *testing.T) {
 		}
 	}
 }
+
+// TestANewPluginIsSwappedIntoARunningEngine adds a new plugin to a configuration as new says, changes it while the engine
+// serves, and swaps.
+func TestANewPluginIsSwappedIntoARunningEngine(t *testing.T) {
+	if _, err := exec.LookPath("clang-19"); err != nil {
+		t.Skip("clang-19 is not installed; .ci/setup does that")
+	}
+	dir := bench(t, nil)
+	require.Equal(t, exitOK, outside(t, dir, "", "plugin", "new", "greet", "--lang", "c").code)
+	own := filepath.Join(dir, "greet")
+	build := func() {
+		cmd := exec.CommandContext(t.Context(), "make", "-C", own)
+		output, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", output)
+	}
+	build()
+	config := filepath.Join(dir, "wse.yaml")
+	require.NoError(t, os.WriteFile(config, []byte(`plugins:
+  - name: greet
+    kinds: [transform]
+    path: greet/plugin.wasm
+    bind: [Greeting]
+    vectors: greet/vectors
+  - {name: topicauth, path: "stock:topicauth"}
+`), 0o600))
+	e := serve(t, "--config", config, "--set", "lifecycle.watch=false")
+	tail := start(t, e.with("tail", "public:greetings")...)
+	tail.until("subscribed")
+	greeting := e.with("event", "Greeting", "--user", "u1", "--payload", `{"text":"hi"}`)
+	require.Equal(t, exitOK, once(t, "", greeting...).code)
+	require.Equal(t, 5, decode(t, tail.until(`"t":`)).Pri)
+
+	source := filepath.Join(own, "plugin.c")
+	text, err := os.ReadFile(source)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(source, []byte(strings.Replace(string(text), "priority = 5", "priority = 7", 1)), 0o600))
+	build()
+	swap := e.with("plugin", "swap", "greet", filepath.Join(own, "plugin.wasm"))
+	refused := once(t, "", swap...)
+	require.Equal(t, exitFailed, refused.code, "the vectors still want the old priority")
+	require.Contains(t, refused.err, "vectors")
+	require.Contains(t, refused.err, "pri: want 5, got 7")
+
+	vectors := filepath.Join(own, "vectors", "transform.json")
+	text, err = os.ReadFile(vectors)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(vectors, []byte(strings.ReplaceAll(string(text), `"pri": 5`, `"pri": 7`)), 0o600))
+	require.Equal(t, exitOK, outside(t, own, "", "plugin", "test", ".").code)
+	got := once(t, "", swap...)
+	require.Equal(t, exitOK, got.code, got.err)
+	require.Equal(t, exitOK, once(t, "", greeting...).code)
+	require.Equal(t, 7, decode(t, tail.until(`"t":`)).Pri, "the next event, on the same connection")
+}
