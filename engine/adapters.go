@@ -91,15 +91,33 @@ func (e *Engine) stopping() bool {
 // Transform implements [ingest.Transformer].
 func (t transformer) Transform(ctx context.Context, eventType string, doc []byte, answer *ingest.Answer) (ingest.Decision, error) {
 	decided, err := t.host.Transform(ctx, eventType, doc, answer)
-	if err != nil {
-		var d ingest.Decision
-		var failed *plugin.CallError
-		if errors.As(err, &failed) {
-			d = ingest.Decision{Plugin: failed.Plugin, Version: failed.Version, OnError: policy(failed.Policy)}
-		}
-		return d, err
+	return decision(decided, err), err
+}
+
+// TransformAll implements [ingest.Transformer]. It allocates once for all questions.
+func (t transformer) TransformAll(ctx context.Context, questions []ingest.Question) {
+	events := make([]plugin.Event, len(questions))
+	for i := range questions {
+		q := &questions[i]
+		events[i] = plugin.Event{Type: q.Type, Doc: q.Doc, Answer: q.Answer}
 	}
-	return ingest.Decision{Verdict: verdict(decided.Fate), Plugin: decided.Plugin, Version: decided.Version}, nil
+	t.host.TransformAll(ctx, events)
+	for i := range events {
+		q, ev := &questions[i], &events[i]
+		q.Decision, q.Err = decision(ev.Decision, ev.Err), ev.Err
+	}
+}
+
+// decision is what the plugin host decided, or who failed to, in the words of ingest.
+func decision(decided plugin.Decision, err error) ingest.Decision {
+	if err == nil {
+		return ingest.Decision{Verdict: verdict(decided.Fate), Plugin: decided.Plugin, Version: decided.Version}
+	}
+	var failed *plugin.CallError
+	if errors.As(err, &failed) {
+		return ingest.Decision{Plugin: failed.Plugin, Version: failed.Version, OnError: policy(failed.Policy)}
+	}
+	return ingest.Decision{}
 }
 
 func policy(p plugin.Policy) ingest.Policy {

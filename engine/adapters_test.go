@@ -102,3 +102,22 @@ func TestAskingThePluginsWhetherSomebodyMayNamesEveryPermission(t *testing.T) {
 		"read_indicators","execute_backtest","execute_paper_trading","read_signals","execute_live_trading","admin"],"claims":{"sub":"u1"}},
 		"connection":{"id":"c1","dialect":"wse","remote_ip":"192.0.2.7"}}`, asked)
 }
+
+func TestAnArrayOfEventsGoesThroughThePluginInBatches(t *testing.T) {
+	h := hosting(t, wasmtest.Letters(true))
+	in, err := ingest.New(ingest.DefaultConfig(), transformer{h}, silent{t})
+	require.NoError(t, err)
+	var events []*message.Event
+	for range 1000 {
+		events = append(events, &message.Event{Type: "A", UserID: "u1", Payload: []byte(`{}`)})
+	}
+	// The guest goes by the first letter of the document, which is a brace: NO.
+	for _, o := range in.PublishEvents(t.Context(), events) {
+		require.NoError(t, o.Err)
+		require.Equal(t, ingest.Dropped, o.Results[0].Status)
+	}
+	s := h.Stats()[0]
+	require.Equal(t, uint64(1000), s.Hooks[0].Calls[plugin.OutcomeNo])
+	require.Greater(t, s.BatchEvents, uint64(900))
+	require.LessOrEqual(t, s.Batches, uint64(40))
+}

@@ -127,6 +127,13 @@ func (w *world) Stats() []plugin.Stats {
 // transformer makes of an event what its type says.
 type transformer struct{ world *world }
 
+func (t transformer) TransformAll(ctx context.Context, questions []ingest.Question) {
+	for i := range questions {
+		q := &questions[i]
+		q.Decision, q.Err = t.Transform(ctx, q.Type, q.Doc, q.Answer)
+	}
+}
+
 func (t transformer) Transform(_ context.Context, eventType string, _ []byte, answer *ingest.Answer) (ingest.Decision, error) {
 	d := ingest.Decision{Verdict: ingest.Data, Plugin: "mapping", Version: "abc"}
 	switch eventType {
@@ -385,6 +392,14 @@ func (failing) PublishJSON(context.Context, []byte) ([]ingest.Result, error) {
 
 func (failing) PublishEventJSON(context.Context, []byte) ([]ingest.Result, error) {
 	return []ingest.Result{{ID: "e1"}}, message.Errorf(message.CodeUnavailable, "full")
+}
+
+func (f failing) PublishEventsJSON(ctx context.Context, raws [][]byte) []ingest.Outcome {
+	outcomes := make([]ingest.Outcome, len(raws))
+	for i, raw := range raws {
+		outcomes[i].Results, outcomes[i].Err = f.PublishEventJSON(ctx, raw)
+	}
+	return outcomes
 }
 
 func TestWhatWasPublishedBeforeAnErrorIsInTheProblem(t *testing.T) {

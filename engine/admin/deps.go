@@ -10,10 +10,12 @@ import (
 	"github.com/wse-engine/wse/engine/plugin"
 )
 
-// Publisher publishes one JSON document; [ingest.Ingest] has the contract. It may block until ctx ends.
+// Publisher publishes JSON documents; [ingest.Ingest] has the contract. It may block until ctx ends.
 type Publisher interface {
 	PublishJSON(ctx context.Context, raw []byte) ([]ingest.Result, error)
 	PublishEventJSON(ctx context.Context, raw []byte) ([]ingest.Result, error)
+	// PublishEventsJSON publishes several events in their order.
+	PublishEventsJSON(ctx context.Context, raws [][]byte) []ingest.Outcome
 }
 
 // Intake tells what became of what was handed in. It does not block.

@@ -34,10 +34,27 @@ type fault struct {
 	Details json.RawMessage `json:"details,omitempty"`
 }
 
-// publish makes the handler that hands documents to one. An object is answered with its item or a problem; an array with
-// 200 and an array of items, in order, each with its fields or an error. The documents of an array are handed over one
-// after the other, and none of them where the array is not sound to its end.
-func (s *Server) publish(one func(context.Context, []byte) ([]ingest.Result, error)) http.HandlerFunc {
+// events publishes domain events.
+func (s *Server) events() http.HandlerFunc {
+	return s.publish(s.deps.Publisher.PublishEventJSON, s.deps.Publisher.PublishEventsJSON)
+}
+
+// envelopes publishes envelopes.
+func (s *Server) envelopes() http.HandlerFunc {
+	one := s.deps.Publisher.PublishJSON
+	return s.publish(one, func(ctx context.Context, docs [][]byte) []ingest.Outcome {
+		outcomes := make([]ingest.Outcome, len(docs))
+		for i, doc := range docs {
+			outcomes[i].Results, outcomes[i].Err = one(ctx, doc)
+		}
+		return outcomes
+	})
+}
+
+// publish makes the handler that hands a document to one, and those of an array to all. An object is answered with its item
+// or a problem; an array with 200 and an array of items, in order, each with its fields or an error. The documents of an
+// array are published in their order, and none of them where the array is not sound to its end.
+func (s *Server) publish(one func(context.Context, []byte) ([]ingest.Result, error), all func(context.Context, [][]byte) []ingest.Outcome) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, ok := s.body(w, r)
 		if !ok {
@@ -52,16 +69,15 @@ func (s *Server) publish(one func(context.Context, []byte) ([]ingest.Result, err
 			return
 		}
 		items := make([]item, len(docs))
-		for i, doc := range docs {
-			results, err := one(r.Context(), doc)
-			if err == nil {
-				items[i] = itemOf(results)
+		for i, o := range all(r.Context(), docs) {
+			if o.Err == nil {
+				items[i] = itemOf(o.Results)
 				continue
 			}
-			e := message.AsError(err)
+			e := message.AsError(o.Err)
 			s.logCause(r, e)
 			items[i] = item{
-				Envelopes: itemsOf(results), Error: &fault{Code: spell(e.Code), Message: e.Message, Details: e.Details},
+				Envelopes: itemsOf(o.Results), Error: &fault{Code: spell(e.Code), Message: e.Message, Details: e.Details},
 			}
 		}
 		writeJSON(w, items)

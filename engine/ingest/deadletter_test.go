@@ -107,6 +107,10 @@ func (forgetful) Transform(context.Context, string, []byte, *Answer) (Decision, 
 	return Decision{Plugin: "mapping"}, errTrap
 }
 
+func (f forgetful) TransformAll(ctx context.Context, questions []Question) {
+	oneByOne(ctx, f, questions)
+}
+
 func TestTheHeapHoldsNoMoreThanDeadLettersMayTake(t *testing.T) {
 	for _, size := range []int{1, 300, 8 << 10} {
 		cfg := DefaultConfig()
@@ -278,6 +282,10 @@ type holding struct {
 	asked, answer chan struct{}
 }
 
+func (h *holding) TransformAll(ctx context.Context, questions []Question) {
+	oneByOne(ctx, h, questions)
+}
+
 func (h *holding) Transform(ctx context.Context, eventType string, doc []byte, answer *Answer) (Decision, error) {
 	if h.asked != nil {
 		h.asked <- struct{}{}
@@ -342,6 +350,8 @@ type safe struct {
 	mu    sync.Mutex
 	inner *fake
 }
+
+func (s *safe) TransformAll(ctx context.Context, questions []Question) { oneByOne(ctx, s, questions) }
 
 func (s *safe) Transform(ctx context.Context, eventType string, doc []byte, answer *Answer) (Decision, error) {
 	s.mu.Lock()

@@ -6,7 +6,8 @@
 //
 // # Order
 //
-// The envelopes of one event, and the events of one caller who waits for each, reach the broker in order. Between
+// The envelopes of one event, the events of one caller who waits for each, and those handed in together, reach the broker in
+// order. Events handed in together are transformed side by side, in parts; a part is published when all before it are. Between
 // concurrent callers the order is that in which their envelopes reach the broker.
 //
 // # Dead letters

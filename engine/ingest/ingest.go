@@ -25,8 +25,12 @@ type Publisher interface {
 // with it. After an error there is no answer: where a plugin is at fault the Decision names it and its policy, else (the
 // host is closed, ctx is over) its Plugin is empty. It may block for as long as plugins may run, or until ctx ends, and
 // may be called by any number of goroutines.
+//
+// TransformAll answers each of questions as Transform does, in any order and side by side. It returns when all are
+// answered; an Answer may be used by another goroutine until then.
 type Transformer interface {
 	Transform(ctx context.Context, eventType string, doc []byte, answer *Answer) (Decision, error)
+	TransformAll(ctx context.Context, questions []Question)
 }
 
 // Verdict is what the plugins say of an event.
@@ -183,13 +187,26 @@ func refusal(topic message.Topic, err error) *message.Error {
 // [Dropped] or [DeadLettered]. With an error, a [*message.Error], the results are those of the envelopes that were
 // published before it: an event with an id of its own may be handed in again and becomes nothing twice.
 func (in *Ingest) PublishEvent(ctx context.Context, ev *message.Event) ([]Result, error) {
-	if err := in.checkTyped(ev.Type, "type", ev.Payload, "payload", ev.Priority); err != nil {
-		in.counters.refused.Add(1)
+	if err := in.check(ev); err != nil {
 		return nil, err
 	}
 	s := in.scratch.Get().(*scratch)
 	defer in.put(s)
 	decision, fault := in.transform(ctx, ev, s)
+	return in.settle(ctx, ev, s, decision, fault)
+}
+
+// check refuses an event that nobody needs to be asked about.
+func (in *Ingest) check(ev *message.Event) error {
+	err := in.checkTyped(ev.Type, "type", ev.Payload, "payload", ev.Priority)
+	if err != nil {
+		in.counters.refused.Add(1)
+	}
+	return err
+}
+
+// settle does what the plugins decided about ev, or what is to be done where they failed on it.
+func (in *Ingest) settle(ctx context.Context, ev *message.Event, s *scratch, decision Decision, fault error) ([]Result, error) {
 	switch {
 	case fault != nil && decision.Plugin == "":
 		return nil, in.unasked(ev, fault)

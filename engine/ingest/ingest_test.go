@@ -43,6 +43,16 @@ func (f *fake) Transform(_ context.Context, _ string, doc []byte, answer *Answer
 	return f.decision, f.err
 }
 
+func (f *fake) TransformAll(ctx context.Context, questions []Question) { oneByOne(ctx, f, questions) }
+
+// oneByOne answers questions as t.Transform does.
+func oneByOne(ctx context.Context, t Transformer, questions []Question) {
+	for i := range questions {
+		q := &questions[i]
+		q.Decision, q.Err = t.Transform(ctx, q.Type, q.Doc, q.Answer)
+	}
+}
+
 func answering(out string) *fake {
 	return &fake{out: out, decision: Decision{Verdict: Data, Plugin: "mapping", Version: "abc"}}
 }
@@ -486,6 +496,10 @@ func BenchmarkPublishEvent(b *testing.B) {
 }
 
 type answeringOnce struct{}
+
+func (a answeringOnce) TransformAll(ctx context.Context, questions []Question) {
+	oneByOne(ctx, a, questions)
+}
 
 func (answeringOnce) Transform(_ context.Context, _ string, _ []byte, answer *Answer) (Decision, error) {
 	return Decision{Verdict: Data}, answer.Read([]byte(`{"t":"broker_account_update","topic":"user:u1:broker_account_events","p":{"original_event_type":"BrokerAccountLinked","broker_account_id":"acc_123","status":"linked"}}`))
