@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -146,13 +145,13 @@ func (w *watcher) follow() {
 // look tries what changed since it was last tried. It returns false where it has to look again.
 func (w *watcher) look(ctx context.Context) bool {
 	w.follow() // first, so that what changes while it looks is told
+	done := true
 	if now := w.configImprint(); now != w.config {
 		w.config = now
-		w.reread(ctx)
+		done = w.reread(ctx)
 	} else if w.refused && w.wantedImprint() != w.tried[""] {
-		w.adopt(ctx)
+		done = w.adopt(ctx)
 	}
-	done := true
 	for _, c := range w.engine.adopted() {
 		now := w.imprints.of(w.engine.filesOf(c))
 		if now == w.tried[c.Name] || ctx.Err() != nil {
@@ -167,34 +166,32 @@ func (w *watcher) look(ctx context.Context) bool {
 	return done
 }
 
-// reread takes a configuration file that changed.
-func (w *watcher) reread(ctx context.Context) {
+// reread takes a configuration file that changed. It returns false where that has to be done again.
+func (w *watcher) reread(ctx context.Context) bool {
 	cfgs, err := w.engine.reread()
 	if err != nil {
-		return // logged
+		return true // logged
 	}
 	w.wanted = cfgs
 	w.follow()
-	w.adopt(ctx)
+	return w.adopt(ctx)
 }
 
-// adopt tries the configuration that was read last. A plugin that it refuses or takes has been tried with the files as they
-// are now.
-func (w *watcher) adopt(ctx context.Context) {
+// adopt tries the configuration that was read last. The plugins of one that is taken have been tried with the files as they
+// are now. It returns false where others kept changing plugins meanwhile, and it has to be tried again.
+func (w *watcher) adopt(ctx context.Context) bool {
 	w.tried[""] = w.wantedImprint()
 	now := map[string]string{}
 	for _, c := range w.wanted {
 		now[c.Name] = w.imprints.of(w.engine.filesOf(c))
 	}
-	w.refused = w.engine.adopt(ctx, w.wanted, plugin.HowFile) != nil
-	if !w.refused {
-		for name := range w.tried {
-			if !slices.ContainsFunc(w.wanted, func(c plugin.Config) bool { return c.Name == name }) {
-				delete(w.tried, name)
-			}
-		}
-		for name, imprint := range now {
-			w.tried[name] = imprint
-		}
+	err := w.engine.adopt(ctx, w.wanted, plugin.HowFile)
+	if w.refused = err != nil; !w.refused {
+		w.tried = now
 	}
+	if errors.Is(err, plugin.ErrChanged) {
+		w.tried[""] = ""
+		return false
+	}
+	return true
 }

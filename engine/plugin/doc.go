@@ -6,8 +6,14 @@
 // size with the few imports of ABI.md. An instance that trapped, ran out of fuel or broke the contract is closed and
 // replaced; after several such calls in a row a breaker keeps the plugin quiet for a while.
 //
-// Ownership: a [Host] is safe for concurrent use. It starts one goroutine for each shadow that runs, which Close waits for. The plugins that serve are a table behind one
-// atomic pointer; every call holds a reference to the table it began with, and the last one to let go of a table closes
-// what only that table used. An instance is out of its pool while it is called and belongs to the calling goroutine for
-// that time. Reload and Close are serialised by Host.mu; no hook is called under it.
+// What serves is changed one plugin at a time, or all at once by a reload: a version is made ready aside, recorded, and put
+// into a copy of the table of what serves. The record of each plugin says which versions are kept and in which order they
+// served; it outlives the process where [Deps] has a place for it.
+//
+// Ownership: a [Host] is safe for concurrent use. It starts one goroutine for each shadow that runs, which Close waits for.
+// The plugins that serve are a table behind one atomic pointer; every call holds a reference to the table it began with, and
+// whoever replaced that waits for them and closes what only that table used. A version is held by the tables it is in, by a
+// candidate, a trial or a shadow; the last to let go of it closes it. An instance is out of its pool while it is called and
+// belongs to the calling goroutine for that time. Changes of what serves and of what is kept are serialised by Host.mu; no
+// hook is called under it, and nothing is compiled.
 package plugin

@@ -38,7 +38,7 @@ func (h *Host) reload(ctx context.Context, cfgs Configs, how How, who string) er
 			return err
 		}
 	}
-	return ErrChanged
+	return fmt.Errorf("plugins: %w", ErrChanged)
 }
 
 // plan loads what is not loaded yet. On an error nothing of it stays open.

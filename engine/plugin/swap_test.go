@@ -3,20 +3,24 @@ package plugin_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/plugin"
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
+	"github.com/wse-engine/wse/engine/store"
 )
 
 // TestSwap_under_load_loses_doubles_and_reorders_nothing has eight callers hand in numbered events, each one after the other,
@@ -279,4 +283,102 @@ func TestVersionsWhoseIdsAreAlikeAreNotTakenForEachOther(t *testing.T) {
 	require.NoError(t, err)
 	_, err = h.Swap(t.Context(), "say", plugin.Candidate{Config: fmt.Appendf(nil, `{"a":%d}`, other)}, plugin.Shadow{})
 	require.ErrorContains(t, err, "plugin/say: keep: another version that is called "+c.To+" is kept")
+}
+
+func TestReloads_and_swaps_that_cross_end_in_one_of_both(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "say", saying("u0"))
+	h := f.open(t, cfg)
+	candidates := []plugin.Candidate{f.candidate(t, saying("u1")), f.candidate(t, saying("u2"))}
+	var changes atomic.Uint64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 40 {
+			c, err := h.Swap(t.Context(), "say", candidates[i%2], plugin.Shadow{})
+			if err == nil && c.From != c.To {
+				changes.Add(1)
+			} else if err != nil && !errors.Is(err, plugin.ErrChanged) {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for i := range 40 {
+			next := cfg
+			next.Limits.LogLineBytes = 100 + i // which makes it another version of the same module
+			err := h.Reload(t.Context(), plugin.Configs{next})
+			if err == nil {
+				changes.Add(1)
+			} else if !errors.Is(err, plugin.ErrChanged) {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	d, err := h.Detail("say")
+	require.NoError(t, err)
+	require.Equal(t, 1+changes.Load(), d.Generation)
+	require.NotEqual(t, "u0", said(t, h), "no reload undoes a swap")
+}
+
+// BenchmarkSwap swaps to and fro, with records on disk as an engine has them.
+func BenchmarkSwap(b *testing.B) {
+	f := newFixture(b)
+	deps := f.deps()
+	require.NoError(b, os.MkdirAll(deps.DataDir, 0o700))
+	s, err := store.Open(deps.DataDir)
+	require.NoError(b, err)
+	defer func() { require.NoError(b, s.Close()) }()
+	deps.Records = s.Bucket("plugins")
+	h, err := plugin.New(plugin.Configs{f.add(b, "say", saying("u1"))}, deps)
+	require.NoError(b, err)
+	defer func() { require.NoError(b, h.Close()) }()
+	versions := []string{h.List()[0].Version, f.swap(b, h, "u2").To}
+	i := 0
+	for b.Loop() {
+		if _, err := h.Swap(b.Context(), "say", plugin.Candidate{Version: versions[i%2]}, plugin.Shadow{}); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+// BenchmarkTransformWhileSwapped tells how long calls take while the plugin is swapped without a pause, beside how long they
+// take when it is not: the 99th percentile of each. Both callers and swaps have what the machine has.
+func BenchmarkTransformWhileSwapped(b *testing.B) {
+	f := newFixture(b)
+	h := f.open(b, f.add(b, "say", saying("u1")))
+	versions := []string{h.List()[0].Version, f.swap(b, h, "u2").To}
+	measure := func(n int) time.Duration {
+		answer, times := &keeper{}, make([]time.Duration, n)
+		for i := range times {
+			begin := time.Now()
+			if _, err := h.Transform(context.Background(), "E", []byte(`{}`), answer); err != nil {
+				b.Fatal(err)
+			}
+			times[i] = time.Since(begin)
+		}
+		slices.Sort(times)
+		return times[n*99/100]
+	}
+	for b.Loop() {
+		const calls = 200_000
+		alone := measure(calls)
+		ctx, cancel := context.WithCancel(b.Context())
+		var wg sync.WaitGroup
+		swaps := 0
+		wg.Go(func() {
+			for ; ctx.Err() == nil; swaps++ {
+				if _, err := h.Swap(context.Background(), "say", plugin.Candidate{Version: versions[swaps%2]}, plugin.Shadow{}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+		swapped := measure(calls)
+		cancel()
+		wg.Wait()
+		b.ReportMetric(float64(alone), "ns-p99-alone")
+		b.ReportMetric(float64(swapped), "ns-p99-swapped")
+		b.ReportMetric(float64(swaps), "swaps")
+	}
 }
