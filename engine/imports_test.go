@@ -62,6 +62,7 @@ func table() []rule {
 		{path: "sdk/tck", own: []string{"engine/plugin", "engine/plugin/vector"}},
 		{path: "sdk/tck/cmd/wse-tck", own: []string{"engine/ingest", "engine/plugin", "sdk/tck"}},
 		{path: "sdk/go"},
+		{path: "sdk/go/tck", own: []string{"sdk/go"}},
 		{path: "examples/plugins/fills/go", own: []string{"sdk/go"}},
 		{path: "examples/plugins/desk/go", own: []string{"sdk/go"}},
 		{path: "sdk/client/go", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},

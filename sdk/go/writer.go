@@ -55,11 +55,19 @@ func (w *Writer) PutString(s string) {
 
 // PutByte writes one byte.
 func (w *Writer) PutByte(c byte) {
-	if w.n == len(w.buf) && !w.grow(1) {
+	if uint(w.n) < uint(len(w.buf)) {
+		w.buf[w.n] = c
+		w.n++
 		return
 	}
-	w.buf[w.n] = c
-	w.n++
+	w.putByte(c)
+}
+
+func (w *Writer) putByte(c byte) {
+	if w.grow(1) {
+		w.buf[w.n] = c
+		w.n++
+	}
 }
 
 // PutInt writes a whole number in decimal.
