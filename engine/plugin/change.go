@@ -65,8 +65,10 @@ type Change struct {
 type Detail struct {
 	Info
 	Generation uint64
-	Kept       []Kept // newest first
-	Recorded   int    // documents that a candidate can be tried on
+	// Last is the change by which the version that serves came to do so, since the engine started.
+	Last     Change
+	Kept     []Kept // newest first
+	Recorded int    // documents that a candidate can be tried on
 	// Shadow is the one that runs, or the last one since the engine started; nil: none did.
 	Shadow *ShadowState
 }
@@ -209,7 +211,12 @@ func (h *Host) Detail(name string) (Detail, error) {
 		return Detail{}, err
 	}
 	defer e.release()
-	d := Detail{Info: e.info(), Generation: e.seat.generation.Load(), Recorded: e.seat.watch.record.Load().len(), Shadow: e.seat.watch.seen()}
+	d := Detail{
+		Info: e.info(), Generation: e.seat.generation.Load(), Recorded: e.seat.watch.record.Load().len(), Shadow: e.seat.watch.seen(),
+	}
+	if last := e.seat.last.Load(); last != nil {
+		d.Last = *last
+	}
 	for i := range past.Versions {
 		d.Kept = append(d.Kept, past.Versions[i].public(past))
 	}

@@ -109,6 +109,30 @@ func TestUpload_keeps_a_version_that_does_not_serve_until_it_is_swapped_in(t *te
 	require.Equal(t, "u2", said(t, h))
 }
 
+func TestDetail_tells_by_which_change_the_version_came_to_serve(t *testing.T) {
+	f := newFixture(t)
+	h := f.open(t, f.add(t, "say", saying("u1")))
+	last := func() plugin.Change {
+		d, err := h.Detail("say")
+		require.NoError(t, err)
+		return d.Last
+	}
+	first := last()
+	require.Equal(t, []any{plugin.HowStart, uint64(1), ""}, []any{first.How, first.Generation, first.From})
+	c := f.swap(t, h, "u2")
+	require.Equal(t, c, last())
+	back, err := h.Rollback(t.Context(), "say", "", "bob")
+	require.NoError(t, err)
+	require.Equal(t, back, last(), "who went back, and not who made the version")
+	_, err = h.Upload(t.Context(), "say", f.candidate(t, saying("u3")))
+	require.NoError(t, err)
+	require.Equal(t, back, last())
+	f.add(t, "say", saying("u4"))
+	file, err := h.Refresh(t.Context(), "say", "")
+	require.NoError(t, err)
+	require.Equal(t, file, last())
+}
+
 func TestRefresh_follows_files_that_changed_and_no_others(t *testing.T) {
 	f := newFixture(t)
 	h := f.open(t, f.add(t, "say", saying("u1")))

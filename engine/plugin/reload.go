@@ -210,7 +210,9 @@ func (h *Host) arrival(old *table, e *entry) (n Notice, changed bool) {
 			n.Text, n.From = "plugin swapped", before.id
 		}
 	}
-	e.seat.generation.Add(1)
+	e.seat.last.Store(&Change{
+		Plugin: n.Plugin, From: n.From, To: n.Version, How: n.How, Who: n.Who, Time: time.Now(), Generation: e.seat.generation.Add(1),
+	})
 	return n, true
 }
 

@@ -10,6 +10,7 @@ import (
 type seat struct {
 	name       string
 	generation atomic.Uint64 // versions that came to serve since the host was opened
+	last       atomic.Pointer[Change]
 	watch      watch
 }
 
@@ -98,6 +99,7 @@ func (h *Host) exchange(r *ready, how How, who string) (*table, Change, error) {
 		return nil, c, nil
 	}
 	c.Generation = r.seat.generation.Add(1)
+	r.seat.last.Store(&c)
 	r.seat.watch.overtaken(r, fmt.Errorf("%s came to serve meanwhile (%s)", c.To, how))
 	h.cur.Store(old.replacing(e, r.version))
 	return old, c, nil
