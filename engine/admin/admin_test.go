@@ -120,7 +120,7 @@ func (w *world) Stats() []plugin.Stats {
 	hook.Fuel.Counts[1], hook.Fuel.Counts[plugin.Buckets-1], hook.Fuel.Sum = 4, 1, 99
 	return []plugin.Stats{{
 		Plugin: "mapping", Version: "abc", Hooks: []plugin.HookStats{hook}, Breaker: "open",
-		Metrics: map[string]float64{"rows\xff": 9},
+		Metrics: map[string]float64{"rows\xff": 9}, Waiting: 3, Batches: 4, BatchEvents: 50, BatchesFailed: 6,
 	}}
 }
 
@@ -495,6 +495,7 @@ func TestHealthAndReadiness(t *testing.T) {
 
 func TestMetricsTellTheFigures(t *testing.T) {
 	a := serve(t, config())
+	a.world.host.shadowing = &plugin.ShadowState{Phase: plugin.PhaseRunning, Comparison: compared}
 	a.post("/api/v1/events", `{"type":"Plain","user_id":"u1","payload":{}}`).json()
 	a.get("/nothing/here").problem(404, "NOT_FOUND")
 	got := a.get("/metrics")
@@ -505,6 +506,11 @@ func TestMetricsTellTheFigures(t *testing.T) {
 		"wse_topics 1", "wse_publications_total 1", `wse_ingest_results_total{result="published"} 1`, "wse_ingest_default_total 1",
 		`wse_plugin_calls_total{hook="transform",plugin="mapping",result="trap",version="abc"} 2`,
 		`wse_plugin_breaker{plugin="mapping",state="open",version="abc"} 1`, `wse_plugin_breaker{plugin="mapping",state="closed",version="abc"} 0`,
+		`wse_plugin_info{plugin="mapping",sha256="",version="abc"} 1`, `wse_plugin_generation{plugin="mapping"} 4`, `wse_plugin_versions_kept{plugin="mapping"} 2`,
+		`wse_plugin_recorded{plugin="mapping"} 7`, `wse_plugin_shadow_running{plugin="mapping"} 1`, `wse_plugin_shadow_events{plugin="mapping",result="different"} 1`,
+		`wse_plugin_shadow_events{plugin="mapping",result="skipped"} 2`, `wse_plugin_waiting{plugin="mapping",version="abc"} 3`,
+		`wse_plugin_batches_total{plugin="mapping",version="abc"} 4`, `wse_plugin_batch_events_total{plugin="mapping",version="abc"} 50`,
+		`wse_plugin_batches_failed_total{plugin="mapping",version="abc"} 6`,
 		`wse_plugin_guest_metric{name="rows?",plugin="mapping",version="abc"} 9`,
 		`wse_plugin_fuel_bucket{hook="transform",plugin="mapping",version="abc",le="15"} 0`,
 		`wse_plugin_fuel_bucket{hook="transform",plugin="mapping",version="abc",le="63"} 4`,

@@ -74,6 +74,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, st := range c.deps.Plugins.Stats() {
 		e.plugin(&st)
 	}
+	for _, p := range c.deps.Plugins.List() {
+		if d, err := c.deps.Prover.Detail(p.Name); err == nil { // else it has just been taken out of the configuration
+			e.life(&d)
+		}
+	}
 }
 
 type label struct{ name, value string }
@@ -171,6 +176,10 @@ func (e emitter) plugin(st *plugin.Stats) {
 	with := func(more ...label) []label { return append(who[:len(who):len(who)], more...) }
 	e.gauge("wse_plugin_instances", "Instances that are ready.", float64(st.Instances), who...)
 	e.counter("wse_plugin_instances_replaced_total", "Instances discarded after a failure.", st.Replaced, who...)
+	e.gauge("wse_plugin_waiting", "Events and requests that wait for an instance.", float64(st.Waiting), who...)
+	e.counter("wse_plugin_batches_total", "Batches of events that were answered.", st.Batches, who...)
+	e.counter("wse_plugin_batch_events_total", "Events in batches that were answered.", st.BatchEvents, who...)
+	e.counter("wse_plugin_batches_failed_total", "Batches whose events were then asked about one by one.", st.BatchesFailed, who...)
 	e.counter("wse_plugin_log_lines_dropped_total", "Log lines of the guest over its cap.", st.LinesDropped, who...)
 	for _, state := range []string{"closed", "half_open", "open"} {
 		v := 0.0
@@ -191,6 +200,27 @@ func (e emitter) plugin(st *plugin.Stats) {
 		}
 		e.histogram("wse_plugin_fuel", "Fuel used by a call.", &hook.Fuel, 1, with(h)...)
 		e.histogram("wse_plugin_latency_seconds", "Time that a call took; a sample of the calls.", &hook.LatencyNS, 1e-9, with(h)...)
+	}
+}
+
+// life tells of what outlasts a plugin's versions.
+func (e emitter) life(d *plugin.Detail) {
+	name := label{"plugin", d.Name}
+	e.gauge("wse_plugin_info", "The version that serves; always 1.", 1, name, label{"version", d.Version}, label{"sha256", d.SHA256})
+	e.gauge("wse_plugin_generation", "Versions that came to serve since the engine started.", float64(d.Generation), name)
+	e.gauge("wse_plugin_versions_kept", "Versions that can be let serve again.", float64(len(d.Kept)), name)
+	e.gauge("wse_plugin_recorded", "Events recorded to try a candidate on.", float64(d.Recorded), name)
+	var c plugin.Comparison
+	running := 0.0
+	if d.Shadow != nil {
+		c = d.Shadow.Comparison
+		if d.Shadow.Phase == plugin.PhaseRunning {
+			running = 1
+		}
+	}
+	e.gauge("wse_plugin_shadow_running", "1 while a candidate runs beside what serves.", running, name)
+	for result, n := range map[string]int{"same": c.Same, "different": c.Different, "failed": c.Failed, "skipped": c.Skipped} {
+		e.gauge("wse_plugin_shadow_events", "What the shadow that runs found, or the last one.", float64(n), name, label{"result", result})
 	}
 }
 

@@ -19,8 +19,9 @@ type servingPlugin struct {
 	Bytes       int               `json:"bytes"`
 	Instances   int               `json:"instances"`
 	Loaded      time.Time         `json:"loaded"`
-	How         plugin.How        `json:"how,omitempty"` // what made the version
-	Who         string            `json:"who,omitempty"` // who made it
+	Since       time.Time         `json:"since"`         // when it came to serve; an engine that starts lets it serve on
+	How         plugin.How        `json:"how,omitempty"` // it came to serve
+	Who         string            `json:"who,omitempty"` // let it
 	Generation  uint64            `json:"generation"`    // versions that came to serve since the start
 	Breaker     string            `json:"breaker"`
 	Calls       map[string]uint64 `json:"calls"`            // by result, all hooks
@@ -140,9 +141,10 @@ func describePlugin(d *plugin.Detail, calls map[string]uint64, dead uint64) serv
 		Bytes: d.Bytes, Instances: d.Instances, Loaded: d.Loaded.UTC(), Breaker: d.Breaker, Generation: d.Generation,
 		Recorded: d.Recorded, Calls: calls, DeadLetters: dead,
 	}
+	p.Since, p.How, p.Who = d.Last.Time.UTC(), d.Last.How, d.Last.Who
 	for _, k := range d.Kept {
-		if k.Serving {
-			p.How, p.Who = k.How, k.Who
+		if k.Serving && d.Last.From == "" { // as it did when the engine stopped
+			p.Since, p.How, p.Who = k.Time.UTC(), k.How, k.Who
 		}
 	}
 	if d.Shadow != nil {

@@ -32,6 +32,7 @@ type host struct {
 	shadow    plugin.Shadow    // guarded by mu; of the last swap
 	err       error
 	shadowing *plugin.ShadowState
+	last      plugin.Change
 	hold      func(ctx context.Context) // called by Try and Swap
 }
 
@@ -80,7 +81,7 @@ func (h *host) Detail(name string) (plugin.Detail, error) {
 		return plugin.Detail{}, fmt.Errorf("%w %q", plugin.ErrUnknownPlugin, name)
 	}
 	return plugin.Detail{
-		Info: (*world)(nil).List()[0], Generation: 4, Kept: []plugin.Kept{kept("def", "upload"), kept("abc", "start")}, Recorded: 7,
+		Info: (*world)(nil).List()[0], Generation: 4, Last: h.last, Kept: []plugin.Kept{kept("def", "upload"), kept("abc", "start")}, Recorded: 7,
 		Shadow: h.shadowing,
 	}, nil
 }
@@ -110,6 +111,10 @@ func TestPluginsAreListedWithTheirCalls(t *testing.T) {
 	require.Equal(t, map[string]any{"data": 5.0, "trap": 2.0}, p["calls"])
 	require.Equal(t, []any{"start", "alice", 4.0, 7.0, 1.0}, []any{p["how"], p["who"], p["generation"], p["recorded"], p["dead_letters"]})
 	require.NotContains(t, p, "shadow")
+	require.Equal(t, "2023-11-14T22:13:20Z", p["since"])
+	a.world.host.last = plugin.Change{From: "def", To: "abc", How: plugin.HowRollback, Who: "bob", Time: moment.Add(time.Hour)}
+	p = a.get("/api/v1/plugins/mapping").json()
+	require.Equal(t, []any{"rollback", "bob", "2023-11-14T23:13:20Z"}, []any{p["how"], p["who"], p["since"]}, "who let it serve, and not who made it")
 }
 
 func TestAPluginIsShownWithItsVersionsAndShadow(t *testing.T) {

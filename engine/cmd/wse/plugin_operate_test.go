@@ -253,7 +253,7 @@ func TestInterruptedTheShadowGoesOnAndTheCommandSaysHowToCancelIt(t *testing.T) 
 
 func TestPluginsAreListedAndShown(t *testing.T) {
 	plugin := `"name":"mapping","version":"aaa","sha256":"a0a0","path":"stock:mapping","kinds":["transform","validate"],"bind":["Order*","*"],"on_error":"drop",` +
-		`"bytes":100,"instances":2,"loaded":"2025-11-25T10:00:00.5Z","how":"swap","who":"alice","breaker":"open","calls":{"yes":1,"data":12},"recorded":7,"dead_letters":3`
+		`"bytes":100,"instances":2,"since":"2025-11-25T10:00:00.5Z","how":"swap","who":"alice","breaker":"open","calls":{"yes":1,"data":12},"recorded":7,"dead_letters":3`
 	s := script(t, map[string][]string{
 		"GET /api/v1/plugins": {`200 {"plugins":[{` + plugin + `}]}`, `200 {"plugins":[]}`},
 		"GET /api/v1/plugins/mapping": {`200 {` + plugin + `,"shadow":` + shadowing("running", "", 1) + `,"versions":[` +

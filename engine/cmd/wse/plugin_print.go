@@ -22,7 +22,7 @@ type pluginState struct {
 	OnError     string            `json:"on_error"`
 	Bytes       int               `json:"bytes"`
 	Instances   int               `json:"instances"`
-	Loaded      time.Time         `json:"loaded"`
+	Since       time.Time         `json:"since"`
 	How         string            `json:"how"`
 	Who         string            `json:"who"`
 	Breaker     string            `json:"breaker"`
@@ -142,7 +142,7 @@ func (g *globals) printPlugins(list []pluginState) error {
 	_, _ = fmt.Fprintln(w, "NAME\tVERSION\tKINDS\tBIND\tBREAKER\tINSTANCES\tSINCE\tBY")
 	for _, p := range list {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Name, p.Version, strings.Join(p.Kinds, ","), strings.Join(p.Bind, ","),
-			p.Breaker, p.Instances, moment(p.Loaded), by(p.How, p.Who))
+			p.Breaker, p.Instances, moment(p.Since), by(p.How, p.Who))
 	}
 	return w.Flush()
 }
@@ -159,7 +159,7 @@ func (g *globals) printPlugin(p *pluginDetail) error {
 	}
 	for _, row := range [][2]string{
 		{"plugin", p.Name},
-		{"serving", p.Version + " since " + moment(p.Loaded) + ", " + by(p.How, p.Who)},
+		{"serving", p.Version + " since " + moment(p.Since) + ", " + by(p.How, p.Who)},
 		{"module", fmt.Sprintf("%s, %d bytes, sha256 %s", p.Path, p.Bytes, p.SHA256)},
 		{"kinds", strings.Join(p.Kinds, ", ")},
 		{"bound to", strings.Join(p.Bind, ", ")},
