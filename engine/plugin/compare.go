@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
@@ -66,15 +67,25 @@ func (s *heard) said() Said {
 // shown is text as operators are shown it.
 func shown(text []byte) string {
 	if len(text) <= shownBytes {
-		return strings.ToValidUTF8(string(text), string(utf8.RuneError))
+		return clean(string(text))
 	}
 	tail := fmt.Sprintf("… (%d bytes)", len(text))
 	end := shownBytes - len(tail)
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	head := strings.ToValidUTF8(string(text[:end]), "?") // no longer than it was
-	return head + tail
+	return clean(string(text[:end])) + tail
+}
+
+// clean puts a question mark for what is no text: a guest must not be able to talk to an operator's terminal. The result is
+// no longer than text.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
 }
 
 // relation is how the answers of two versions to one document go together.

@@ -1,9 +1,12 @@
 package plugin
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -120,7 +123,14 @@ func TestSaid_shows_four_kibibytes_at_most_and_only_utf8(t *testing.T) {
 	require.Equal(t, full, data(full).said().Data)
 	bad := failure(OutcomeTrap, strings.Repeat("\xff", 5000)).said()
 	require.LessOrEqual(t, len(bad.Error), shownBytes)
-	require.Equal(t, "\ufffd", failure(OutcomeError, "\xff").said().Error)
+	require.Equal(t, "?", failure(OutcomeError, "\xff").said().Error)
+}
+
+func TestDifferences_cannot_talk_to_a_terminal(t *testing.T) {
+	a, b := data("{\"t\":\"\u007f\u009b2J\"}"), failure(OutcomeTrap, "in \x1b[2Jf\r\nin g\tx")
+	require.Equal(t, `{"t":"??2J"}`, a.said().Data)
+	require.Equal(t, "in ?[2Jf?\nin g\tx", b.said().Error)
+	require.Equal(t, "--- old\n+++ new\n@@ -1,1 +1,2 @@\n- \"t\": \"??2J\"\n+ trap: in ?[2Jf?\n+ in g\tx\n", unified("old", "new", hookTransform, a, b))
 }
 
 type diffCase struct {
@@ -288,4 +298,44 @@ func TestUnified_is_bounded_and_still_shows_where_long_values_part(t *testing.T)
 	require.Contains(t, out, "xONEy")
 	require.Contains(t, out, "xTWOy")
 	require.Less(t, len(out), 4*diffLineBytes)
+}
+
+func TestTester_waits_where_others_need_the_processors(t *testing.T) {
+	full := make(gate, 1)
+	full <- struct{}{}
+	v := &version{host: &Host{gate: full}, has: [hookCount]bool{true}, cfg: Config{}.withDefaults()}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go cancel(errors.New("over"))
+	s, err := (&tester{v: v}).say(ctx, hookTransform, []byte("{}"))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, s)
+}
+
+// FuzzUnified: whatever two versions say, the diff is text of limited size, and it is empty of changes only where they say
+// the same.
+func FuzzUnified(f *testing.F) {
+	f.Add(uint8(0), []byte(`[{"t":"a","p":{}}]`), uint8(2), []byte(`{"t":"b","p":{"x":[1,2,{}]}}`))
+	f.Add(uint8(1), []byte(`{"allow":true}`), uint8(0), []byte(``))
+	f.Add(uint8(2), []byte(`{"valid":false,"errors":[{"path":"a","message":"b"}]}`), uint8(4), []byte("trap\nin f"))
+	f.Fuzz(func(t *testing.T, first uint8, a []byte, second uint8, b []byte) {
+		h := hook(first % uint8(hookCount))
+		said := func(which uint8, text []byte) *heard {
+			s := &heard{outcome: Outcome(which) % OutcomeBusy}
+			if s.outcome == OutcomeData {
+				s.data = text
+			} else if !s.answered() {
+				s.text = string(text)
+			}
+			return s
+		}
+		x, y := said(first/uint8(hookCount), a), said(second, b)
+		r := relate(h, x, y)
+		d := unified("old", "new", h, x, y)
+		require.True(t, utf8.ValidString(d))
+		require.LessOrEqual(t, len(d), diffBytes+2*diffLineBytes+1000)
+		if r == same && x.answered() {
+			require.Equal(t, "--- old\n+++ new\n", d)
+		}
+		require.Equal(t, same, relate(h, x, x))
+	})
 }

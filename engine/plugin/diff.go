@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
 )
@@ -312,7 +311,7 @@ func apart(hunk []change, i int) int {
 // fit cuts a long line so that what stands at index at can be seen.
 func fit(text string, at int) string {
 	if len(text) <= diffLineBytes {
-		return strings.ToValidUTF8(text, string(utf8.RuneError))
+		return clean(text)
 	}
 	head, tail := "", ""
 	if at > diffLineBytes/2 {
@@ -323,5 +322,5 @@ func fit(text string, at int) string {
 		tail = fmt.Sprintf("… (%d bytes more)", len(text)-room)
 		text = text[:room]
 	}
-	return strings.ToValidUTF8(head+text+tail, "")
+	return clean(head + text + tail)
 }

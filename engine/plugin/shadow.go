@@ -1,9 +1,9 @@
 package plugin
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -66,20 +66,20 @@ type ShadowState struct {
 // shadowing is a shadow that runs: a queue that the calls of the serving version fill without ever waiting for it, and one
 // goroutine that empties it.
 type shadowing struct {
-	host    *Host
-	ready   *ready // held until the goroutine ends
-	plan    Shadow
-	who     string
-	redact  []string
-	wake    chan struct{} // holds one: there is something in the queue
-	stopped chan struct{}
-	done    chan struct{} // closed when state is final
+	host   *Host
+	ready  *ready // held until the goroutine ends
+	plan   Shadow
+	who    string
+	redact []string
+	wake   chan struct{}   // holds one: there is something in the queue
+	ctx    context.Context // ends when the shadow is to be abandoned; its cause says why
+	stop   context.CancelCauseFunc
+	done   chan struct{} // closed when state is final
 
 	mu     sync.Mutex
 	queue  ring        // guarded by mu; itemsMax is 0 once nobody empties it
 	missed int         // guarded by mu; documents that found the queue full
 	state  ShadowState // guarded by mu
-	why    error       // guarded by mu; why it was told to stop
 
 	comparison         Comparison // belongs to the goroutine
 	serving, candidate *tester    // belong to the goroutine
@@ -90,11 +90,12 @@ type shadowing struct {
 func (h *Host) shadow(r *ready, plan Shadow, who string) (Change, error) {
 	s := &shadowing{
 		host: h, ready: r, plan: plan, who: who, redact: r.source.cfg.Record.Redact,
-		wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		queue:      ring{itemsMax: h.deps.Lifecycle.ShadowQueueKiB, bytesMax: h.deps.Lifecycle.ShadowQueueKiB << 10},
 		comparison: Comparison{Plugin: r.seat.name, Serving: r.over.id, Candidate: r.version.id},
 		serving:    h.tester(r.over), candidate: h.tester(r.version),
 	}
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	now := time.Now()
 	s.state = ShadowState{Candidate: r.version.id, Who: who, Phase: PhaseRunning, Started: now, Comparison: s.comparison}
 	c := Change{Plugin: r.seat.name, From: r.over.id, How: HowSwap, Who: who, Time: now, Generation: r.seat.generation.Load()}
@@ -148,16 +149,6 @@ func (h *Host) CancelShadow(name, who string) error {
 	return nil
 }
 
-// stop has the shadow be abandoned, unless it has come to its end. It does not wait for that.
-func (s *shadowing) stop(why error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.why == nil {
-		s.why = why
-		close(s.stopped)
-	}
-}
-
 // overtaken stops the shadow that runs, if any, unless it is the one of r itself.
 func (w *watch) overtaken(r *ready, why error) {
 	if s := w.shadow.Load(); s != nil && s.ready != r {
@@ -201,6 +192,7 @@ func (s *shadowing) signal() {
 // run compares until the shadow ends, and then lets the candidate serve or go.
 func (s *shadowing) run() {
 	defer s.host.shadows.Done()
+	defer s.stop(nil)
 	phase, err := s.compareAll()
 	s.mu.Lock()
 	s.queue = ring{}
@@ -209,7 +201,7 @@ func (s *shadowing) run() {
 	s.candidate.close()
 	failed := err // not what the operators did, nor what install tells of itself
 	if err == nil {
-		err = s.reason()
+		err = context.Cause(s.ctx)
 	}
 	if err == nil && phase == PhaseSwapped {
 		_, err = s.host.install(s.ready, HowSwap, s.who)
@@ -253,7 +245,7 @@ func (s *shadowing) compareAll() (Phase, error) {
 	var both []byte
 	for {
 		select {
-		case <-s.stopped:
+		case <-s.ctx.Done():
 			return PhaseAbandoned, nil
 		case <-over:
 			return s.proven(), nil
@@ -269,7 +261,6 @@ func (s *shadowing) compareAll() (Phase, error) {
 		if s.plan.Events > 0 && s.comparison.Compared >= s.plan.Events {
 			return s.proven(), nil
 		}
-		runtime.Gosched()
 	}
 }
 
@@ -278,13 +269,6 @@ func (s *shadowing) proven() Phase {
 		return PhaseEnded
 	}
 	return PhaseSwapped
-}
-
-// reason is why the shadow was told to stop, nil if it was not.
-func (s *shadowing) reason() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.why
 }
 
 // next takes a document from the queue, and wakes the goroutine again where it is not the last.
@@ -310,7 +294,10 @@ func (s *shadowing) compare(it item, both []byte) error {
 	} else {
 		a.text = string(said)
 	}
-	b := s.candidate.say(it.hook, doc)
+	b, err := s.candidate.say(s.ctx, it.hook, doc)
+	if err != nil {
+		return nil // it was told to stop
+	}
 	r := relate(it.hook, a, b)
 	s.comparison.add(r, func() Difference { return s.show(it.hook, doc, a, b) })
 	s.mu.Lock()
@@ -344,8 +331,8 @@ func (s *shadowing) show(h hook, doc []byte, a, b *heard) Difference {
 	if !ok {
 		return hidden
 	}
-	x, y := s.serving.say(h, clean), s.candidate.say(h, clean)
-	if relate(h, x, y) == same {
+	x, y, err := both(s.ctx, s.serving, s.candidate, h, clean)
+	if err != nil || relate(h, x, y) == same {
 		hidden.Input = shown(clean)
 		return hidden
 	}

@@ -2,7 +2,9 @@ package plugin
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"math"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/sdk/abi"
@@ -25,14 +27,26 @@ func (h *Host) tester(v *version) *tester {
 	return t
 }
 
-// say runs hook h on doc. What it says is a copy.
-func (t *tester) say(h hook, doc []byte) *heard {
+// say runs hook h on doc, when there is a processor left for what can wait. What it says is a copy. The error is that of
+// ctx, and then it was not run.
+func (t *tester) say(ctx context.Context, h hook, doc []byte) (*heard, error) {
 	switch most := t.v.cfg.Limits.InKiB << 10; {
 	case !t.v.has[h]:
-		return &heard{outcome: OutcomeViolation, text: "the module does not export " + h.export()}
+		return &heard{outcome: OutcomeViolation, text: "the module does not export " + h.export()}, nil
 	case len(doc) > most:
-		return &heard{outcome: OutcomeTooLarge, text: fmt.Sprintf("a document of %d bytes, at most %d are allowed (in_kib)", len(doc), most)}
+		return &heard{outcome: OutcomeTooLarge, text: fmt.Sprintf("a document of %d bytes, at most %d are allowed (in_kib)", len(doc), most)}, nil
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !t.v.host.gate.enter(ctx, math.MaxInt64) {
+		return nil, ctx.Err()
+	}
+	defer t.v.host.gate.leave()
+	return t.run(h, doc), nil
+}
+
+func (t *tester) run(h hook, doc []byte) *heard {
 	if t.in == nil {
 		var err error
 		if t.in, err = t.v.newInstance(); err != nil {
@@ -55,6 +69,14 @@ func (t *tester) say(h hook, doc []byte) *heard {
 		t.close()
 	}
 	return s
+}
+
+// both has two testers say what they make of doc.
+func both(ctx context.Context, serving, candidate *tester, h hook, doc []byte) (a, b *heard, err error) {
+	if a, err = serving.say(ctx, h, doc); err == nil {
+		b, err = candidate.say(ctx, h, doc)
+	}
+	return a, b, err
 }
 
 // read holds an answer to the contract, as the hook's callers do.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -206,31 +205,31 @@ func TestTry_says_why_nothing_was_tried(t *testing.T) {
 
 func TestTry_ends_with_its_context_and_says_how_far_it_came(t *testing.T) {
 	f := newFixture(t)
-	h := f.open(t, f.recording(t, "say", saying("u1")))
-	feed(t, h, shortEvent, shortEvent)
-	v, err := h.Upload(t.Context(), "say", plugin.Candidate{Module: saying("u2").Bytes()})
+	ctx, cancel := context.WithCancel(t.Context())
+	deps := f.deps()
+	deps.NewAnswer = func() plugin.Answer { return &last{2, cancel} }
+	h, err := plugin.New(plugin.Configs{f.recording(t, "say", saying("u1"))}, deps)
 	require.NoError(t, err)
-	ctx := &dying{Context: t.Context(), calls: 2}
-	c, err := h.Try(ctx, "say", plugin.Candidate{Version: v.Version})
+	defer func() { require.NoError(t, h.Close()) }()
+	feed(t, h, shortEvent, shortEvent, shortEvent)
+	c, err := h.Try(ctx, "say", f.candidate(t, saying("u2")))
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "1 of 2 recorded events were tried")
-	require.Equal(t, [5]int{1, 0, 1, 0, 1}, counts(c))
+	require.ErrorContains(t, err, "plugin/say: 1 of 3 recorded events were tried")
+	require.Equal(t, [5]int{1, 0, 1, 0, 2}, counts(c))
 }
 
-// dying is a context that is cancelled when it has been asked that often.
-type dying struct {
-	context.Context
-	calls int
+// last is an Answer that cancels once it has been asked that often. Each version has one of its own.
+type last struct {
+	left   int
+	cancel context.CancelFunc
 }
 
-func (d *dying) Err() error {
-	if d.calls--; d.calls <= 0 {
-		return context.Canceled
+func (l *last) Read([]byte) error {
+	if l.left--; l.left == 0 {
+		l.cancel()
 	}
 	return nil
 }
-
-func (d *dying) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func TestRecording_belongs_to_the_plugin_and_survives_its_versions(t *testing.T) {
 	f := newFixture(t)
