@@ -5,7 +5,7 @@ TARGET := wasm32-unknown-unknown
 has-target = $(shell test -d "$$($(1) --print target-libdir --target $(TARGET) 2>/dev/null || echo /nowhere)" && command -v $(1))
 RUSTC ?= $(firstword $(call has-target,rustc) $(call has-target,/usr/bin/rustc) rustc)
 LINKER ?= $(if $(filter /usr/bin/rustc,$(RUSTC)),wasm-ld-14)
-RUSTFLAGS ?= -C opt-level=3 -D warnings
+RUSTFLAGS ?= -C opt-level=3
 FEATURES := +bulk-memory,+nontrapping-fptoint
 DEBUG ?=
 

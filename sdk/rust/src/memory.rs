@@ -65,7 +65,9 @@ pub(crate) fn take(bytes: u32) -> Option<*mut u8> {
     // SAFETY: the one thread is here, and nothing else touches TOP. __heap_base is only asked for its address.
     let top = unsafe { &mut *TOP.get() };
     if *top == 0 {
-        *top = (unsafe { core::ptr::addr_of!(__heap_base) } as usize + 15) & !15;
+        #[allow(unused_unsafe)] // since Rust 1.82 an address is safe to take
+        let base = unsafe { core::ptr::addr_of!(__heap_base) };
+        *top = (base as usize + 15) & !15;
     }
     let next = *top + ((bytes + SLACK + 15) & !15) as usize;
     let have = (memory_size(0) as u64) << 16;
