@@ -88,7 +88,16 @@ type Access struct {
 	Identity *auth.Identity
 	ConnID   string
 	RemoteIP string
+	Waiter   Waiter // whom to tell of a wait for something slow; may be nil
 }
+
+// Waiter is told before and after a wait for a slow authorizer; see [router.Client.StepAside].
+type Waiter interface {
+	StepAside()
+	StepBack()
+}
+
+var _ Waiter = (*router.Client)(nil)
 
 // Authorizer decides who may do what with a topic. It may block until ctx ends. Whatever is not a clear yes is a no: an
 // error refuses too, with [message.CodePluginUnavailable] where nobody could decide.
@@ -178,6 +187,7 @@ func (f *Feed) authorize(ctx context.Context, s *router.Client, action Action, t
 	d := s.Conn.Describe()
 	allowed, reason, err := f.authorizer.Authorize(ctx, Access{
 		Action: action, Topic: topic, Identity: s.Identity(), ConnID: d.ID, RemoteIP: d.Remote.Addr().String(),
+		Waiter: s,
 	})
 	switch {
 	case err != nil:

@@ -28,6 +28,7 @@ type Config struct {
 	RequestsPendingMax   int           `yaml:"requests_pending_max"`
 	RequestTimeout       time.Duration `yaml:"request_timeout"`
 	RequestWorkers       int           `yaml:"request_workers"`
+	RequestsAsideMax     int           `yaml:"requests_aside_max"`
 	AuthGrace            time.Duration `yaml:"auth_grace"`
 	DedupIDs             int           `yaml:"dedup_ids"`
 	BatchMessagesMax     int           `yaml:"batch_messages_max"`
@@ -40,6 +41,7 @@ func DefaultConfig() Config {
 		RequestsPendingMax:   64,
 		RequestTimeout:       10 * time.Second,
 		RequestWorkers:       0,
+		RequestsAsideMax:     1024,
 		AuthGrace:            time.Minute,
 		DedupIDs:             1000,
 		BatchMessagesMax:     100,
@@ -56,6 +58,7 @@ func (c Config) Validate() error {
 		{"bad_messages_per_minute", c.BadMessagesPerMinute, 1},
 		{"requests_pending_max", c.RequestsPendingMax, 1},
 		{"request_workers", c.RequestWorkers, 0},
+		{"requests_aside_max", c.RequestsAsideMax, 0},
 		{"dedup_ids", c.DedupIDs, 0},
 		{"batch_messages_max", c.BatchMessagesMax, 1},
 	} {
@@ -111,6 +114,10 @@ type Router struct {
 	ready   sync.Cond
 	queue   []*Client // clients with requests to run, each at most once; guarded by mu
 	stopped bool      // guarded by mu
+	workers int       // guarded by mu
+	idle    int       // workers without a request; guarded by mu
+	aside   int       // workers that wait for something slow, see Client.StepAside; guarded by mu
+	hire    func()    // starts a worker; nil before Run; guarded by mu
 }
 
 // New makes a router. No request is handled before Run.
@@ -130,13 +137,19 @@ func New(cfg Config, routes Routes, verifier Verifier, status Status, log hclog.
 // ended, so that every client's Closed handler has run when Run returns, provided the connections were closed before.
 func (r *Router) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
-	for range r.cfg.RequestWorkers {
+	r.mu.Lock()
+	r.hire = func() {
+		r.workers++
 		workers.Go(func() {
 			for s := r.next(); s != nil; s = r.next() {
 				s.runOne(ctx)
 			}
 		})
 	}
+	for range r.cfg.RequestWorkers {
+		r.hire()
+	}
+	r.mu.Unlock()
 	<-ctx.Done()
 	r.mu.Lock()
 	r.stopped = true
@@ -146,15 +159,19 @@ func (r *Router) Run(ctx context.Context) error {
 	return nil
 }
 
-// next waits for a client with a request to run; nil means that the router stops.
+// next waits for a client with a request to run; nil means that the worker is not needed any more.
 func (r *Router) next() *Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.queue) == 0 {
-		if r.stopped {
+	for len(r.queue) == 0 || r.surplus() {
+		if r.stopped && len(r.queue) == 0 || r.surplus() {
+			r.workers--
+			r.ready.Signal() // whoever woke this one up may have meant work
 			return nil
 		}
+		r.idle++
 		r.ready.Wait()
+		r.idle--
 	}
 	s := r.queue[0]
 	r.queue[0] = nil
@@ -164,9 +181,41 @@ func (r *Router) next() *Client {
 	return s
 }
 
+// surplus reports that more workers are at work than should be, since some came back. mu is held.
+func (r *Router) surplus() bool { return r.workers-r.aside > r.cfg.RequestWorkers }
+
+// staff starts a worker where clients wait because workers stepped aside. mu is held.
+func (r *Router) staff() {
+	if r.hire == nil || r.stopped || len(r.queue) <= r.idle || r.workers-r.aside >= r.cfg.RequestWorkers ||
+		r.workers >= r.cfg.RequestWorkers+r.cfg.RequestsAsideMax {
+		return
+	}
+	r.hire()
+}
+
+// StepAside says that the request under way is about to wait for something slow that others may not need: until StepBack its
+// worker does not count against request_workers, and requests_aside_max bounds how many workers there are more. Only a
+// handler may call it, on the goroutine that it runs on. It does not block.
+func (s *Client) StepAside() {
+	r := s.router
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aside++
+	r.staff()
+}
+
+// StepBack ends what StepAside began.
+func (s *Client) StepBack() {
+	r := s.router
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aside--
+}
+
 func (r *Router) enqueue(s *Client) {
 	r.mu.Lock()
 	r.queue = append(r.queue, s)
+	r.staff()
 	r.mu.Unlock()
 	r.ready.Signal()
 }
