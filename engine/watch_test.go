@@ -265,3 +265,16 @@ func TestAChangedModuleIsSwappedWithoutTouchingOtherPlugins(t *testing.T) {
 	require.Contains(t, line, "plugin=mine")
 	require.Equal(t, "after", x.serves())
 }
+
+func TestWithoutWatchingAChangedFileWaitsForAReload(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/wse.yaml", mappingOnly+"lifecycle: {watch: false}\n")
+	plainly(t, dir)
+	x := watch(t, dir)
+	write(t, dir+"/rules/table.yaml", rules("after"))
+	require.Equal(t, "before", x.serves())
+	require.NoError(t, x.Reload(t.Context()))
+	line, _ := x.until("plugin swapped")
+	require.Contains(t, line, "how=reload")
+	require.Equal(t, "after", x.serves())
+}

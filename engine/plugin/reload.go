@@ -14,6 +14,8 @@ type plan struct {
 	past    map[string]*history // what was kept then
 	changes map[string]*history
 	modules []*source
+	how     How
+	who     string
 }
 
 // reloadAttempts bounds how often a reload begins anew because plugins were swapped meanwhile.
@@ -43,7 +45,7 @@ func (h *Host) reload(ctx context.Context, cfgs Configs, how How, who string) er
 
 // plan loads what is not loaded yet. On an error nothing of it stays open.
 func (h *Host) plan(ctx context.Context, cfgs Configs, how How, who string) (*plan, error) {
-	p := &plan{table: newTable(), past: map[string]*history{}, changes: map[string]*history{}}
+	p := &plan{table: newTable(), past: map[string]*history{}, changes: map[string]*history{}, how: how, who: who}
 	h.mu.Lock()
 	if h.cur.Load() != nil {
 		var err error
@@ -59,7 +61,7 @@ func (h *Host) plan(ctx context.Context, cfgs Configs, how How, who string) (*pl
 	h.mu.Unlock()
 	var errs []error
 	for _, c := range cfgs {
-		errs = append(errs, h.planOne(ctx, p, c, how, who))
+		errs = append(errs, h.planOne(ctx, p, c))
 	}
 	if err := errors.Join(errs...); err != nil {
 		p.table.retire()
@@ -70,7 +72,7 @@ func (h *Host) plan(ctx context.Context, cfgs Configs, how How, who string) (*pl
 }
 
 // planOne adds the plugin c to the plan: with its files, or with what was made to serve since they last changed.
-func (h *Host) planOne(ctx context.Context, p *plan, c Config, how How, who string) error {
+func (h *Host) planOne(ctx context.Context, p *plan, c Config) error {
 	files, err := h.read(c)
 	if err != nil {
 		return err
@@ -96,7 +98,7 @@ func (h *Host) planOne(ctx context.Context, p *plan, c Config, how How, who stri
 		if past == nil {
 			past = &history{}
 		}
-		next := past.with(s.kept(how, who, time.Now())).after(s.id(), how)
+		next := past.with(s.kept(p.how, p.who, time.Now())).after(s.id(), p.how)
 		next.Base = files.digests()
 		p.changes[c.Name] = next
 	}
@@ -187,7 +189,7 @@ func (h *Host) exchangeAll(p *plan) ([]Notice, error) {
 	var notices []Notice
 	for i := range p.table.entries {
 		p.table.entries[i].observe()
-		if n, changed := h.arrival(p.over, &p.table.entries[i]); changed {
+		if n, changed := p.arrival(&p.table.entries[i]); changed {
 			notices = append(notices, n)
 		}
 	}
@@ -196,14 +198,11 @@ func (h *Host) exchangeAll(p *plan) ([]Notice, error) {
 	return notices, nil
 }
 
-// arrival counts e and says how it came to serve, unless it served already. h.mu is held.
-func (h *Host) arrival(old *table, e *entry) (n Notice, changed bool) {
-	n = Notice{Plugin: e.config.Name, Version: e.id, Text: "plugin ready"}
-	if k, err := h.ledger.plugins[n.Plugin].find(e.id); err == nil {
-		n.How, n.Who = k.How, k.Who
-	}
-	if old != nil {
-		if before := old.find(n.Plugin); before != nil {
+// arrival counts e and says how it came to serve, unless it served already. Host.mu is held.
+func (p *plan) arrival(e *entry) (n Notice, changed bool) {
+	n = Notice{Plugin: e.config.Name, Version: e.id, Text: "plugin ready", How: p.how, Who: p.who}
+	if p.over != nil {
+		if before := p.over.find(n.Plugin); before != nil {
 			if before.version == e.version {
 				return n, false
 			}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Errors that callers compare with.
@@ -50,7 +51,7 @@ func Open(dir string) (s *Store, err error) {
 		Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
 	})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: another engine uses %s; stop it, or give each a data_dir of its own", ErrInUse, dir)
 	case isFault(err):
 		return nil, damaged(path, err)
@@ -61,7 +62,7 @@ func Open(dir string) (s *Store, err error) {
 }
 
 func isFault(err error) bool {
-	return errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrChecksum) || errors.Is(err, bbolt.ErrVersionMismatch)
+	return errors.Is(err, bbolterrors.ErrInvalid) || errors.Is(err, bbolterrors.ErrChecksum) || errors.Is(err, bbolterrors.ErrVersionMismatch)
 }
 
 func damaged(path string, why any) error {
