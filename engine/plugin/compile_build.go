@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -59,16 +60,17 @@ func (h *Host) compile(ctx context.Context, s *source, r *recipe, entry cached, 
 	}
 	h.compiling.Lock()
 	defer h.compiling.Unlock()
-	if err := os.RemoveAll(entry.dir); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(entry.dir, 0o700); err != nil {
-		return nil, err
-	}
-	c, err := compileNew(ctx, s, r, entry, metered)
+	shop, err := os.MkdirTemp(filepath.Dir(entry.dir), workshop+"*") // mode 0700
 	if err != nil {
-		_ = os.RemoveAll(entry.dir)
 		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(shop) }() // of which nothing is left where it became the entry
+	c, err := compileNew(ctx, s, r, cached{shop}, metered)
+	if err != nil {
+		return nil, err
+	}
+	if err := entry.replace(shop, known); err != nil {
+		return nil, errors.Join(err, c.close())
 	}
 	prune(filepath.Dir(entry.dir), cacheMiBMax<<20)
 	return c, nil

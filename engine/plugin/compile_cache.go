@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wse-engine/wse/engine/plugin/lines"
@@ -30,6 +31,13 @@ import (
 // admission is raised whenever the scan or the rewriter change what they admit or make of a module, since what they made
 // before is in the cache. A test notices when it should have been.
 const admission = 2
+
+// workshop begins the name of a directory in which an entry is being made. It becomes the entry when it is whole, so that
+// processes which share a cache, as the tools of an author do, never see half of one.
+const workshop = "new-"
+
+// workshopAge is when a workshop must have been left behind by a process that died: no compilation takes as long.
+const workshopAge = 24 * time.Hour
 
 // cacheMiBMax bounds the cache. The largest modules in use, Go's, take 18 MiB each.
 const cacheMiBMax = 1024
@@ -149,6 +157,21 @@ func (c cached) readLines() *lines.Table {
 	return t
 }
 
+// replace makes what was made in dir the entry, unless another process was faster; damaged says that what is there does not
+// compile.
+func (c cached) replace(dir string, damaged bool) error {
+	if _, whole := c.read(); !whole || damaged {
+		if err := os.RemoveAll(c.dir); err != nil {
+			return err
+		}
+	}
+	err := os.Rename(dir, c.dir)
+	if _, whole := c.read(); err != nil && whole {
+		return nil
+	}
+	return err
+}
+
 // cacheDir makes the cache's directory, which nobody else may write to: what lies there is executed.
 func (h *Host) cacheDir() (string, error) {
 	dir := filepath.Join(h.deps.DataDir, "plugins", "cache")
@@ -179,6 +202,9 @@ func prune(dir string, most int64) {
 	var total int64
 	listed, _ := os.ReadDir(dir) // a cache that cannot be tidied still works
 	for _, d := range listed {
+		if info, err := d.Info(); err != nil || strings.HasPrefix(d.Name(), workshop) && time.Since(info.ModTime()) < workshopAge {
+			continue // somebody is working there
+		}
 		e := aged{path: filepath.Join(dir, d.Name())}
 		if info, err := os.Stat(filepath.Join(e.path, "module")); err == nil {
 			e.used = info.ModTime()

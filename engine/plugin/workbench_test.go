@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -274,4 +275,24 @@ func TestWorkbench_refuses_a_cache_that_others_may_write_to(t *testing.T) {
 	var refused *plugin.LoadError
 	require.True(t, errors.As(err, &refused))
 	require.ErrorContains(t, err, "may be written to by others")
+}
+
+// TestWorkbench_shares_its_cache opens one new module on many workbenches at once, as processes do that build side by side.
+func TestWorkbench_shares_its_cache(t *testing.T) {
+	dir, m := t.TempDir(), specimen(configurable())
+	errs := make([]error, 6)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			p, err := plugin.NewWorkbench(dir).Open(t.Context(), m)
+			if errs[i] = err; err == nil {
+				p.Close()
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	entries, err := os.ReadDir(filepath.Join(dir, "plugins", "cache"))
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "what was compiled in vain is gone")
 }
