@@ -22,6 +22,7 @@ import (
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/plugin/vector"
+	"github.com/wse-engine/wse/sdk"
 	"github.com/wse-engine/wse/sdk/tck"
 )
 
@@ -91,12 +92,12 @@ func languages() []string {
 	return names
 }
 
-// build makes the guest of a directory and reads it.
-func build(t *testing.T, dir string) []byte {
+// build makes the guest of a directory, with settings for make, and reads it.
+func build(t *testing.T, dir string, settings ...string) []byte {
 	t.Helper()
 	wasm := filepath.Join(dir, "plugin.wasm")
 	require.NoError(t, os.RemoveAll(wasm))
-	out, err := exec.CommandContext(t.Context(), "make", "-s", "-C", dir).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "make", append([]string{"-s", "-C", dir}, settings...)...).CombinedOutput()
 	require.NoError(t, err, "make -C %s:\n%s", dir, out)
 	return read(t, wasm)
 }
@@ -231,6 +232,37 @@ func TestSDKsPassTheCompatibilityKit(t *testing.T) {
 			})
 			require.NoError(t, err)
 			require.Greater(t, passed, 200)
+		})
+	}
+}
+
+// TestThePluginOfAnSDKsPageIsBuiltAsItSays puts the page's plugin into the directory that wse plugin new makes.
+func TestThePluginOfAnSDKsPageIsBuiltAsItSays(t *testing.T) {
+	t.Parallel()
+	for _, page := range []struct{ language, fence, source string }{{"go", "go", "plugin.go"}, {"assemblyscript", "ts", "plugin.ts"}} {
+		t.Run(page.language, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(root, "sdk", page.language, "README.md"))
+			require.NoError(t, err)
+			_, code, ok := strings.Cut(string(text), "```"+page.fence+"\n")
+			require.True(t, ok)
+			code, _, ok = strings.Cut(code, "```\n")
+			require.True(t, ok)
+			files, err := sdk.Plugin{Name: "ping", Language: page.language, Kind: "transform"}.Files()
+			require.NoError(t, err)
+			require.Contains(t, files, page.source)
+			files[page.source] = []byte(code)
+			dir := t.TempDir()
+			for name, content := range files {
+				require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+				require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
+			}
+			tools, err := filepath.Abs(filepath.Join(root, "sdk", page.language)) // has the compiler from npm already
+			require.NoError(t, err)
+			guests := map[string]*plugin.Workpiece{page.language: open(t, "ping", build(t, dir, "SDK="+tools))}
+			input, answer := `{"type":"P\u0069ng","payload":{},"user_id":"u1"}`, `{"t":"pinged","topic":"user:u1:events","p":{}}`
+			answered(t, guests, &vector.Vector{Hook: vector.Transform, InputText: &input, Expect: vector.Expect{Want: vector.Data, DataText: &answer}})
+			other := `{"type":"Pong","payload":{}}`
+			answered(t, guests, &vector.Vector{Hook: vector.Transform, InputText: &other, Expect: vector.Expect{Want: vector.Yes}})
 		})
 	}
 }
