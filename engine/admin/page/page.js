@@ -8,9 +8,10 @@ let before = null; // the status before the last, for rates
 let timer = 0;
 let turn = 0; // of the newest refresh: an older one that is still waiting shows nothing any more
 
-async function call(method, path) {
+async function call(method, path, document) {
   const headers = token ? { Authorization: "Bearer " + token } : {};
-  const answer = await fetch(path, { method, headers });
+  if (document !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await fetch(path, { method, headers, body: document === undefined ? undefined : JSON.stringify(document) });
   const text = await answer.text();
   const body = text ? JSON.parse(text) : {};
   if (answer.ok) return body;
@@ -109,16 +110,53 @@ function head(s) {
   at("about").textContent = s.version + " · " + s.go;
 }
 
+const pluginPath = (name) => "/api/v1/plugins/" + encodeURIComponent(name);
+const by = (how, who) => [how, who].filter(Boolean).join(" ");
+let shown = ""; // the plugin that is shown with its versions
+
 function plugins(body) {
   table("plugins", [
-    ["name", (p) => p.name],
+    ["name", (p) => press(p.name, () => { shown = p.name; refresh(); })],
     ["version", (p) => p.version],
     ["kinds", (p) => (p.kinds || []).join(", ")],
     ["bound to", (p) => (p.bind || []).join(", "), "wide"],
     ["breaker", (p) => element("span", p.breaker, p.breaker === "closed" ? "" : "bad")],
+    ["instances", (p) => count(p.instances), "number"],
     ["calls", (p) => Object.entries(p.calls || {}).map(([k, v]) => k + " " + count(v)).join(", "), "wide"],
-    ["loaded", (p) => span(Date.now() - Date.parse(p.loaded)) + " ago"],
+    ["shadow", (p) => p.shadow || "–"],
+    ["dead letters", (p) => count(p.dead_letters), "number"],
+    ["serving for", (p) => span(Date.now() - Date.parse(p.since))],
+    ["by", (p) => by(p.how, p.who)],
   ], body.plugins);
+}
+
+function plugin(p) {
+  at("plugin").hidden = !p;
+  if (!p) return;
+  at("plugin-name").textContent = p.name;
+  at("plugin-serving").textContent = p.version + " serves; " + count(p.recorded) + " events are recorded to try a candidate on";
+  table("versions", [
+    ["version", (v) => v.version],
+    ["made", (v) => span(Date.now() - Date.parse(v.time)) + " ago"],
+    ["by", (v) => by(v.how, v.who)],
+    ["bytes", (v) => bytes(v.bytes), "number"],
+    ["", (v) => v.serving ? "serves" : press("let it serve", () => rollback(p.name, v.version))],
+  ], p.versions);
+  const s = p.shadow;
+  at("shadow").hidden = at("shadow-lines").hidden = !s;
+  if (!s) return;
+  const c = s.comparison;
+  at("shadow-state").textContent = "Shadow of " + s.candidate + ": " + s.phase + (s.reason ? " (" + s.reason + ")" : "") + ", " +
+    [[c.compared, "compared"], [c.same, "same"], [c.different, "different"], [c.failed, "failed"], [c.skipped, "skipped"]].map(([n, what]) => count(n) + " " + what).join(", ");
+  at("shadow-cancel").hidden = s.phase !== "running";
+  at("shadow-lines").hidden = !c.differences.length;
+  at("shadow-lines").textContent = c.differences.map((d) => d.hook + " of " + d.input + "\n" + d.diff).join("\n\n");
+}
+
+function rollback(name, version) {
+  if (confirm("Let " + version + " serve for " + name + "?")) {
+    act("POST", pluginPath(name) + "/rollback", version + " serves for " + name, { version });
+  }
 }
 
 function topics(body) {
@@ -157,10 +195,39 @@ function letters(body) {
   table("letters", [
     ["when", (d) => span(Date.now() - Date.parse(d.time)) + " ago"],
     ["event", (d) => d.event],
-    ["id", (d) => d.event_id],
+    ["id", (d) => press(d.event_id, () => letter(d.id))],
     ["plugin", (d) => d.plugin + "@" + d.version],
-    ["reason", (d) => d.reason, "wide"],
+    ["attempts", (d) => count(d.attempts), "number"],
+    ["reason", (d) => d.reason.split("\n")[0], "wide"],
+    ["", (d) => press("replay", () => replay({ ids: [d.id] }))],
+    ["", (d) => press("drop", () => {
+      if (confirm("Forget this event for good?")) act("DELETE", "/api/v1/dead-letters/" + encodeURIComponent(d.id), "dropped " + d.event_id);
+    })],
   ], body.dead_letters);
+  at("replay-all").hidden = !body.total;
+}
+
+async function letter(id) {
+  try {
+    const d = await call("GET", "/api/v1/dead-letters/" + encodeURIComponent(id));
+    at("letter-id").textContent = d.id;
+    at("letter-lines").textContent = d.reason + "\n\n" + d.document;
+    at("letter").hidden = false;
+    at("letter").scrollIntoView({ block: "nearest" });
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function replay(which) {
+  try {
+    const r = await call("POST", "/api/v1/dead-letters/replay", which);
+    const failed = r.letters.find((l) => l.error);
+    say(r.replayed + " replayed, " + r.failed + " failed, " + r.left + " left" + (failed ? ": " + failed.error.message : ""), r.failed + r.left > 0);
+  } catch (error) {
+    say(error.message, true);
+  }
+  refresh();
 }
 
 async function history(topic) {
@@ -175,9 +242,9 @@ async function history(topic) {
   }
 }
 
-async function act(method, path, done) {
+async function act(method, path, done, document) {
   try {
-    await call(method, path);
+    await call(method, path, document);
     say(done, false);
   } catch (error) {
     say(error.message, true);
@@ -190,17 +257,19 @@ async function refresh() {
   const mine = ++turn;
   try {
     const value = (id) => encodeURIComponent(at(id).value.trim());
-    const [s, p, t, c, d] = await Promise.all([
+    const [s, p, t, c, d, one] = await Promise.all([
       call("GET", "/api/v1/status"),
       call("GET", "/api/v1/plugins"),
       call("GET", "/api/v1/topics?limit=50&prefix=" + value("prefix")),
       call("GET", "/api/v1/connections?limit=50&user=" + value("user")),
       call("GET", "/api/v1/dead-letters?limit=20"),
+      shown ? call("GET", pluginPath(shown)) : null,
     ]);
     if (mine !== turn) return;
     head(s);
     figures(s);
     plugins(p);
+    plugin(one);
     topics(t);
     connections(c);
     letters(d);
@@ -210,6 +279,7 @@ async function refresh() {
   } catch (error) {
     if (mine !== turn) return;
     if (error.status === 401) return ask();
+    if (error.status === 404) shown = ""; // the plugin is not configured any more
     at("state").textContent = "no answer";
     at("state").className = "state bad";
     say(error.message, true);
@@ -238,6 +308,10 @@ at("ask").addEventListener("submit", (event) => {
 });
 at("forget").addEventListener("click", () => { token = ""; ask(); });
 at("reload").addEventListener("click", () => act("POST", "/api/v1/reload", "The configuration was read again."));
+at("plugin-close").addEventListener("click", () => { shown = ""; plugin(null); });
+at("shadow-cancel").addEventListener("click", () => act("DELETE", pluginPath(shown) + "/shadow", "The shadow is cancelled."));
+at("replay-all").addEventListener("click", () => replay({ all: true }));
+at("letter-close").addEventListener("click", () => { at("letter").hidden = true; });
 at("history-close").addEventListener("click", () => { at("history").hidden = true; });
 at("prefix").addEventListener("input", refresh);
 at("user").addEventListener("input", refresh);
