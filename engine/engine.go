@@ -236,9 +236,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.watch != nil {
 		start(&frontline, front, "watch", e.watch.run)
 	}
-	for _, p := range e.plugins.List() {
-		e.log.Info("plugin ready", "plugin", p.Name, "version", p.Version, "path", p.Path)
-	}
+	e.tellPlugins()
 	e.log.Info("serving", "listen", e.Addr().String(), "admin", e.AdminAddr().String(), "version", e.opts.Version)
 
 	var err error

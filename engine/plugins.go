@@ -47,6 +47,21 @@ func (e *Engine) notice(n plugin.Notice) {
 	e.log.Info(n.Text, args...)
 }
 
+// tellPlugins logs what serves, and how that came about: it may be something else than the files.
+func (e *Engine) tellPlugins() {
+	for _, p := range e.plugins.List() {
+		n := plugin.Notice{Plugin: p.Name, Version: p.Version, Text: "plugin ready"}
+		if d, err := e.plugins.Detail(p.Name); err == nil {
+			for _, k := range d.Kept {
+				if k.Serving {
+					n.How, n.Who = k.How, k.Who
+				}
+			}
+		}
+		e.notice(n)
+	}
+}
+
 // Reload reads the section plugins and the files it names again. Either every plugin is ready and serves from the next
 // call on, or nothing changes and the error says why. No connection is touched.
 func (e *Engine) Reload(ctx context.Context) error {
