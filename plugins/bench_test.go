@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
@@ -104,4 +105,33 @@ func run(b *testing.B, g *guest, hook string, doc []byte) {
 			b.Fatal(result, err)
 		}
 	}
+}
+
+// BenchmarkMappingTogether is one event of 64 that are handed over together, beside one alone, in turns: the stock mapping
+// through the engine's host, with the answers read as the engine reads them.
+func BenchmarkMappingTogether(b *testing.B) {
+	h := host(b, "mapping", decoded(b, json.RawMessage(shippedTable(b))))
+	const together = 64
+	all := make([]plugin.Event, together)
+	for i := range all {
+		all[i] = plugin.Event{Type: "BrokerAccountLinked", Doc: []byte(event300), Answer: ingest.NewAnswer(ingest.DefaultConfig())}
+	}
+	var alone, batched time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		for i := range all {
+			if _, err := h.Transform(b.Context(), all[i].Type, all[i].Doc, all[i].Answer); err != nil {
+				b.Fatal(err)
+			}
+		}
+		between := time.Now()
+		h.TransformAll(b.Context(), all)
+		alone, batched = alone+between.Sub(begin), batched+time.Since(between)
+		require.Equal(b, plugin.Answered, all[together-1].Decision.Fate)
+	}
+	events := float64(b.N * together)
+	b.ReportMetric(float64(alone)/events, "alone-ns/event")
+	b.ReportMetric(float64(batched)/events, "together-ns/event")
+	b.ReportMetric(float64(batched)/float64(alone), "together/alone")
+	b.ReportMetric(0, "ns/op")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"time"
 
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/plugin"
@@ -42,4 +43,36 @@ func BenchmarkCall(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkTogether is the price of one event of 64 that are handed over together, beside that of one alone, in turns: 300
+// bytes in and out, a guest that copies, and the answers read into envelopes.
+func BenchmarkTogether(b *testing.B) {
+	f := newFixture(b)
+	h := f.open(b, f.add(b, "letters", w.Letters(true)))
+	const together = 64
+	all := make([]plugin.Event, together)
+	for i := range all {
+		all[i] = plugin.Event{Type: "E", Doc: append([]byte("d"), bytes.Repeat([]byte("x"), 299)...), Answer: &keeper{doc: make([]byte, 0, 512)}}
+	}
+	var alone, batched time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		for i := range all {
+			if _, err := h.Transform(b.Context(), "E", all[i].Doc, all[i].Answer); err != nil {
+				b.Fatal(err)
+			}
+		}
+		between := time.Now()
+		h.TransformAll(b.Context(), all)
+		alone, batched = alone+between.Sub(begin), batched+time.Since(between)
+		if all[0].Err != nil || all[together-1].Decision.Fate != plugin.Answered {
+			b.Fatal(all[0].Err)
+		}
+	}
+	events := float64(b.N * together)
+	b.ReportMetric(float64(alone)/events, "alone-ns/event")
+	b.ReportMetric(float64(batched)/events, "together-ns/event")
+	b.ReportMetric(float64(batched)/float64(alone), "together/alone")
+	b.ReportMetric(0, "ns/op")
 }
