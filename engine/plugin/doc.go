@@ -14,6 +14,7 @@
 // The plugins that serve are a table behind one atomic pointer; every call holds a reference to the table it began with, and
 // whoever replaced that waits for them and closes what only that table used. A version is held by the tables it is in, by a
 // candidate, a trial or a shadow; the last to let go of it closes it. An instance is out of its pool while it is called and
-// belongs to the calling goroutine for that time. Changes of what serves and of what is kept are serialised by Host.mu; no
+// belongs to the calling goroutine for that time; that goroutine may ask about the events of others too, who wait for it and
+// whose documents and answers are its own until then. Changes of what serves and of what is kept are serialised by Host.mu; no
 // hook is called under it, and nothing is compiled.
 package plugin

@@ -171,7 +171,8 @@ func (h *Host) Close() error {
 // Answer reads what a plugin answers, and says whether that is one.
 //
 // Read is called on the goroutine that called the hook, at most once a call, while the plugin's instance is held: it must
-// not block. doc is the guest's own memory, of at most out_kib and with any bytes at all in it; it must neither be changed
+// not block. Where several events are asked about in one call, that is the goroutine of one of them; and where such a call
+// fails, Read is called again with what the plugin says to the event alone. doc is the guest's own memory, of at most out_kib and with any bytes at all in it; it must neither be changed
 // nor be kept beyond Read. An error says what is wrong with doc and is a breach of the ABI by the plugin, with all that
 // follows: a [Violation], the instance replaced, the breaker told.
 type Answer interface {
