@@ -83,7 +83,7 @@ func (s *scanner) elementList(expressions bool) {
 }
 
 func (s *scanner) dataSection() {
-	n := s.count("data segments", s.limits.SegmentsMax, "segments_max", 2)
+	n := s.count("data segments", s.limits.SegmentsMax-s.m.ElementSegments, "segments_max", 2)
 	for i := 0; i < n && s.err == nil; i++ {
 		flags := s.uleb()
 		switch {
