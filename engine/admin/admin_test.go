@@ -119,7 +119,7 @@ func (w *world) Stats() []plugin.Stats {
 	}
 	hook.Fuel.Counts[1], hook.Fuel.Counts[plugin.Buckets-1], hook.Fuel.Sum = 4, 1, 99
 	return []plugin.Stats{{
-		Plugin: "mapping", Version: "abc", Hooks: []plugin.HookStats{hook}, Breaker: "open",
+		Plugin: "mapping", Version: "abc", Hooks: []plugin.HookStats{hook}, Breaker: "open", CPU: 1500 * time.Millisecond,
 		Metrics: map[string]float64{"rows\xff": 9}, Waiting: 3, Batches: 4, BatchEvents: 50, BatchesFailed: 6,
 	}}
 }
@@ -505,6 +505,7 @@ func TestMetricsTellTheFigures(t *testing.T) {
 		`wse_build_info{version="v1.2.3"} 1`, "wse_connections 3", "wse_deliveries_total 42", `wse_dropped_total{reason="queue"} 7`,
 		"wse_topics 1", "wse_publications_total 1", `wse_ingest_results_total{result="published"} 1`, "wse_ingest_default_total 1",
 		`wse_plugin_calls_total{hook="transform",plugin="mapping",result="trap",version="abc"} 2`,
+		`wse_plugin_cpu_seconds_total{plugin="mapping",version="abc"} 1.5`,
 		`wse_plugin_breaker{plugin="mapping",state="open",version="abc"} 1`, `wse_plugin_breaker{plugin="mapping",state="closed",version="abc"} 0`,
 		`wse_plugin_info{plugin="mapping",sha256="",version="abc"} 1`, `wse_plugin_generation{plugin="mapping"} 4`, `wse_plugin_versions_kept{plugin="mapping"} 2`,
 		`wse_plugin_recorded{plugin="mapping"} 7`, `wse_plugin_shadow_running{plugin="mapping"} 1`, `wse_plugin_shadow_events{plugin="mapping",result="different"} 1`,

@@ -175,6 +175,8 @@ func (e emitter) plugin(st *plugin.Stats) {
 	who := []label{{"plugin", st.Plugin}, {"version", st.Version}}
 	with := func(more ...label) []label { return append(who[:len(who):len(who)], more...) }
 	e.gauge("wse_plugin_instances", "Instances that are ready.", float64(st.Instances), who...)
+	e.send(prometheus.CounterValue, "wse_plugin_cpu_seconds_total", "What calls and the making of instances cost the processor; an estimate.",
+		st.CPU.Seconds(), who)
 	e.counter("wse_plugin_instances_replaced_total", "Instances discarded after a failure.", st.Replaced, who...)
 	e.gauge("wse_plugin_waiting", "Events and requests that wait for an instance.", float64(st.Waiting), who...)
 	e.counter("wse_plugin_batches_total", "Batches of events that were answered.", st.Batches, who...)

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/wse-engine/wse/sdk/abi"
 )
@@ -228,15 +227,16 @@ func (v *version) fit(h hook, events []*Event) int {
 // the breaker is not told: it learns of those events that fail alone too.
 func (v *version) batch(in *instance, events []*Event) (*instance, bool) {
 	n, stats := len(events), &v.counters[hookTransform]
-	begin := in.begin()
+	timing := in.begin()
 	f := in.callBatch(events)
-	took := time.Since(begin)
+	took := timing.end()
 	used := max(in.used, 0) / int64(n)
 	v.costs[hookTransform].add(used)
 	if f != nil {
 		for _, ev := range events {
 			ev.view = nil
 		}
+		stats.cpu.wasted.Add(uint64(used) * uint64(n))
 		v.batching.fail()
 		v.tellBatch(n, f)
 		if f.kind == Guest {
@@ -245,9 +245,7 @@ func (v *version) batch(in *instance, events []*Event) (*instance, bool) {
 		v.lose(in)
 		return nil, false
 	}
-	if !begin.IsZero() {
-		stats.latency.add(uint64(took)/uint64(n), latencyFirst, latencyShift)
-	}
+	stats.took(took, used, n)
 	stats.fuel.addMany(uint64(used), uint64(n), fuelFirst, fuelShift)
 	v.batching.succeeded(n)
 	v.succeeded()

@@ -191,14 +191,6 @@ type fault struct {
 	text string
 }
 
-// begin returns the time at which a call begins where it is one to time, zero else.
-func (in *instance) begin() time.Time {
-	if in.calls++; in.calls%latencyEvery == 1 {
-		return time.Now()
-	}
-	return time.Time{}
-}
-
 // begins forgets what belonged to the call before. Each of n events brings the log lines of a call.
 func (in *instance) begins(n int) {
 	in.now, in.used, in.lines, in.said, in.dying = 0, 0, -(n-1)*in.version.cfg.Limits.LogLinesPerCall, in.said[:0], false

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,8 @@ type version struct {
 	costs    [hookCount]cost
 	refs     atomic.Int64 // tables, and others, that hold it
 	ready    atomic.Int64
+	starting atomic.Int64 // nanoseconds that making instances took
+	told     risen        // of the processor's time
 	replaced atomic.Uint64
 	breaker  breaker
 	counters [hookCount]hookStats
@@ -146,7 +149,7 @@ func (v *version) once(ctx context.Context, in *instance, h hook, doc []byte, an
 	defer v.host.gate.leave()
 	if in == nil {
 		var err error
-		if in, err = v.newInstance(); err != nil {
+		if in, err = v.pooled(); err != nil {
 			v.failed(err.Error())
 			return nil, abi.No, v.refuse(h, Trap, err.Error())
 		}
@@ -161,7 +164,17 @@ func (v *version) firstInstance(ctx context.Context) (*instance, error) {
 		return nil, failed(v.cfg.Name, StepInstantiate, ctx.Err())
 	}
 	defer v.host.gate.leave()
-	return v.newInstance()
+	return v.pooled()
+}
+
+// pooled is newInstance for the pool, which counts what that costs.
+func (v *version) pooled() (*instance, error) {
+	timing := timing{exact: true}
+	runtime.LockOSThread()
+	timing.cpu = threadTime()
+	in, err := v.newInstance()
+	v.starting.Add(int64(timing.end().cpu))
+	return in, err
 }
 
 // pass waits at the gate.
@@ -203,12 +216,10 @@ func (v *version) lose(in *instance) {
 // run calls the instance, times one call in latencyEvery, counts its fuel, and has the answer read.
 func (v *version) run(in *instance, h hook, doc []byte, answer Answer) (abi.Kind, *fault) {
 	stats := &v.counters[h]
-	begin := in.begin()
+	timing := in.begin()
 	view, kind, f := in.call(h, doc)
-	if !begin.IsZero() {
-		stats.latency.add(uint64(time.Since(begin)), latencyFirst, latencyShift)
-	}
 	used := max(in.used, 0)
+	stats.took(timing.end(), used, 1)
 	stats.fuel.add(uint64(used), fuelFirst, fuelShift)
 	v.costs[h].add(used)
 	if f == nil && kind == abi.Data {
