@@ -123,6 +123,25 @@ func TestAChangedMappingCountsFromTheNextEventAfterSIGHUP(t *testing.T) {
 	require.Equal(t, "two", decode(t, tail.until(`"t":`)).T, "a broken table changes nothing")
 }
 
+func TestACommandThatIsInterruptedLeavesItsShadowToTheEngine(t *testing.T) {
+	table := filepath.Join(t.TempDir(), "new.yaml")
+	require.NoError(t, os.WriteFile(table, []byte("mappings:\n  - {event: Thing, type: two, topic: \"user:{user_id}:events\"}\n"), 0o600))
+	e := serve(t)
+	swap := start(t, e.with("plugin", "swap", "mapping", table, "--shadow-events", "1")...)
+	swap.until("0 compared")
+	swap.signal(os.Interrupt)
+	require.Equal(t, exitFailed, swap.end())
+	said := strings.Join(swap.seen, "\n")
+	require.Contains(t, said, "the shadow goes on without this command")
+	require.Contains(t, said, "wse plugin shadow mapping --cancel")
+
+	require.Equal(t, exitOK, once(t, "", e.with("event", "Thing", "--user", "u1")...).code)
+	e.until("shadow swapped after 1 events")
+	shown := once(t, "", e.with("plugin", "show", "mapping")...)
+	require.Contains(t, shown.out, "swapped, 1 compared, 0 same, 1 different")
+	require.Equal(t, exitOK, once(t, "", e.with("plugin", "rollback", "mapping")...).code)
+}
+
 func TestASecondSignalLeavesAtOnce(t *testing.T) {
 	e := serve(t, "--set", "limits.drain_timeout=10m", "--set", "limits.drain_jitter=10m")
 	for range 2 { // the second of them is only sent away after a while
