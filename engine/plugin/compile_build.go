@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/wse-engine/wse/engine/plugin/scan"
 )
@@ -72,6 +73,7 @@ func (h *Host) compile(ctx context.Context, s *source, r *recipe, entry cached, 
 	if err := entry.replace(shop, known); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
+	c.lines = sync.OnceValue(entry.readLines) // they are no longer where they were made
 	prune(filepath.Dir(entry.dir), cacheMiBMax<<20)
 	return c, nil
 }
