@@ -48,6 +48,7 @@ type Reader struct {
 	fresh   bool // just inside a bracket, where no comma is due
 	key     span
 	raw     span
+	escape  bool   // scan passed one
 	keyText []byte // what Key decoded
 	rawText []byte // what Text decoded
 }
@@ -133,17 +134,18 @@ func (r *Reader) Member() bool {
 	if p == faulty {
 		return false
 	}
-	if r.key.from = p + 1; r.byteAt(p) != '"' {
+	if r.byteAt(p) != '"' {
 		return r.fail(p)
 	}
-	p, r.key.escaped = r.scanString(p + 1)
-	if p == faulty {
+	end := r.scan(p + 1)
+	if end == faulty {
 		return false
 	}
-	r.key.to = p - 1
-	p = r.blanks(p)
-	if r.byteAt(p) != ':' {
-		return r.fail(p)
+	r.key.from, r.key.to, r.key.escaped = p+1, end-1, r.escape
+	if p = end; r.byteAt(p) != ':' {
+		if p = r.blanks(p); r.byteAt(p) != ':' {
+			return r.fail(p)
+		}
 	}
 	r.at = r.blanks(p + 1)
 	return true
@@ -163,32 +165,34 @@ func (r *Reader) Element() bool {
 // String reads the next value, which must be a string: ask Peek where it may be something else. Raw is then what stands
 // between its quotes, Text its text.
 func (r *Reader) String() bool {
-	if r.at == faulty {
-		return false
-	}
-	if r.byteAt(r.at) != '"' {
-		return r.fail(r.at)
-	}
-	p, escaped := r.scanString(r.at + 1)
+	p := r.at
 	if p == faulty {
 		return false
 	}
-	r.raw = span{r.at + 1, p - 1, escaped}
-	r.at = p
+	if r.byteAt(p) != '"' {
+		return r.fail(p)
+	}
+	end := r.scan(p + 1)
+	if end == faulty {
+		return false
+	}
+	r.raw.from, r.raw.to, r.raw.escaped = p+1, end-1, r.escape
+	r.at = end
 	return true
 }
 
 // Skip reads the next value whatever it is. Raw is then all of it, as it is written, quotes and brackets too.
 func (r *Reader) Skip() bool {
-	if r.at == faulty {
-		return false
-	}
-	p := r.skipValue(r.at)
+	p := r.at
 	if p == faulty {
 		return false
 	}
-	r.raw = span{r.at, p, false}
-	r.at = p
+	end := r.skipValue(p)
+	if end == faulty {
+		return false
+	}
+	r.raw.from, r.raw.to, r.raw.escaped = p, end, false
+	r.at = end
 	return true
 }
 
@@ -202,9 +206,13 @@ func (r *Reader) Escaped() bool { return r.raw.escaped }
 // Text is the text of the string read last, its escapes resolved. It is good until the next call of Text; a string without
 // escapes is not copied.
 func (r *Reader) Text() []byte {
-	if !r.raw.escaped {
-		return r.Raw()
+	if r.raw.escaped {
+		return r.decodeText()
 	}
+	return r.doc[r.raw.from:r.raw.to]
+}
+
+func (r *Reader) decodeText() []byte {
 	r.rawText = appendText(r.rawText[:0], r.Raw())
 	return r.rawText
 }
@@ -224,11 +232,14 @@ func (r *Reader) Integer() (v int64, ok bool) { return integer(r.Raw()) }
 // Key is the name that Member read, its escapes resolved. It is good until the next call of Key or KeyIs. A switch over
 // string(in.Key()) copies nothing.
 func (r *Reader) Key() []byte {
-	raw := r.doc[r.key.from:r.key.to]
-	if !r.key.escaped {
-		return raw
+	if r.key.escaped {
+		return r.decodeKey()
 	}
-	r.keyText = appendText(r.keyText[:0], raw)
+	return r.doc[r.key.from:r.key.to]
+}
+
+func (r *Reader) decodeKey() []byte {
+	r.keyText = appendText(r.keyText[:0], r.doc[r.key.from:r.key.to])
 	return r.keyText
 }
 
@@ -264,11 +275,15 @@ func (r *Reader) enter(bracket byte) bool {
 // next steps over the comma that is due and returns where the next member or element begins; faulty at the closing bracket
 // and where there is a fault.
 func (r *Reader) next(closing byte) int {
-	if r.at == faulty || r.depth == 0 {
+	p := r.at
+	if p == faulty || r.depth == 0 {
 		return faulty
 	}
-	p := r.blanks(r.at)
 	c := r.byteAt(p)
+	if c <= ' ' {
+		p = r.manyBlanks(p)
+		c = r.byteAt(p)
+	}
 	if c == closing {
 		r.at = p + 1
 		r.depth--
@@ -332,22 +347,38 @@ func plain(b []byte, p int) int {
 	return p
 }
 
-// scanString finds the end of the string whose content begins at p, one past its quote.
-func (r *Reader) scanString(p int) (end int, escaped bool) {
+// scan finds the end of the string whose content begins at p, one past its quote, and takes down in r.escape whether it
+// passed an escape. It is plain written out once more: a call costs more than most names are long (BenchmarkReader).
+func (r *Reader) scan(p int) int {
+	b := r.doc
+	r.escape = false
 	for {
-		p = plain(r.doc, p)
-		switch r.byteAt(p) {
-		case '"':
-			return p + 1, escaped
-		case '\\':
-			after := r.skipEscape(p)
-			if after != faulty {
-				p, escaped = after, true
-				continue
+		for p+8 <= len(b) {
+			x := le64(b[p:])
+			hit := ((x ^ quotes - ones) | (x ^ slashes - ones) | (x - spaces)) &^ x & highs
+			if hit != 0 {
+				p += bits.TrailingZeros64(hit) >> 3
+				break
 			}
+			p += 8
 		}
-		r.fail(p)
-		return faulty, false
+		if p+8 > len(b) {
+			p = plain(b, p)
+		}
+		c := r.byteAt(p)
+		if c == '"' {
+			return p + 1
+		}
+		after := faulty
+		if c == '\\' {
+			after = r.skipEscape(p)
+		}
+		if after == faulty {
+			r.fail(p)
+			return faulty
+		}
+		p = after
+		r.escape = true
 	}
 }
 

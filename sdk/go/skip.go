@@ -3,6 +3,11 @@ package wse
 // skipValue returns the byte after the value at p, faulty where there is none. It does not call itself: what it stands
 // in is a bit for each level, set for an object, and there are no more levels than bits.
 func (r *Reader) skipValue(p int) int {
+	if c := r.byteAt(p); c == '"' {
+		return r.scan(p + 1)
+	} else if c != '{' && c != '[' {
+		return r.skipScalar(p, c)
+	}
 	outside, depth, objects := r.depth, r.depth, uint64(0)
 	for {
 		c := r.byteAt(p)
@@ -69,12 +74,10 @@ func (r *Reader) skipName(p int, object bool) int {
 		r.fail(p)
 		return faulty
 	}
-	p, _ = r.scanString(p + 1)
-	if p == faulty {
+	if p = r.scan(p + 1); p == faulty {
 		return faulty
 	}
-	p = r.blanks(p)
-	if r.byteAt(p) != ':' {
+	if p = r.blanks(p); r.byteAt(p) != ':' {
 		r.fail(p)
 		return faulty
 	}
@@ -85,8 +88,7 @@ func (r *Reader) skipName(p int, object bool) int {
 func (r *Reader) skipScalar(p int, c byte) int {
 	switch {
 	case c == '"':
-		p, _ = r.scanString(p + 1)
-		return p
+		return r.scan(p + 1)
 	case c == '-' || isDigit(c):
 		return r.skipNumber(p)
 	case c == 't':
