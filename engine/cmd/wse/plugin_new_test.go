@@ -42,6 +42,9 @@ func TestANewPluginBuildsAndPassesItsVectors(t *testing.T) {
 					require.Contains(t, got.out, part)
 				}
 				build := exec.CommandContext(t.Context(), "make")
+				if compiler := filepath.Join(dir, language+"-transform", "sdk"); language == "assemblyscript" && kind != "transform" {
+					build.Args = append(build.Args, "SDK="+compiler) // npm has fetched it there
+				}
 				build.Dir = own
 				output, err := build.CombinedOutput()
 				require.NoError(t, err, "%s", output)
