@@ -816,32 +816,38 @@ WSE__INLINE bool wse__answered(wse_answer answer, uint32_t head) {
   return true;
 }
 
+// wse__whole reports whether the lengths in a batch are those of whole documents. All are looked at before the first is
+// served, so that half a batch leaves no trace.
+WSE__CALLED bool wse__whole(const uint8_t *p, uint32_t left) {
+  if (left < 4) return false;
+  uint32_t n = wse__load32(p), len;
+  for (p += 4, left -= 4; n > 0; n--, p += len, left -= len) {
+    if (left < 4) return false;
+    len = wse__load32(p), p += 4, left -= 4;
+    if (left < len) return false;
+  }
+  return left == 0;
+}
+
 // wse__batch answers n events: u32 n, n × {u32 length, bytes} → u32 n, n × {u32 tag, u32 length, bytes}. Each answer is
 // written where it stays: `base` moves on, so that to the hook every answer begins at 0.
 WSE__INLINE wse_answer wse__batch(wse_hook *hook, wse_span batch) {
-  const uint8_t *p = batch.ptr;
-  uint32_t left = batch.len, n;
-  if (left < 4) goto cut;
-  n = wse__load32(p), p += 4, left -= 4;
+  if (!wse__whole(batch.ptr, batch.len)) return wse_error(WSE("batch is cut short"));
+  const uint8_t *p = batch.ptr + 4;
+  uint32_t n = wse__load32(batch.ptr), len;
   wse_put_u32(n);
-  for (uint32_t i = 0; i < n; i++) {
-    if (left < 4) goto cut;
-    uint32_t len = wse__load32(p), head = wse_mark();
-    p += 4, left -= 4;
-    if (left < len) goto cut;
+  for (; n > 0; n--, p += len) {
+    uint32_t head = wse_mark();
+    len = wse__load32(p), p += 4;
     wse_put_u32(0);
     wse_put_u32(0);
-    if (wse__out.full) return wse_result();
+    if (wse__out.full) break;
     wse__out.base = wse__used();
     wse_answer answer = hook((wse_span){p, len});
     if (!wse__answered(answer, head)) return answer;
-    if (wse__out.full) return wse_result();
-    p += len, left -= len;
+    if (wse__out.full) break; // the batch as a whole: one by one, each answer may fit
   }
-  if (left == 0) return wse_result();
-cut:
-  wse_begin();
-  return wse_error(WSE("batch is cut short"));
+  return wse_result();
 }
 
 #define WSE__EXPORT(name, hook)                                                            \

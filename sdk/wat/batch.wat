@@ -6,37 +6,52 @@
 ;; Each answer is written where it stays: $base moves on, so that to $transform every answer begins at 0.
 
 (func $wse_transform_batch (export "wse_transform_batch") (param $len i32) (result i64)
-  (local $p i32) (local $left i32) (local $n i32) (local $size i32) (local $head i32) (local $answer i64)
+  (local $p i32) (local $n i32) (local $size i32) (local $head i32) (local $answer i64)
   (if (i32.eqz (call $ready (local.get $len))) (then (return (call $error_code (i32.const 2)))))
-  (if (i32.lt_u (local.get $len) (i32.const 4)) (then (return (global.get $CUT_SHORT))))
+  (if (i32.eqz (call $batch_is_whole (global.get $input) (local.get $len))) (then (return (global.get $CUT_SHORT))))
   (local.set $n (i32.load align=1 (global.get $input)))
   (local.set $p (i32.add (global.get $input) (i32.const 4)))
-  (local.set $left (i32.sub (local.get $len) (i32.const 4)))
   (call $put_u32 (local.get $n))
   (block $done
     (loop $event
       (br_if $done (i32.eqz (local.get $n)))
       ;; the event's length, and the event
-      (if (i32.lt_u (local.get $left) (i32.const 4)) (then (return (global.get $CUT_SHORT))))
       (local.set $size (i32.load align=1 (local.get $p)))
       (local.set $p (i32.add (local.get $p) (i32.const 4)))
-      (local.set $left (i32.sub (local.get $left) (i32.const 4)))
-      (if (i32.lt_u (local.get $left) (local.get $size)) (then (return (global.get $CUT_SHORT))))
       ;; room for the tag and the length of its answer, and then the answer
       (local.set $head (call $mark))
       (call $put_u32 (i32.const 0))
       (call $put_u32 (i32.const 0))
-      (if (global.get $full) (then (return (call $result))))
+      (br_if $done (global.get $full))
       (global.set $base (call $mark))
       (local.set $answer (call $transform (local.get $p) (local.get $size)))
       (if (i32.eqz (call $settle (local.get $head) (local.get $answer))) (then (return (local.get $answer))))
-      (if (global.get $full) (then (return (call $result))))
+      (br_if $done (global.get $full)) ;; the batch as a whole: one by one, each answer may fit
       (local.set $p (i32.add (local.get $p) (local.get $size)))
-      (local.set $left (i32.sub (local.get $left) (local.get $size)))
       (local.set $n (i32.sub (local.get $n) (i32.const 1)))
       (br $event)))
-  (if (local.get $left) (then (return (global.get $CUT_SHORT))))
   (call $result))
+
+;; batch_is_whole says whether the lengths in a batch are those of whole documents. All are looked at before the first is
+;; served, so that half a batch leaves no trace.
+(func $batch_is_whole (param $p i32) (param $left i32) (result i32)
+  (local $n i32) (local $size i32)
+  (if (i32.lt_u (local.get $left) (i32.const 4)) (then (return (i32.const 0))))
+  (local.set $n (i32.load align=1 (local.get $p)))
+  (local.set $p (i32.add (local.get $p) (i32.const 4)))
+  (local.set $left (i32.sub (local.get $left) (i32.const 4)))
+  (block $counted
+    (loop $document
+      (br_if $counted (i32.eqz (local.get $n)))
+      (if (i32.lt_u (local.get $left) (i32.const 4)) (then (return (i32.const 0))))
+      (local.set $size (i32.load align=1 (local.get $p)))
+      (local.set $left (i32.sub (local.get $left) (i32.const 4)))
+      (if (i32.lt_u (local.get $left) (local.get $size)) (then (return (i32.const 0))))
+      (local.set $p (i32.add (i32.add (local.get $p) (i32.const 4)) (local.get $size)))
+      (local.set $left (i32.sub (local.get $left) (local.get $size)))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br $document)))
+  (i32.eqz (local.get $left)))
 
 ;; settle makes an answer what has been written since $base, and its tag and length the head at the mark `head`; 0 where it
 ;; is no answer.

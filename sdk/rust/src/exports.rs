@@ -74,31 +74,35 @@ pub fn batch(len: u32, hook: impl Fn(Doc<'_>, &mut Writer) -> Answer) -> u64 {
 
 #[inline(always)]
 fn events(ptr: *mut u8, len: u32, out: &mut Writer, hook: impl Fn(Doc<'_>, &mut Writer) -> Answer) -> Result<(), Answer> {
+    if (Left { ptr, len }).whole().is_none() {
+        return Err(error("batch is cut short"));
+    }
     let mut left = Left { ptr, len };
-    let n = left.u32()?;
+    let n = left.u32().unwrap_or(0);
     out.put_u32(n);
     for _ in 0..n {
-        let len = left.u32()?;
-        let ptr = left.take(len)?;
+        let (ptr, len) = match left.document() {
+            Some(document) => document,
+            None => break, // there are as many as were looked at
+        };
         let head = out.mark();
         out.put_u32(0);
         out.put_u32(0);
+        if out.overflowed() {
+            break;
+        }
         out.nest();
         // SAFETY: `left` has seen to it that the event lies in the batch.
         let answer = unsafe { one(ptr, len, out, &hook) };
         let tag = answered(answer, out)?;
         let len = out.unnest();
         if out.overflowed() {
-            return Err(error_code(crate::ERROR_TOO_LONG));
+            break; // the batch as a whole: one by one, each answer may fit
         }
         out.patch_u32(head, tag);
         out.patch_u32(head + 4, len);
     }
-    if left.len == 0 {
-        Ok(())
-    } else {
-        Err(cut_short())
-    }
+    Ok(())
 }
 
 /// answered makes an answer what has been written, and returns its tag; one of no known form ends the batch.
@@ -123,10 +127,6 @@ fn answered(answer: Answer, out: &mut Writer) -> Result<u32, Answer> {
     Ok(if answer.is_error() { 3 } else { 2 })
 }
 
-fn cut_short() -> Answer {
-    error("batch is cut short")
-}
-
 /// What is left of a batch.
 struct Left {
     ptr: *mut u8,
@@ -134,19 +134,36 @@ struct Left {
 }
 
 impl Left {
-    fn take(&mut self, n: u32) -> Result<*mut u8, Answer> {
+    fn take(&mut self, n: u32) -> Option<*mut u8> {
         if n > self.len {
-            return Err(cut_short());
+            return None;
         }
         let p = self.ptr;
         self.ptr = p.wrapping_add(n as usize);
         self.len -= n;
-        Ok(p)
+        Some(p)
     }
 
-    fn u32(&mut self) -> Result<u32, Answer> {
+    fn u32(&mut self) -> Option<u32> {
         let p = self.take(4)?;
         // SAFETY: the four bytes lie in the batch.
-        Ok(unsafe { p.cast::<u32>().read_unaligned() })
+        Some(unsafe { p.cast::<u32>().read_unaligned() })
+    }
+
+    fn document(&mut self) -> Option<(*mut u8, u32)> {
+        let len = self.u32()?;
+        Some((self.take(len)?, len))
+    }
+
+    /// whole looks at the lengths of all documents before the first is served, so that half a batch leaves no trace.
+    fn whole(mut self) -> Option<()> {
+        for _ in 0..self.u32()? {
+            self.document()?;
+        }
+        if self.len == 0 {
+            Some(())
+        } else {
+            None
+        }
     }
 }
