@@ -93,7 +93,7 @@ func languages() []string {
 }
 
 // build makes the guest of a directory, with settings for make, and reads it.
-func build(t *testing.T, dir string, settings ...string) []byte {
+func build(t testing.TB, dir string, settings ...string) []byte {
 	t.Helper()
 	wasm := filepath.Join(dir, "plugin.wasm")
 	require.NoError(t, os.RemoveAll(wasm))
@@ -102,7 +102,7 @@ func build(t *testing.T, dir string, settings ...string) []byte {
 	return read(t, wasm)
 }
 
-func read(t *testing.T, wasm string) []byte {
+func read(t testing.TB, wasm string) []byte {
 	t.Helper()
 	module, err := os.ReadFile(wasm)
 	require.NoError(t, err)
