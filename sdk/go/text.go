@@ -29,9 +29,9 @@ func room(b []byte, n int) []byte {
 	if n <= cap(b)-len(b) {
 		return b[:len(b)+n]
 	}
-	larger := make([]byte, len(b)+n, 2*(len(b)+n))
+	larger := newBuffer(max(2*cap(b), len(b)+n))
 	copy(larger, b)
-	return larger
+	return larger[:len(b)+n]
 }
 
 // unicodeEscape is the character that is written at i as one \u, or as two where it takes a pair, and where that ends.

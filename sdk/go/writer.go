@@ -155,7 +155,7 @@ func (w *Writer) grow(n int) bool {
 	for size < w.n+n {
 		size *= 2
 	}
-	larger := make([]byte, min(size, OutputMax))
+	larger := newBuffer(min(size, OutputMax))
 	copy(larger, w.buf[:w.n])
 	w.buf = larger
 	return true

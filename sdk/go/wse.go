@@ -36,6 +36,8 @@
 // again. Copy what must live longer. Nothing here may be used from two goroutines.
 package wse
 
+import "runtime"
+
 // Result is what a hook returns to the engine (sdk/ABI.md §2). It is made by No, Yes, ErrorCode and by the Writer.
 type Result uint64
 
@@ -92,10 +94,20 @@ func (s *state) buffer(n int32) bool {
 		return false
 	}
 	if int(n) > len(s.input) {
-		s.input = make([]byte, n)
+		s.input = nil
+		s.input = newBuffer(int(n))
 	}
 	s.out.prepare()
 	return len(s.input) > 0
+}
+
+// newBuffer is where large blocks come from. A module's memory has a limit that the collector does not know of, and
+// running into it is a trap; so what is no longer needed goes first.
+func newBuffer(n int) []byte {
+	if n >= 2<<20 {
+		runtime.GC()
+	}
+	return make([]byte, n)
 }
 
 // document is the first n bytes of the input buffer.
