@@ -314,3 +314,62 @@ func TestWaiting_allocates_nothing(t *testing.T) {
 		require.Zero(t, allocs)
 	}
 }
+
+func TestUnder_load_swaps_traps_and_cancelled_waits_every_event_has_its_own_answer_once(t *testing.T) {
+	limits := Limits{Instances: 2, InstanceWait: time.Minute, BreakerTraps: 1 << 20}
+	h := lettersHost(t, true, limits)
+	stop := make(chan struct{})
+	var swaps, callers sync.WaitGroup
+	swaps.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			limits.Instances = 1 + i%3
+			if err := h.Reload(context.Background(), Configs{{Name: "x", Path: "stock:x", Limits: limits}}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for g := range 8 {
+		callers.Go(func() {
+			for i := range 400 {
+				doc := fmt.Sprintf("%c-%d-%d", "ddddddddbt"[(g+i)%10], g, i)
+				ctx, cancel := context.WithCancel(context.Background())
+				if i%5 == 0 {
+					cancel() // counts only where it has to wait
+				}
+				reads, said := 0, ""
+				answer := answerFunc(func(b []byte) error { reads++; said = string(b); return nil })
+				if i%3 == 0 {
+					all := []Event{{Type: "d", Doc: []byte(doc), Answer: answer}, {Type: "d", Doc: []byte("dother"), Answer: discard{}}}
+					h.TransformAll(ctx, all)
+					check(t, doc, said, all[0].Err)
+				} else {
+					_, err := h.Transform(ctx, "d", []byte(doc), answer)
+					check(t, doc, said, err)
+				}
+				if reads > 2 {
+					t.Errorf("%s: read %d times", doc, reads)
+				}
+				cancel()
+			}
+		})
+	}
+	callers.Wait()
+	close(stop)
+	swaps.Wait()
+}
+
+// check requires that doc was answered, or that it failed for a reason of its own.
+func check(t *testing.T, doc, said string, err error) {
+	var ce *CallError
+	switch {
+	case err == nil && said == doc && doc[0] != 't':
+	case errors.As(err, &ce) && (ce.Kind == Busy || doc[0] == 't' && ce.Kind == Trap):
+	default:
+		t.Errorf("%s: %q %v", doc, said, err)
+	}
+}
