@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -14,39 +15,37 @@ import (
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
 )
 
-// BenchmarkBesideSlow is how late calls of a fast plugin come while others saturate a slow one, whose calls use all of their
-// fuel: from when a call is due, which is every 200 µs, to when it is answered. The slow plugin runs as it is (gate), and with
-// as many calls at a time as it has instances (no gate). The metrics are quantiles in µs, and ratios to the fast one alone.
+// BenchmarkBesideSlow is how late calls of a fast plugin come while others saturate a slow one, whose calls take some
+// milliseconds: from when a call is due, which is every millisecond, to when it is answered. The slow plugin runs as it is
+// (gate), and with as many calls at a time as it has instances (no-gate), in turns with none (alone). A metric is the median of
+// the windows' quantiles, in µs.
 func BenchmarkBesideSlow(b *testing.B) {
-	const each, rounds = 300 * time.Millisecond, 3
 	for _, procs := range []int{1, 2} {
-		b.Run(map[int]string{1: "procs=1", 2: "procs=2"}[procs], func(b *testing.B) {
+		b.Run(fmt.Sprint("procs=", procs), func(b *testing.B) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 			h := besideHost(b)
-			gates := map[string]gate{"gate": h.gate, "no-gate": make(gate, 64)}
-			late := map[string][]time.Duration{}
-			for range b.N {
-				for range rounds {
-					late["alone"] = append(late["alone"], lateness(b, h, each)...)
-					for name, g := range gates {
-						h.gate = g
-						stop := saturate(h)
-						late[name] = append(late[name], lateness(b, h, each)...)
-						stop()
-					}
+			gated, open := h.gate, make(gate, 64)
+			quantiles := map[string][]float64{}
+			measure := func(kind string) {
+				late := lateness(b, h, 250*time.Millisecond)
+				slices.Sort(late)
+				for name, part := range map[string]int{"-p50-µs": 50, "-p99-µs": 99} {
+					at := late[len(late)*part/100]
+					quantiles[kind+name] = append(quantiles[kind+name], float64(at.Microseconds()))
 				}
 			}
-			for name, l := range late {
-				slices.Sort(l)
-				for q, part := range map[string]float64{"p50": 0.5, "p99": 0.99} {
-					at := l[int(part*float64(len(l)))]
-					b.ReportMetric(float64(at.Microseconds()), name+"-"+q+"-µs")
-					alone := late["alone"]
-					slices.Sort(alone)
-					if name != "alone" {
-						b.ReportMetric(float64(at)/float64(alone[int(part*float64(len(alone)))]), name+"-"+q+"-ratio")
-					}
+			for range 7 * b.N {
+				measure("alone")
+				for kind, g := range map[string]gate{"gate": gated, "no-gate": open} {
+					h.gate = g
+					stop := saturate(h)
+					measure(kind)
+					stop()
 				}
+			}
+			for name, values := range quantiles {
+				slices.Sort(values)
+				b.ReportMetric(values[len(values)/2], name)
 			}
 			b.ReportMetric(0, "ns/op")
 		})
@@ -80,7 +79,7 @@ func saturate(h *Host) (stop func()) {
 
 // lateness calls the fast plugin for a while.
 func lateness(b *testing.B, h *Host, d time.Duration) (late []time.Duration) {
-	const every = 200 * time.Microsecond
+	const every = time.Millisecond
 	for due, end := time.Now(), time.Now().Add(d); due.Before(end); due = due.Add(every) {
 		time.Sleep(time.Until(due))
 		if _, err := h.Transform(context.Background(), "Fast", []byte("d"), discard{}); err != nil {
