@@ -136,6 +136,7 @@ func TestCall_contains_what_a_guest_does(t *testing.T) {
 		{"asks for endless random bytes", imported(wasi("random_get", 2), w.Loop(w.I32Const(0), w.I32Const(200_000), w.Call(0), []byte{0x1a}, w.Br(0)), w.I64Const(1)), plugin.OutOfFuel, "used more than"},
 		{"exits", imported(w.Import{Module: "wasi_snapshot_preview1", Name: "proc_exit", Params: i32s(1)}, w.I32Const(3), w.Call(0), w.I64Const(1)), plugin.Trap, "proc_exit(3)"},
 		{"aborts", imported(w.Import{Module: "env", Name: "abort", Params: i32s(4)}, w.I32Const(0), w.I32Const(0), w.I32Const(7), w.I32Const(8), w.Call(0), w.I64Const(1)), plugin.Trap, "abort: ? at ?:7:8"},
+		{"aborts nowhere", imported(w.Import{Module: "env", Name: "abort", Params: i32s(4)}, w.I32Const(0), w.I32Const(0), w.I32Const(0), w.I32Const(0), w.Call(0), w.I64Const(1)), plugin.Trap, "abort: ?\n"},
 		{"divides by zero", hook(w.I64Const(1), w.I64Const(0), []byte{0x7f}), plugin.Trap, "integer divide by zero"},
 		{"reads outside", hook(w.I32Const(-1), []byte{0x29, 0, 0}), plugin.Trap, "out of bounds memory access"},
 		{"answers from outside", hook(w.Pack(4<<16, 1)), plugin.Violation, "outside the memory"},

@@ -165,8 +165,11 @@ func (in *instance) hostMetric(mem api.Memory, stack []uint64) {
 }
 
 // hostAbort is env.abort(message, file, line, column) as AssemblyScript calls it: strings are UTF-16 with their size in
-// bytes in front.
+// bytes in front. Without file and line, the message has said where, as panics in Rust do.
 func (in *instance) hostAbort(mem api.Memory, stack []uint64) {
+	if uint32(stack[1]) == 0 && uint32(stack[2]) == 0 {
+		stop("abort: %s", utf16Text(mem, uint32(stack[0])))
+	}
 	stop("abort: %s at %s:%d:%d", utf16Text(mem, uint32(stack[0])), utf16Text(mem, uint32(stack[1])),
 		uint32(stack[2]), uint32(stack[3]))
 }
