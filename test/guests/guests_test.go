@@ -239,7 +239,11 @@ func TestSDKsPassTheCompatibilityKit(t *testing.T) {
 // TestThePluginOfAnSDKsPageIsBuiltAsItSays puts the page's plugin into the directory that wse plugin new makes.
 func TestThePluginOfAnSDKsPageIsBuiltAsItSays(t *testing.T) {
 	t.Parallel()
-	for _, page := range []struct{ language, fence, source string }{{"go", "go", "plugin.go"}, {"assemblyscript", "ts", "plugin.ts"}} {
+	for _, page := range []struct{ language, fence, source string }{{"go", "go", "plugin.go"}, {"assemblyscript", "ts", "plugin.ts"},
+		{"c", "c", "plugin.c"}, {rust, "rust", "plugin.rs"}, {"wat", "wat", "plugin.wat"}} {
+		if !slices.Contains(languages(), page.language) {
+			continue
+		}
 		t.Run(page.language, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(root, "sdk", page.language, "README.md"))
 			require.NoError(t, err)

@@ -67,7 +67,6 @@ impl Write for Message {
 fn panic(info: &PanicInfo) -> ! {
     let mut message = Message { size: 0, units: [0; 200] };
     let _ = write!(message, "{}", info);
-    let none = Message { size: 0, units: [0; 200] };
-    // SAFETY: the host reads both during the call, from which it does not return.
-    unsafe { env::abort(message.units.as_ptr(), none.units.as_ptr(), 0, 0) }
+    // SAFETY: the host reads the message during the call, from which it does not return.
+    unsafe { env::abort(message.units.as_ptr(), core::ptr::null(), 0, 0) }
 }
