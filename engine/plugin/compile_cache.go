@@ -3,9 +3,12 @@ package plugin
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,7 +24,7 @@ import (
 
 // What a module becomes is kept in data_dir/plugins/cache, a directory for each module and each recipe:
 //
-//	KEY/module        the rewritten module, with its digest in front
+//	KEY/module        the rewritten module, with its digest and the checksum of what wazero made of it in front
 //	KEY/wazero-…/…    what wazero compiled of it
 //	KEY/lines         the source lines of its code, where it has debug information
 //
@@ -90,31 +93,36 @@ func (h *Host) cached(r *recipe, digest [sha256.Size]byte) (cached, error) {
 
 func (c cached) file() string { return filepath.Join(c.dir, "module") }
 
-const moduleMagic = "wse module 1\n"
+const moduleMagic = "wse module 2\n"
 
-// read returns the rewritten module, if it is there and whole.
+const moduleHead = len(moduleMagic) + sha256.Size + crc32.Size
+
+// read returns the rewritten module, if the entry is there and whole.
 func (c cached) read() ([]byte, bool) {
 	data, err := os.ReadFile(c.file())
-	const head = len(moduleMagic) + sha256.Size
-	if err != nil || len(data) < head || string(data[:len(moduleMagic)]) != moduleMagic {
+	if err != nil || len(data) < moduleHead || string(data[:len(moduleMagic)]) != moduleMagic {
 		return nil, false
 	}
-	if sum := sha256.Sum256(data[head:]); !bytes.Equal(sum[:], data[len(moduleMagic):head]) {
+	metered := data[moduleHead:]
+	if head, err := c.head(metered); err != nil || !bytes.Equal(head, data[:moduleHead]) {
 		return nil, false
 	}
 	now := time.Now()
 	_ = os.Chtimes(c.file(), now, now) // only for prune: who may not set it loses the order, not the entry
-	return data[head:], true
+	return metered, true
 }
 
 // write keeps the rewritten module: from now on the entry counts as whole.
 func (c cached) write(metered []byte) error {
-	sum := sha256.Sum256(metered)
+	head, err := c.head(metered)
+	if err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(c.dir, "module-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(slices.Concat([]byte(moduleMagic), sum[:], metered))
+	_, err = f.Write(slices.Concat(head, metered))
 	if e := f.Close(); err == nil {
 		err = e
 	}
@@ -124,6 +132,35 @@ func (c cached) write(metered []byte) error {
 	if err != nil {
 		_ = os.Remove(f.Name())
 	}
+	return err
+}
+
+// head is what stands before the rewritten module. The checksum is of everything that wazero compiled: its own covers the
+// machine code, and not where the functions begin in it, so that damage there would be run. It is no digest, because it
+// guards against broken disks alone; who may write here may do anything.
+func (c cached) head(metered []byte) ([]byte, error) {
+	files, err := filepath.Glob(filepath.Join(c.dir, "wazero-*", "*"))
+	if err != nil {
+		return nil, err
+	}
+	code := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	buf := make([]byte, 64<<10) // a Go plugin's code takes 18 MiB, which need not be in memory twice
+	for _, file := range files {
+		if err := addFile(code, file, buf); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256(metered)
+	return binary.LittleEndian.AppendUint32(append([]byte(moduleMagic), sum[:]...), code.Sum32()), nil
+}
+
+func addFile(sum io.Writer, file string, buf []byte) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	_, err = io.CopyBuffer(sum, struct{ io.Reader }{f}, buf)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,4 +112,42 @@ func TestCache_keeps_no_lines_of_a_module_too_large_for_them(t *testing.T) {
 	}
 	require.True(t, marked(linesInstructionsMax))
 	require.False(t, marked(linesInstructionsMax+1))
+}
+
+// What wazero keeps has a checksum of the machine code, but not of where its functions begin.
+func TestCache_does_not_run_compiled_code_that_was_damaged_anywhere(t *testing.T) {
+	m := w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", w.I64Const(1))}}).Bytes()
+	h := &Host{deps: Deps{DataDir: t.TempDir(), Stock: func(string) ([]byte, bool) { return m, true }}}
+	c := DefaultConfig()
+	c.Name, c.Path = "x", "stock:x"
+	s, err := h.read(c)
+	require.NoError(t, err)
+	r := newRecipe(&s.cfg.Limits)
+	entry, err := h.cached(&r, s.digest)
+	require.NoError(t, err)
+	build := func() {
+		b, err := h.build(t.Context(), s)
+		require.NoError(t, err)
+		require.NoError(t, b.compiled.close())
+		_, whole := entry.read()
+		require.True(t, whole)
+	}
+	build()
+	files, err := filepath.Glob(filepath.Join(entry.dir, "wazero-*", "*"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	code, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	for at := range code {
+		broken := slices.Clone(code)
+		broken[at] ^= 0x05
+		require.NoError(t, os.WriteFile(files[0], broken, 0o600))
+		_, whole := entry.read()
+		require.False(t, whole, "byte %d", at)
+	}
+	require.NoError(t, os.Remove(files[0]))
+	_, whole := entry.read()
+	require.False(t, whole, "what is not there would be compiled by this process")
+	build()
+	require.FileExists(t, files[0])
 }
