@@ -96,3 +96,24 @@ func TestTrap_tells_what_the_guest_said_in_the_call_and_why_it_ended(t *testing.
 		require.True(t, strings.HasSuffix(text, "x\n\tlast"), text)
 	})
 }
+
+func TestTrap_of_an_abort_is_its_message_and_its_place_where_it_has_one(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		file, line int64
+		want       string
+	}{
+		{"AssemblyScript", 2064, 7, "abort: hi at a.ts:7:8"},
+		{"Rust, whose message tells the place", 0, 0, "abort: hi"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			m := imported(w.Import{Module: "env", Name: "abort", Params: i32s(4)},
+				w.I32Const(2052), w.I32Const(c.file), w.I32Const(c.line), w.I32Const(8), w.Call(0), w.I64Const(1))
+			m.Data = []w.Data{{At: 2048, Bytes: []byte("\x04\x00\x00\x00h\x00i\x00")}, {At: 2060, Bytes: []byte("\x08\x00\x00\x00a\x00.\x00t\x00s\x00")}}
+			_, _, err := transform(t, f.open(t, f.add(t, "x", m)), "E", "")
+			first, _, _ := strings.Cut(callError(t, err).Text, "\n")
+			require.Equal(t, c.want, first)
+		})
+	}
+}
