@@ -117,3 +117,15 @@ func TestTrap_of_an_abort_is_its_message_and_its_place_where_it_has_one(t *testi
 		})
 	}
 }
+
+func TestTrap_of_a_module_whose_debug_information_is_rubbish_tells_its_functions(t *testing.T) {
+	m := w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", []byte{0x00})}})
+	for _, name := range []string{".debug_info", ".debug_abbrev", ".debug_line", ".debug_str"} {
+		m.Custom = append(m.Custom, w.Section(0, append(w.Text(nil, name), strings.Repeat("\xff\x01\x00\x80", 100)...)...)...)
+	}
+	f := newFixture(t)
+	cfg := f.add(t, "bad", m)
+	cfg.Path = "bad" // a stranger's, so that its debug information is read
+	_, _, err := transform(t, f.open(t, cfg), "E", "")
+	require.Equal(t, "unreachable in wse_transform\n\twse_transform(i32) i64", callError(t, err).Text)
+}
