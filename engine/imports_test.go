@@ -32,6 +32,7 @@ func table() []rule {
 		{path: "engine/dialect", own: []string{"engine/message"}},
 		{path: "engine/dialect/wse", own: []string{"engine/message", "engine/dialect", "engine/jsonscan"}},
 		{path: "engine/frame", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsflate", "github.com/gobwas/httphead", "github.com/klauspost/compress/flate"}},
+		{path: "engine/seal"},
 		{path: "engine/netpoll", outside: []string{"golang.org/x/sys/unix"}},
 		{path: "engine/auth", own: []string{"engine/message", "engine/jsonscan"},
 			outside: []string{"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/jwkset"}},
