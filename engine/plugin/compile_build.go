@@ -66,6 +66,9 @@ func (h *Host) compile(ctx context.Context, s *source, r *recipe, entry cached, 
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(shop) }() // of which nothing is left where it became the entry
+	if held, err := holdDir(shop); err == nil {
+		defer func() { _ = held.Close() }()
+	}
 	c, err := compileNew(ctx, s, r, cached{shop}, metered)
 	if err != nil {
 		return nil, err

@@ -39,8 +39,12 @@ const admission = 3
 // processes which share a cache, as the tools of an author do, never see half of one.
 const workshop = "new-"
 
-// workshopAge is when a workshop must have been left behind by a process that died: no compilation takes as long.
-const workshopAge = 24 * time.Hour
+// A workshop that nobody holds any more was left behind by a process that died. A new one may not be held yet; and where
+// the system cannot tell, it is one that is older than any compilation takes.
+const (
+	workshopYoung = time.Minute
+	workshopAge   = 24 * time.Hour
+)
 
 // cacheMiBMax bounds the cache. The largest modules in use, Go's, take 18 MiB each.
 const cacheMiBMax = 1024
@@ -228,6 +232,22 @@ func (h *Host) cacheDir() (string, error) {
 	return dir, nil
 }
 
+// inUse reports whether somebody may be working in a workshop that last changed that long ago.
+func inUse(shop string, ago time.Duration) bool {
+	switch {
+	case ago < workshopYoung:
+		return true
+	case ago > workshopAge:
+		return false
+	}
+	held, err := holdDir(shop)
+	if err != nil {
+		return true
+	}
+	_ = held.Close() // which lets go of it
+	return false
+}
+
 // prune removes the entries used longest ago until the cache is no larger than most bytes, and what is no entry.
 func prune(dir string, most int64) {
 	type aged struct {
@@ -239,8 +259,8 @@ func prune(dir string, most int64) {
 	var total int64
 	listed, _ := os.ReadDir(dir) // a cache that cannot be tidied still works
 	for _, d := range listed {
-		if info, err := d.Info(); err != nil || strings.HasPrefix(d.Name(), workshop) && time.Since(info.ModTime()) < workshopAge {
-			continue // somebody is working there
+		if info, err := d.Info(); err != nil || strings.HasPrefix(d.Name(), workshop) && inUse(filepath.Join(dir, d.Name()), time.Since(info.ModTime())) {
+			continue
 		}
 		e := aged{path: filepath.Join(dir, d.Name())}
 		if info, err := os.Stat(filepath.Join(e.path, "module")); err == nil {
