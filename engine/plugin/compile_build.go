@@ -77,7 +77,7 @@ func (h *Host) compile(ctx context.Context, s *source, r *recipe, entry cached, 
 		return nil, errors.Join(err, c.close())
 	}
 	c.lines = sync.OnceValue(entry.readLines) // they are no longer where they were made
-	prune(filepath.Dir(entry.dir), cacheMiBMax<<20)
+	prune(filepath.Dir(entry.dir), int64(h.deps.Lifecycle.CacheMiBMax)<<20)
 	return c, nil
 }
 

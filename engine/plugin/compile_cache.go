@@ -29,7 +29,7 @@ import (
 //	KEY/lines         the source lines of its code, where it has debug information
 //
 // A module whose entry is whole was admitted, rewritten and compiled before under the very same limits, so that none of
-// it is done again: BenchmarkLoadCachedGo. The directories used last stay, up to cacheMiBMax together.
+// it is done again: BenchmarkLoadCachedGo. The directories used last stay, up to lifecycle.cache_mib_max together.
 
 // admission is raised whenever the scan or the rewriter change what they admit or make of a module, since what they made
 // before is in the cache. A test notices when it should have been.
@@ -45,9 +45,6 @@ const (
 	workshopYoung = time.Minute
 	workshopAge   = 24 * time.Hour
 )
-
-// cacheMiBMax bounds the cache. The largest modules in use, Go's, take 18 MiB each.
-const cacheMiBMax = 1024
 
 // recipe is all that decides what becomes of a module.
 type recipe struct {
@@ -248,7 +245,8 @@ func inUse(shop string, ago time.Duration) bool {
 	return false
 }
 
-// prune removes the entries used longest ago until the cache is no larger than most bytes, and what is no entry.
+// prune removes the entries used longest ago until the cache is no larger than most bytes, but never the last one, and what
+// is no entry.
 func prune(dir string, most int64) {
 	type aged struct {
 		path string
@@ -276,8 +274,8 @@ func prune(dir string, most int64) {
 		entries = append(entries, e)
 	}
 	slices.SortFunc(entries, func(a, b aged) int { return a.used.Compare(b.used) })
-	for _, e := range entries {
-		if total <= most && len(filepath.Base(e.path)) == 2*sha256.Size {
+	for i, e := range entries {
+		if (total <= most || i == len(entries)-1) && len(filepath.Base(e.path)) == 2*sha256.Size {
 			continue
 		}
 		_ = os.RemoveAll(e.path)

@@ -55,6 +55,9 @@ func TestCache_keeps_what_was_used_last(t *testing.T) {
 	require.DirExists(t, middle)
 	require.DirExists(t, young)
 	require.NoFileExists(t, stray, "what is no entry goes as well")
+	prune(dir, 1)
+	require.NoDirExists(t, middle)
+	require.DirExists(t, young, "it has just been made")
 }
 
 // What scan and rewriter made of a module is in the caches of engines that are running. This notices that their code has

@@ -298,11 +298,14 @@ type Lifecycle struct {
 	// ShadowQueueKiB bounds what waits for the candidate of a shadow: documents and answers together, and one document for each
 	// KiB. What comes while it is full is not compared.
 	ShadowQueueKiB int `yaml:"shadow_queue_kib"`
+	// CacheMiBMax bounds what is kept of compiled modules, so that they are not compiled again; what was used last stays. A Go
+	// plugin takes 18 MiB, one in another language less than one.
+	CacheMiBMax int `yaml:"cache_mib_max"`
 }
 
 // DefaultLifecycle returns what holds where nothing else is said.
 func DefaultLifecycle() Lifecycle {
-	return Lifecycle{Watch: true, Debounce: 250 * time.Millisecond, VersionsMax: 5, ShadowQueueKiB: 4096}
+	return Lifecycle{Watch: true, Debounce: 250 * time.Millisecond, VersionsMax: 5, ShadowQueueKiB: 4096, CacheMiBMax: 1024}
 }
 
 // Validate reports every fault, each beginning with its field.
@@ -317,10 +320,15 @@ func (l Lifecycle) Validate() error {
 	if l.ShadowQueueKiB < 1 || l.ShadowQueueKiB > shadowQueueMost {
 		errs = append(errs, fmt.Errorf("shadow_queue_kib: %d must be between 1 and %d", l.ShadowQueueKiB, shadowQueueMost))
 	}
+	if l.CacheMiBMax < cacheMin || l.CacheMiBMax > cacheMost {
+		errs = append(errs, fmt.Errorf("cache_mib_max: %d must be between %d and %d", l.CacheMiBMax, cacheMin, cacheMost))
+	}
 	return errors.Join(errs...)
 }
 
 const (
+	cacheMin        = 64
+	cacheMost       = 1 << 20
 	shadowQueueMost = 1 << 20
 	debounceMin     = time.Millisecond
 	debounceMax     = time.Minute

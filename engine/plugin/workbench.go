@@ -32,7 +32,7 @@ type Workbench struct {
 // opened before it is used.
 func NewWorkbench(dir string) *Workbench {
 	w := &Workbench{}
-	w.host = &Host{deps: Deps{DataDir: dir, Log: w.log}}
+	w.host = &Host{deps: Deps{DataDir: dir, Log: w.log, Lifecycle: DefaultLifecycle()}}
 	return w
 }
 
