@@ -6,6 +6,7 @@
 //   - gorilla-direct: gorilla/websocket with WriteMessage called for one connection after the other. It has no queue, so one
 //     slow reader stops everybody; it is here to show what the goroutines cost.
 //   - fifo: one queue per connection, sent in order, default socket buffers.
+//   - echo: gobwas/ws with a goroutine per connection, which sends each message back. It has no topics.
 //
 // Ownership: a server's topics are guarded by its mutex. Peers run until their standard input ends.
 package peer
@@ -37,7 +38,7 @@ type Announcement struct {
 }
 
 // Kinds lists the peers.
-func Kinds() []string { return []string{"bare", "gorilla", "gorilla-direct", "fifo"} }
+func Kinds() []string { return []string{"bare", "gorilla", "gorilla-direct", "fifo", "echo"} }
 
 // Run serves as the peer called kind until in ends. Every message is padded by pad bytes, the size of what wse adds to a
 // publication. It prints an [Announcement] to out.
@@ -52,6 +53,8 @@ func Run(kind string, pad int, in io.Reader, out io.Writer) error {
 		s = newGorilla(true)
 	case "fifo":
 		s = newFIFO()
+	case "echo":
+		s = echo{}
 	default:
 		return fmt.Errorf("peer: there is no peer %q; there are %s", kind, strings.Join(Kinds(), ", "))
 	}

@@ -41,6 +41,8 @@ func All() []Row {
 		{"urgent", urgent},
 		{"slow readers", slowReaders},
 		{"stalled readers", stalledReaders},
+		{"recovery", recovery},
+		{"pings", pings},
 	}
 }
 

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 
 func TestEveryPeerDeliversInOrderWithTheSamePadding(t *testing.T) {
 	for _, kind := range peer.Kinds() {
+		if kind == "echo" { // has no topics; what it sends back is counted by its row
+			continue
+		}
 		t.Run(kind, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
