@@ -41,6 +41,7 @@ func All() []Row {
 		{"urgent", urgent},
 		{"slow readers", slowReaders},
 		{"stalled readers", stalledReaders},
+		{"stalled crowd", stalledCrowd},
 		{"recovery", recovery},
 		{"pings", pings},
 	}

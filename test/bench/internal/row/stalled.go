@@ -86,21 +86,29 @@ func (l *lane) withStalled(ctx context.Context, sw *swarm.Swarm, ld load, n int)
 	}
 	defer stalled.Close()
 	if n > 0 {
-		a := audience{user: slowUser, topics: fixed(fanOutTopic + "," + stalledTopic), message: ignore}
-		clients, err := a.join(ctx, stalled, l.server, n)
-		if err != nil {
+		if err := l.stall(ctx, stalled, n); err != nil {
 			return nil, err
-		}
-		stalled.Pace(clients, 0)
-		fill := load{stalledTopic, stalledFill, 1, 0, stalledFillBytes}
-		if err := newMeter(stalledFill, n).publish(ctx, l.server, fill); err != nil {
-			return nil, fmt.Errorf("filling the buffers: %w", err)
 		}
 	}
 	if _, err := l.run(ctx, sw, ld); err != nil {
 		return nil, err
 	}
 	return l.meter.latencies(), l.checkStalled(ctx, n)
+}
+
+// stall connects n clients that do not read, and fills their buffers.
+func (l *lane) stall(ctx context.Context, stalled *swarm.Swarm, n int) error {
+	a := audience{user: slowUser, topics: fixed(fanOutTopic + "," + stalledTopic), message: ignore}
+	clients, err := a.join(ctx, stalled, l.server, n)
+	if err != nil {
+		return err
+	}
+	stalled.Pace(clients, 0)
+	fill := load{stalledTopic, stalledFill, 1, 0, stalledFillBytes}
+	if err := newMeter(stalledFill, n).publish(ctx, l.server, fill); err != nil {
+		return fmt.Errorf("filling the buffers: %w", err)
+	}
+	return nil
 }
 
 // checkStalled asks the server whether it holds n connections that it cannot write to: else the run showed nothing.
