@@ -73,7 +73,10 @@ func (s status) Health() message.Health {
 // Limits implements [router.Status].
 func (s status) Limits() message.ConnectionLimits {
 	l := &s.engine.cfg.Limits
-	return message.ConnectionLimits{MessageBytesMax: l.MessageKiBMax << 10, TopicsMax: l.Feed.TopicsPerConnection}
+	return message.ConnectionLimits{
+		MessageBytesMax: l.MessageKiBMax << 10, TopicsMax: l.Feed.TopicsPerConnection, RequestsPerSec: l.Quota.MessagesPerSecond,
+		RequestsBurst: l.Quota.MessagesBurst, BytesPerSec: l.Quota.ReceiveKiBPerSecond << 10,
+	}
 }
 
 // Version implements [router.Status].

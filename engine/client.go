@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 )
 
@@ -17,12 +19,15 @@ type client struct {
 	engine   *Engine
 	protocol router.Client
 	admitted *admitted // nil once the connection is open
+	meter    quota.Meter
 }
 
 // admitted is what the upgrade request said.
 type admitted struct {
 	identity *auth.Identity
 	topics   []string // to subscribe to at once
+	near     [2]quota.Limit
+	addr     netip.Addr
 }
 
 // Event implements [conn.Handler].
@@ -33,14 +38,20 @@ func (c *client) Event(cn *conn.Conn, ev conn.Event) {
 	case conn.Deadline:
 		c.protocol.Deadline()
 	case conn.Closed:
-		if c.admitted == nil { // else the client was gone before it was told that it is in
-			c.protocol.Closed()
+		if c.admitted != nil { // the client was gone before it was told that it is in
+			c.engine.quota.Leave(c.admitted.identity.UserID, c.admitted.addr)
+			return
 		}
+		c.engine.quota.Leave(c.protocol.Identity().UserID, cn.Remote().Addr())
+		c.protocol.Closed()
 	}
 }
 
 // Request implements [conn.Handler].
 func (c *client) Request(_ *conn.Conn, r *message.Request, err error) {
+	if err == nil && !c.takeBatch(r) {
+		return
+	}
 	c.protocol.Handle(r, err)
 }
 
@@ -50,6 +61,9 @@ func (c *client) open(cn *conn.Conn) {
 	c.admitted = nil
 	e.router.Open(&c.protocol, peer{cn}, e.hub.Member(cn), from.identity)
 	cn.Send(&message.Reply{Body: c.protocol.Ready(e.cfg.Heartbeat.Interval, e.cfg.Heartbeat.IdleTimeout, e.cfg.Limits.DrainJitter)})
+	for _, limit := range from.near {
+		c.warn(limit)
+	}
 	if len(from.topics) > 0 {
 		c.protocol.Handle(&message.Request{
 			Type: "subscription_update",

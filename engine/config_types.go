@@ -17,6 +17,7 @@ import (
 	"github.com/wse-engine/wse/engine/feed"
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 )
 
@@ -50,6 +51,7 @@ type Limits struct {
 	conn.Config   `yaml:",inline"`
 	Router        router.Config `yaml:",inline"`
 	Feed          feed.Config   `yaml:",inline"`
+	Quota         quota.Config  `yaml:",inline"`
 	Ingest        ingest.Config `yaml:",inline"`
 	DrainTimeout  time.Duration `yaml:"drain_timeout"`   // a shutdown takes no longer
 	DrainJitter   time.Duration `yaml:"drain_jitter"`    // the time over which a shutdown spreads its closes, and clients their return
@@ -93,7 +95,7 @@ func DefaultConfig() Config {
 		Auth:    auth.DefaultConfig(),
 		Limits: Limits{
 			Config: conn.DefaultConfig(), Router: router.DefaultConfig(), Feed: feed.DefaultConfig(), Ingest: ingest.DefaultConfig(),
-			DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second, DeflateKiBMin: 1,
+			Quota: quota.DefaultConfig(), DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second, DeflateKiBMin: 1,
 		},
 		Topics:         broker.DefaultClasses(),
 		Plugins:        plugin.Configs{mapping, topicauth},
@@ -128,7 +130,8 @@ func (c *Config) Validate() error {
 }
 
 func (l *Limits) validate() error {
-	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Ingest.Validate()}
+	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Ingest.Validate(), l.Quota.Validate()}
+	errs = append(errs, l.Quota.Covers(l.MessageKiBMax, l.Router.BatchMessagesMax))
 	if l.DrainTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("drain_timeout: must be positive, is %s", l.DrainTimeout))
 	}

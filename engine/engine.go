@@ -31,6 +31,7 @@ import (
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 	"github.com/wse-engine/wse/engine/store"
 )
@@ -63,6 +64,7 @@ type Engine struct {
 	broker  *memory.Broker
 	hub     *hub.Hub
 	plugins *plugin.Host
+	quota   *quota.Quota
 	router  *router.Router
 	ingest  *ingest.Ingest
 	conns   *conn.Server
@@ -95,7 +97,7 @@ func New(cfg Config, opts Options) (*Engine, error) {
 
 // open makes the parts in the order they depend on each other.
 func (e *Engine) open() error {
-	for _, step := range []func() error{e.openStore, e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
+	for _, step := range []func() error{e.openStore, e.openQuota, e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -121,6 +123,11 @@ func openDataDir(dir string) error {
 		return fmt.Errorf("data_dir: %s cannot be written to: %w", dir, err)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+func (e *Engine) openQuota() (err error) {
+	e.quota, err = quota.New(e.cfg.Limits.Quota)
+	return err
 }
 
 func (e *Engine) openAuth() (err error) {
@@ -220,7 +227,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stopUnder()
 	defer stopFront()
 	var underneath, frontline sync.WaitGroup
-	failed := make(chan error, 6)
+	failed := make(chan error, 8)
 	start := func(group *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		group.Go(func() {
 			if err := run(ctx); err != nil {
@@ -231,6 +238,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "broker", func(ctx context.Context) error { e.broker.Run(ctx); return nil })
 	start(&underneath, under, "auth", e.auth.Run)
 	start(&underneath, under, "router", e.router.Run)
+	start(&underneath, under, "quota", e.quota.Run)
 	start(&frontline, front, "connections", e.conns.Run)
 	start(&frontline, front, "admin", e.admin.Run)
 	if e.watch != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/quota"
 )
 
 // Subprotocols and paths of the two protocols (PROTOCOL §1). A subprotocol that is offered wins over the path.
@@ -32,6 +33,9 @@ type gate struct {
 // browser shows a script neither the status nor the body of a refused upgrade.
 func (g *gate) Admit(ctx context.Context, up *conn.Upgrade) conn.Admission {
 	protocol := chooseSubprotocol(up.Protocols)
+	if limit := g.engine.quota.Upgrade(up.Remote.Addr()); limit != quota.None {
+		return g.tooMany(limit)
+	}
 	switch {
 	case protocol == subprotocolV1:
 		return refuseV1()
@@ -96,8 +100,26 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 		a.Reject = rejection(code, refused)
 		return a
 	}
-	a.Handler = &client{engine: e, admitted: &admitted{identity: identity, topics: splitTopics(query.Get("topics"))}}
+	near, refused := e.quota.Enter(identity.UserID, up.Remote.Addr())
+	switch refused {
+	case quota.None:
+	case quota.UserConnections:
+		e.refusals.add(refusedQuota)
+		a.Reject = rejection(dialect.CloseRateLimited, e.quota.Refusal(refused, 1))
+		return a
+	default:
+		return g.tooMany(refused)
+	}
+	a.Handler = &client{engine: e, admitted: &admitted{
+		identity: identity, topics: splitTopics(query.Get("topics")), near: near, addr: up.Remote.Addr(),
+	}}
 	return a
+}
+
+// tooMany refuses before anybody knows who it is.
+func (g *gate) tooMany(limit quota.Limit) conn.Admission {
+	g.engine.refusals.add(refusedQuota)
+	return conn.Admission{Status: http.StatusTooManyRequests, Body: g.engine.quota.Refusal(limit, 1).Message}
 }
 
 func rejection(code uint16, err *message.Error) *conn.Rejection {

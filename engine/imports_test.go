@@ -36,6 +36,7 @@ func table() []rule {
 		{path: "engine/netpoll", outside: []string{"golang.org/x/sys/unix"}},
 		{path: "engine/auth", own: []string{"engine/message", "engine/jsonscan"},
 			outside: []string{"github.com/golang-jwt/jwt/v5", "github.com/MicahParks/jwkset"}},
+		{path: "engine/quota", own: []string{"engine/message"}, outside: []string{"golang.org/x/time/rate"}},
 		{path: "engine/store", outside: []string{"go.etcd.io/bbolt/..."}},
 		{path: "engine/config", outside: []string{"github.com/goccy/go-yaml/..."}},
 		{path: "engine/conn", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/message", "engine/netpoll"},

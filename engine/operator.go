@@ -120,7 +120,8 @@ func (o operator) Measure() admin.Measurements {
 	return admin.Measurements{
 		Connections: gauges.Connections, Handshakes: gauges.Handshakes, Stalled: gauges.Stalled,
 		Accepted: totals.Accepted, Upgraded: totals.Upgraded, HandshakesRefused: e.refusals.counts(totals.Refused),
-		Closed:   map[string]uint64{"overloaded": totals.Overloaded, "silent": totals.Silent, "lost": totals.Lost},
+		Closed:   map[string]uint64{"overloaded": totals.Overloaded, "silent": totals.Silent, "lost": totals.Lost, "rate_limited": e.quota.Closed()},
+		Limits:   e.limitsMet(),
 		Degraded: totals.Degraded, MessagesReceived: totals.MessagesReceived, MessagesSent: totals.MessagesSent,
 		BytesReceived: totals.BytesReceived, BytesSent: totals.BytesSent, Writes: totals.Writes,
 		QueuedBytes: gauges.QueuedBytes, PartialBytes: gauges.PartialBytes,
@@ -145,6 +146,7 @@ const (
 	refusedOrigin  = "origin"
 	refusedPath    = "path"
 	refusedHTTP    = "http"
+	refusedQuota   = "rate_limited"
 )
 
 func (r *refusals) add(reason string) {
@@ -160,7 +162,7 @@ func (r *refusals) add(reason string) {
 func (r *refusals) counts(http uint64) map[string]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := map[string]uint64{refusedNoToken: 0, refusedToken: 0, refusedOrigin: 0, refusedPath: 0, refusedHTTP: http}
+	out := map[string]uint64{refusedNoToken: 0, refusedToken: 0, refusedOrigin: 0, refusedPath: 0, refusedQuota: 0, refusedHTTP: http}
 	for reason, n := range r.byReason {
 		out[reason] = n
 	}

@@ -145,6 +145,7 @@ type Measurements struct {
 	HandshakesRefused map[string]uint64 `json:"handshakes_refused"` // by reason
 	Closed            map[string]uint64 `json:"closed"`             // connections the engine ended, by reason
 	Degraded          uint64            `json:"degraded"`           // connections told that they are
+	Limits            []LimitMet        `json:"limits"`             // how often clients came to their limits
 	MessagesReceived  uint64            `json:"messages_received"`
 	MessagesSent      uint64            `json:"messages_sent"`
 	BytesReceived     uint64            `json:"bytes_received"`
@@ -156,6 +157,13 @@ type Measurements struct {
 	Deliveries        uint64            `json:"deliveries"`    // publications times subscribers
 	SubscribedTopics  int               `json:"subscribed_topics"`
 	Broker            BrokerFigures     `json:"broker"`
+}
+
+// LimitMet is how often clients came to one limit.
+type LimitMet struct {
+	Limit  string `json:"limit"`  // the field of the configuration
+	Result string `json:"result"` // warned, refused or closed
+	Count  uint64 `json:"count"`
 }
 
 // BrokerFigures are the broker's part of the measurements.

@@ -131,6 +131,10 @@ func (e emitter) engine(m Measurements) {
 	e.counter("wse_connections_degraded_total", "Connections told that they are degraded.", m.Degraded)
 	e.counters("wse_handshakes_refused_total", "Handshakes refused.", "reason", m.HandshakesRefused)
 	e.counters("wse_connections_closed_total", "Connections the engine closed.", "reason", m.Closed)
+	for _, m := range m.Limits {
+		e.counter("wse_limits_met_total", "How often clients came to a limit: were warned of it, had something refused, were closed.", m.Count,
+			label{"limit", m.Limit}, label{"result", m.Result})
+	}
 	e.counter("wse_messages_received_total", "Messages from clients.", m.MessagesReceived)
 	e.counter("wse_messages_sent_total", "Messages to clients.", m.MessagesSent)
 	e.counter("wse_received_bytes_total", "Bytes from clients.", m.BytesReceived)

@@ -23,6 +23,7 @@ type deaf struct{}
 
 func (deaf) Admit(context.Context, *Upgrade) Admission { return Admission{Status: 503} }
 func (deaf) Event(*Conn, Event)                        {}
+func (deaf) Take(*Conn, int) bool                      { return true }
 func (deaf) Request(*Conn, *message.Request, error)    {}
 
 // spongeLane returns a lane with n open connections whose sockets take everything.

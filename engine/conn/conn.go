@@ -60,12 +60,15 @@ type Rejection struct {
 	Reason string
 }
 
-// Handler is told of one connection's life. Neither method may block.
+// Handler is told of one connection's life. No method may block.
 //
-// Request takes a message as the connection's dialect decoded it, or the error of decoding it. Calls follow each other,
-// in the order of the messages. Event may be called while Request runs, except that Closed is the last call of all.
+// Take is asked about every message and every control frame but a close, before anything else is done about it: whether one of
+// so many bytes, after inflation, is to be looked at. Request then takes a message as the connection's dialect decoded it, or
+// the error of decoding it. The calls of both follow each other, in the order of the messages. Event may be called while they
+// run, except that Closed is the last call of all.
 type Handler interface {
 	Event(c *Conn, ev Event)
+	Take(c *Conn, bytes int) bool
 	Request(c *Conn, r *message.Request, err error)
 }
 

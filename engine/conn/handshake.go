@@ -333,6 +333,8 @@ func refusal(status int, text string) []byte {
 		b = append(b, "\r\nAllow: GET"...)
 	case http.StatusServiceUnavailable:
 		b = append(b, "\r\nRetry-After: 1"...)
+	case http.StatusTooManyRequests:
+		b = append(b, "\r\nRetry-After: 10"...)
 	}
 	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(text)+1), 10)

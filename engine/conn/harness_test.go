@@ -62,6 +62,7 @@ func publication(level message.Level, text string) *message.Outgoing {
 // app is both Gate and Handler: what it does is set by the test.
 type app struct {
 	admit   func(ctx context.Context, up *conn.Upgrade) conn.Admission
+	take    func(c *conn.Conn, bytes int) bool
 	request func(c *conn.Conn, r *message.Request, err error)
 	event   func(c *conn.Conn, ev conn.Event)
 
@@ -101,6 +102,8 @@ func (a *app) Event(c *conn.Conn, ev conn.Event) {
 		a.closed <- c
 	}
 }
+
+func (a *app) Take(c *conn.Conn, bytes int) bool { return a.take == nil || a.take(c, bytes) }
 
 func (a *app) Request(c *conn.Conn, r *message.Request, err error) {
 	if a.request != nil {

@@ -215,6 +215,28 @@ func TestAMessageThatDoesNotDecodeReachesTheHandler(t *testing.T) {
 	})
 }
 
+func TestWhatTheHandlerDoesNotTakeIsNeitherDecodedNorAnswered(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		asked := make(chan int, 10) // the sizes
+		s.app.take = func(_ *conn.Conn, bytes int) bool { asked <- bytes; return bytes > 5 }
+		srv := s.start(t)
+		c := srv.open(t)
+		c.write(join(clientFrame(frame.OpText, "small"), clientFrame(frame.OpPing, "ping"), clientFrame(frame.OpPong, ""),
+			clientFrame(frame.OpPing, "larger"), clientFrame(frame.OpText, "passes")))
+		op, _, got, err := c.readFrame()
+		require.NoError(t, err)
+		require.Equal(t, frame.OpPong, op)
+		require.Equal(t, "larger", string(got))
+		c.expect(healthText("passes"))
+		c.write(clientFrame(frame.OpClose, "\x03\xe8"))
+		c.expectClose(1000)
+		for _, want := range []int{5, 4, 0, 6, 6} {
+			require.Equal(t, want, <-asked)
+		}
+		require.Empty(t, asked, "a close is not asked about")
+	})
+}
+
 func TestEchoReturnsWhatItGets(t *testing.T) {
 	bothPollers(t, func(t *testing.T, s *setup) {
 		s.cfg.FrameKiBMax, s.cfg.MessageKiBMax, s.cfg.QueueKiBMax = 16<<10, 16<<10, 1024

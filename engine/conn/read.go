@@ -121,6 +121,9 @@ func (s *sink) Message(op frame.Opcode, payload []byte) error {
 		c.sendBack(op, payload)
 		return nil
 	}
+	if !c.handler.Take(c, len(payload)) {
+		return nil
+	}
 	req, err := c.Dialect().Decode(payload, op == frame.OpBinary)
 	c.handler.Request(c, req, err)
 	return nil
@@ -130,6 +133,9 @@ func (s *sink) Message(op frame.Opcode, payload []byte) error {
 func (s *sink) Control(op frame.Opcode, payload []byte) error {
 	c := (*Conn)(s)
 	l := c.lane
+	if op != frame.OpClose && c.handler != nil && !c.closing.Load() && !c.handler.Take(c, len(payload)) {
+		return nil // RFC 6455 §5.5.3: not every ping has to be answered
+	}
 	switch op {
 	case frame.OpPing:
 		c.sendFrame(frame.OpPong, false, payload, 0)

@@ -66,8 +66,11 @@ type (
 		Dropped            uint64 // publications shed so far
 		RetryAfterMS       int64  // with a reconnect: come back after a random moment within this time; 0: none
 	}
-	// Failure is an error.
-	Failure struct{ Err *Error }
+	// Failure is an error, or, where nothing was refused yet, the warning of one.
+	Failure struct {
+		Err     *Error
+		Warning bool
+	}
 	// Authenticated answers an Authenticate.
 	Authenticated struct {
 		UserID    string
@@ -102,7 +105,9 @@ type Features struct {
 type ConnectionLimits struct {
 	MessageBytesMax int
 	TopicsMax       int
-	RequestsPerSec  int
+	RequestsPerSec  int // 0: no limit
+	RequestsBurst   int // how many may come at once after a rest
+	BytesPerSec     int // of messages, after inflation; 0: no limit
 }
 
 // FailedTopic says why a topic was refused. Topic is spelled as the client sent it.

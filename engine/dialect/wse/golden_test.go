@@ -38,7 +38,7 @@ func replies() map[string]*message.Reply {
 		"server_ready": &message.Ready{ConnectionID: "conn_1", UserID: "u1", ServerTimeMS: at, Features: features,
 			HeartbeatMS: 15000, IdleTimeoutMS: 60000, ReconnectJitterMS: 5000},
 		"server_hello": &message.HelloAnswer{ServerVersion: "1.0.0", ConnectionID: "conn_1", ServerTimeMS: at,
-			Features: features, Limits: message.ConnectionLimits{MessageBytesMax: 65536, TopicsMax: 100, RequestsPerSec: 50}},
+			Features: features, Limits: message.ConnectionLimits{MessageBytesMax: 65536, TopicsMax: 100, RequestsPerSec: 50, RequestsBurst: 200, BytesPerSec: 1 << 20}},
 		"server_hello_with_key":         &message.HelloAnswer{ServerVersion: "1.0.0", PublicKey: "BLx="},
 		"pong":                          &message.Pong{ClientTimestamp: 1700000000000, ServerTimestamp: 1700000000050, ConnectionID: "conn_1"},
 		"pong_without_client_timestamp": &message.Pong{ServerTimestamp: 1700000000050, ConnectionID: "conn_1"},

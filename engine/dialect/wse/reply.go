@@ -94,7 +94,7 @@ func writeBody(w *writer, body message.ReplyBody) {
 	case *message.BatchResult:
 		writeBatchResult(w, b)
 	case *message.Failure:
-		writeError(w, b.Err)
+		writeFailure(w, b)
 	default:
 		writeError(w, message.Errorf(message.CodeInternal, "wse: protocol v2 has no message for %T", body))
 	}
@@ -128,6 +128,8 @@ func writeHello(w *writer, b *message.HelloAnswer) {
 	w.int("max_message_bytes", int64(b.Limits.MessageBytesMax))
 	w.int("max_topics", int64(b.Limits.TopicsMax))
 	w.int("requests_per_second", int64(b.Limits.RequestsPerSec))
+	w.int("requests_burst", int64(b.Limits.RequestsBurst))
+	w.int("bytes_per_second", int64(b.Limits.BytesPerSec))
 	w.end('}')
 	if b.PublicKey != "" {
 		w.string("encryption_public_key", b.PublicKey)
@@ -284,12 +286,18 @@ func writeBatchResult(w *writer, b *message.BatchResult) {
 }
 
 // writeError writes the members of an error. Details that nobody gave are an empty object, because clients read into them.
-func writeError(w *writer, err *message.Error) {
-	s := dialect.SpellingOf(err.Code)
+func writeError(w *writer, err *message.Error) { writeFailure(w, &message.Failure{Err: err}) }
+
+// writeFailure is writeError for what may be a warning only.
+func writeFailure(w *writer, b *message.Failure) {
+	s := dialect.SpellingOf(b.Err.Code)
+	if b.Warning {
+		s.Severity = "warning"
+	}
 	w.string("code", s.WSE)
-	w.string("message", err.Message)
+	w.string("message", b.Err.Message)
 	w.key("details")
-	w.dst = appendObject(w.dst, err.Details)
+	w.dst = appendObject(w.dst, b.Err.Details)
 	w.bool("recoverable", s.Recoverable)
 	w.string("severity", s.Severity)
 }

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"github.com/wse-engine/wse/engine/admin"
+	"github.com/wse-engine/wse/engine/conn"
+	"github.com/wse-engine/wse/engine/dialect"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/quota"
+)
+
+// Take implements [conn.Handler]: what comes too fast is passed over.
+func (c *client) Take(_ *conn.Conn, bytes int) bool {
+	if c.admitted != nil {
+		return true // it is not open yet
+	}
+	v := c.meter.Take(c.engine.quota, c.protocol.Identity().UserID, 1, bytes)
+	return v.Action == quota.Pass || c.limited(v, "")
+}
+
+// takeBatch asks for the messages in a batch. Their bytes were asked for with the batch, and one of them too.
+func (c *client) takeBatch(r *message.Request) bool {
+	batch, ok := r.Body.(*message.Batch)
+	if !ok {
+		return true
+	}
+	more := min(len(batch.Messages), c.engine.cfg.Limits.Router.BatchMessagesMax) - 1
+	if more <= 0 {
+		return true
+	}
+	v := c.meter.Take(c.engine.quota, c.protocol.Identity().UserID, more, 0)
+	if v.Action == quota.RefuseSilent {
+		v.Action = quota.Refuse // it has an id, by which its sender waits for an answer
+	}
+	return v.Action == quota.Pass || c.limited(v, r.ReplyCID())
+}
+
+// limited tells a client that it comes near a limit, or reached it, and reports whether its message is handled all the same.
+func (c *client) limited(v quota.Verdict, cid string) bool {
+	switch v.Action {
+	case quota.Warn:
+		c.warn(v.Limit)
+		return true
+	case quota.Refuse, quota.Close:
+		reply := &message.Reply{CID: cid, Body: &message.Failure{Err: c.engine.quota.Refusal(v.Limit, c.meter.Refused())}}
+		if v.Action == quota.Refuse {
+			c.protocol.Conn.Send(reply)
+		} else {
+			c.protocol.Conn.CloseWith(reply, dialect.CloseRateLimited, "too many messages beyond the limit")
+		}
+	}
+	return false
+}
+
+// warn tells a client that it comes near a limit.
+func (c *client) warn(limit quota.Limit) {
+	if limit != quota.None {
+		c.protocol.Conn.Send(&message.Reply{Body: &message.Failure{Err: c.engine.quota.Warning(limit), Warning: true}})
+	}
+}
+
+// limitsMet is how often clients came to their limits.
+func (e *Engine) limitsMet() []admin.LimitMet {
+	var met []admin.LimitMet
+	for _, n := range e.quota.Counts() {
+		met = append(met, admin.LimitMet{Limit: n.Limit, Result: n.Result.String(), Count: n.N})
+	}
+	return met
+}
