@@ -28,8 +28,8 @@ const whoBytesMax = 128
 const headerWho = "X-Wse-Who"
 
 // candidates bounds what requests that hand in a candidate may take: their body may be a module, and what is asked for has
-// a module compiled. They have a time of their own, and only so many are worked on at once.
-func (s *Server) candidates(next http.HandlerFunc) http.HandlerFunc {
+// a module compiled. They have a time of their own, and only so many are worked on at once as places holds.
+func (s *Server) candidates(places chan struct{}, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		// A body may be large or wait for its turn, and the answer comes late. Only a listener of somebody else's may not know
 		// deadlines.
@@ -39,8 +39,8 @@ func (s *Server) candidates(next http.HandlerFunc) http.HandlerFunc {
 		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.CandidateTimeout)
 		defer cancel()
 		select {
-		case s.working <- struct{}{}:
-			defer func() { <-s.working }()
+		case places <- struct{}{}:
+			defer func() { <-places }()
 		case <-ctx.Done():
 			refuse(w, http.StatusServiceUnavailable, codeUnavailable,
 				"as many candidates as admin.candidates_max allows (%d) are being worked on; nothing was done", s.cfg.CandidatesMax)

@@ -17,7 +17,7 @@ type Config struct {
 	Token            auth.Secret   `yaml:"token"`             // what a request's Authorization: Bearer has to hold; empty: nothing
 	BodyKiBMax       int           `yaml:"body_kib_max"`      // of a request
 	ModuleKiBMax     int           `yaml:"module_kib_max"`    // of a plugin's module that is handed in
-	CandidatesMax    int           `yaml:"candidates_max"`    // requests that hand in a plugin, worked on at a time; more wait
+	CandidatesMax    int           `yaml:"candidates_max"`    // requests that hand in a plugin, worked on at a time, and as many that only go back or reload; more wait
 	BatchItemsMax    int           `yaml:"batch_items_max"`   // events or envelopes in one request
 	ListMax          int           `yaml:"list_max"`          // the largest limit a listing can be asked with
 	ConnectionsMax   int           `yaml:"connections_max"`   // open at a time; more wait to be accepted

@@ -398,6 +398,20 @@ func TestOnlySoManyCandidatesAreWorkedOnAtATime(t *testing.T) {
 	}
 }
 
+func TestARollbackDoesNotWaitForCandidatesThatAreHandedIn(t *testing.T) {
+	cfg := config()
+	cfg.CandidatesMax = 1
+	a := serve(t, cfg)
+	inside, release, done := make(chan struct{}), make(chan struct{}), make(chan answer)
+	a.world.host.hold = func(context.Context) { close(inside); <-release }
+	go func() { done <- a.do("POST", "/api/v1/plugins/mapping/swap?version=def", "", nil) }()
+	<-inside
+	require.Equal(t, http.StatusOK, a.do("POST", "/api/v1/plugins/mapping/rollback", "", nil).status)
+	require.Equal(t, http.StatusOK, a.do("POST", "/api/v1/reload", "", nil).status)
+	close(release)
+	require.Equal(t, http.StatusOK, (<-done).status)
+}
+
 func TestAWebPageOfSomebodyElseChangesNothing(t *testing.T) {
 	open := serve(t, config())
 	cfg := config()

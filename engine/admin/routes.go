@@ -46,9 +46,13 @@ func (s *Server) routes() http.Handler {
 	}
 	for pattern, handler := range map[string]http.HandlerFunc{
 		"/api/v1/plugins/{name}/upload": s.upload, "/api/v1/plugins/{name}/try": s.try, "/api/v1/plugins/{name}/swap": s.swap,
+	} {
+		mux.Handle(pattern, s.metrics.counted(pattern, http.HandlerFunc(methods{"POST": s.candidates(s.working, handler)}.serve)))
+	}
+	for pattern, handler := range map[string]http.HandlerFunc{
 		"/api/v1/plugins/{name}/rollback": s.rollback, "/api/v1/reload": s.reload,
 	} {
-		mux.Handle(pattern, s.metrics.counted(pattern, http.HandlerFunc(methods{"POST": s.candidates(handler)}.serve)))
+		mux.Handle(pattern, s.metrics.counted(pattern, http.HandlerFunc(methods{"POST": s.candidates(s.restoring, handler)}.serve)))
 	}
 	mux.Handle("/", s.metrics.counted("none", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, codeNotFound, "there is nothing at %s", r.URL.Path)

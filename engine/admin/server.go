@@ -14,14 +14,16 @@ import (
 
 // Server is the admin listener. Use [New].
 type Server struct {
-	cfg      Config
-	deps     Deps
-	page     *page
-	metrics  *metrics
-	handler  http.Handler
-	working  chan struct{} // holds one for each candidate that is worked on
-	listener net.Listener
-	server   *http.Server
+	cfg     Config
+	deps    Deps
+	page    *page
+	metrics *metrics
+	handler http.Handler
+	// working holds one for each candidate that is worked on, restoring one for each rollback and reload: whoever has to go
+	// back is not to wait for uploads that crawl.
+	working, restoring chan struct{}
+	listener           net.Listener
+	server             *http.Server
 }
 
 const headerBytesMax = 16 << 10
@@ -35,7 +37,10 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := deps.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, deps: deps, page: newPage(), metrics: newMetrics(deps), working: make(chan struct{}, cfg.CandidatesMax)}
+	s := &Server{
+		cfg: cfg, deps: deps, page: newPage(), metrics: newMetrics(deps),
+		working: make(chan struct{}, cfg.CandidatesMax), restoring: make(chan struct{}, cfg.CandidatesMax),
+	}
 	s.handler = s.guard(s.routes())
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
