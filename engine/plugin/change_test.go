@@ -168,3 +168,20 @@ func TestChanges_name_what_they_cannot_find(t *testing.T) {
 	_, err = h.Swap(t.Context(), "say", plugin.Candidate{Version: "ab", Module: module.Module}, plugin.Shadow{})
 	require.ErrorIs(t, err, plugin.ErrNoCandidate)
 }
+
+func TestReload_tells_of_each_plugin_that_comes_and_goes(t *testing.T) {
+	f := newFixture(t)
+	deps := f.deps()
+	var told []plugin.Notice
+	deps.Notice = func(n plugin.Notice) { told = append(told, n) }
+	stays, goes := f.add(t, "stays", answering(envelope)), f.add(t, "goes", answering(envelope))
+	h, err := plugin.New(plugin.Configs{stays, goes}, deps)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, h.Close()) }()
+	version := h.List()[1].Version
+	require.NoError(t, h.ReloadBy(t.Context(), plugin.Configs{stays}, plugin.HowFile, "me"))
+	require.Equal(t, []plugin.Notice{{Plugin: "goes", Version: version, Text: "plugin removed", How: plugin.HowFile, Who: "me"}}, told)
+	told = nil
+	require.NoError(t, h.Reload(t.Context(), plugin.Configs{stays, goes}))
+	require.Equal(t, []plugin.Notice{{Plugin: "goes", Version: version, Text: "plugin ready", How: plugin.HowReload}}, told)
+}

@@ -195,7 +195,7 @@ func (h *Host) exchangeAll(p *plan) ([]Notice, error) {
 	}
 	h.cur.Store(p.table)
 	p.stopShadows()
-	return notices, nil
+	return append(notices, p.departures()...), nil
 }
 
 // arrival counts e and says how it came to serve, unless it served already. Host.mu is held.
@@ -213,6 +213,20 @@ func (p *plan) arrival(e *entry) (n Notice, changed bool) {
 		Plugin: n.Plugin, From: n.From, To: n.Version, How: n.How, Who: n.Who, Time: time.Now(), Generation: e.seat.generation.Add(1),
 	})
 	return n, true
+}
+
+// departures says which plugins served and no longer do.
+func (p *plan) departures() []Notice {
+	if p.over == nil {
+		return nil
+	}
+	var gone []Notice
+	for i := range p.over.entries {
+		if e := &p.over.entries[i]; p.table.find(e.config.Name) == nil {
+			gone = append(gone, Notice{Plugin: e.config.Name, Version: e.id, Text: "plugin removed", How: p.how, Who: p.who})
+		}
+	}
+	return gone
 }
 
 // seat is the one that the plugin has, or a new one.
