@@ -81,6 +81,7 @@ var _ router.Connection = peer{}
 func (p peer) Describe() router.Description {
 	return router.Description{
 		ID: p.ID(), Remote: p.Remote(), State: p.State(), Since: p.Since(), Counters: p.Counters(),
+		Compressed: compresses(p.Encoding()), MessagePack: packs(p.Encoding()),
 	}
 }
 

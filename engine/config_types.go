@@ -48,14 +48,16 @@ type TLS struct {
 
 // Limits holds every limit of connections, requests, topics and events.
 type Limits struct {
-	conn.Config   `yaml:",inline"`
-	Router        router.Config `yaml:",inline"`
-	Feed          feed.Config   `yaml:",inline"`
-	Quota         quota.Config  `yaml:",inline"`
-	Ingest        ingest.Config `yaml:",inline"`
-	DrainTimeout  time.Duration `yaml:"drain_timeout"`   // a shutdown takes no longer
-	DrainJitter   time.Duration `yaml:"drain_jitter"`    // the time over which a shutdown spreads its closes, and clients their return
-	DeflateKiBMin int           `yaml:"deflate_kib_min"` // publications from this size are deflated, where that was negotiated
+	conn.Config  `yaml:",inline"`
+	Router       router.Config `yaml:",inline"`
+	Feed         feed.Config   `yaml:",inline"`
+	Quota        quota.Config  `yaml:",inline"`
+	Ingest       ingest.Config `yaml:",inline"`
+	DrainTimeout time.Duration `yaml:"drain_timeout"` // a shutdown takes no longer
+	DrainJitter  time.Duration `yaml:"drain_jitter"`  // the time over which a shutdown spreads its closes, and clients their return
+
+	CompressBytesMin int `yaml:"compress_bytes_min"` // messages from this size are compressed, in the form that the connection has
+	InflateRatioMax  int `yaml:"inflate_ratio_max"`  // what a client sends compressed may become so many times longer, beyond the first 64 KiB
 }
 
 // Broker chooses what carries publications. There is one kind today: memory, for one process.
@@ -95,7 +97,8 @@ func DefaultConfig() Config {
 		Auth:    auth.DefaultConfig(),
 		Limits: Limits{
 			Config: conn.DefaultConfig(), Router: router.DefaultConfig(), Feed: feed.DefaultConfig(), Ingest: ingest.DefaultConfig(),
-			Quota: quota.DefaultConfig(), DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second, DeflateKiBMin: 1,
+			Quota: quota.DefaultConfig(), DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second,
+			CompressBytesMin: 1024, InflateRatioMax: 100,
 		},
 		Topics:         broker.DefaultClasses(),
 		Plugins:        plugin.Configs{mapping, topicauth},
@@ -129,6 +132,9 @@ func (c *Config) Validate() error {
 	)
 }
 
+// inflateRatioLimit is more than DEFLATE can achieve.
+const inflateRatioLimit = 1100
+
 func (l *Limits) validate() error {
 	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Ingest.Validate(), l.Quota.Validate()}
 	errs = append(errs, l.Quota.Covers(l.MessageKiBMax, l.Router.BatchMessagesMax))
@@ -138,8 +144,11 @@ func (l *Limits) validate() error {
 	if l.DrainJitter < 0 || l.DrainJitter > l.DrainTimeout {
 		errs = append(errs, fmt.Errorf("drain_jitter: must lie within 0 and drain_timeout (%s), is %s", l.DrainTimeout, l.DrainJitter))
 	}
-	if l.DeflateKiBMin < 0 {
-		errs = append(errs, fmt.Errorf("deflate_kib_min: must not be negative, is %d", l.DeflateKiBMin))
+	if l.CompressBytesMin < 0 {
+		errs = append(errs, fmt.Errorf("compress_bytes_min: must not be negative, is %d", l.CompressBytesMin))
+	}
+	if l.InflateRatioMax < 1 || l.InflateRatioMax > inflateRatioLimit {
+		errs = append(errs, fmt.Errorf("inflate_ratio_max: must lie within 1 and %d, which DEFLATE does not exceed, is %d", inflateRatioLimit, l.InflateRatioMax))
 	}
 	return errors.Join(errs...)
 }

@@ -25,7 +25,6 @@ import (
 	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/dialect"
-	"github.com/wse-engine/wse/engine/dialect/wse"
 	"github.com/wse-engine/wse/engine/feed"
 	"github.com/wse-engine/wse/engine/hub"
 	"github.com/wse-engine/wse/engine/ingest"
@@ -34,12 +33,6 @@ import (
 	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 	"github.com/wse-engine/wse/engine/store"
-)
-
-// The encodings, as indexes of the list that hub and connections share.
-const (
-	encodingWSE = iota
-	encodingWSEDeflate
 )
 
 // Options is what an engine gets besides its configuration.
@@ -69,7 +62,7 @@ type Engine struct {
 	ingest  *ingest.Ingest
 	conns   *conn.Server
 	admin   *admin.Server
-	wse     dialect.Dialect
+	forms   []dialect.Encoding
 
 	ran       bool     // Run was called, and sees to the listeners
 	watch     *watcher // nil: files are not watched
@@ -88,7 +81,7 @@ func New(cfg Config, opts Options) (*Engine, error) {
 	if opts.Log == nil {
 		opts.Log = hclog.NewNullLogger()
 	}
-	e := &Engine{cfg: cfg, opts: opts, log: opts.Log, wse: wse.Dialect{}, started: time.Now(), draining: make(chan struct{})}
+	e := &Engine{cfg: cfg, opts: opts, log: opts.Log, forms: encodings(&cfg.Limits), started: time.Now(), draining: make(chan struct{})}
 	if err := e.open(); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -148,7 +141,7 @@ func (e *Engine) openConns() error {
 		Addr: e.cfg.Listen, TLS: tlsConfig,
 		Goroutines: e.cfg.Debug.Poller == PollerGoroutine, Origins: e.cfg.Origins,
 		Gate: &gate{engine: e, echo: e.cfg.Debug.Echo}, HTTP: e.publicHTTP(), Log: e.log,
-		Encodings: e.encodings(),
+		Encodings: e.forms,
 	})
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
@@ -158,18 +151,11 @@ func (e *Engine) openConns() error {
 	for i, l := range lanes {
 		seams[i] = l
 	}
-	e.hub = hub.New(seams, e.encodings())
+	e.hub = hub.New(seams, e.forms)
 	for i, w := range e.hub.Works() {
 		lanes[i].Attach(w)
 	}
 	return nil
-}
-
-func (e *Engine) encodings() []dialect.Encoding {
-	return []dialect.Encoding{
-		encodingWSE:        {Name: "wse", Dialect: e.wse},
-		encodingWSEDeflate: {Name: "wse+deflate", Dialect: e.wse, Deflate: true, DeflateBytesMin: e.cfg.Limits.DeflateKiBMin << 10},
-	}
 }
 
 func (e *Engine) loadTLS() (*tls.Config, error) {

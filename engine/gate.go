@@ -69,18 +69,19 @@ func chooseSubprotocol(offered []string) string {
 // admitV2 reads what a v2 client says in its upgrade request, and who it is.
 func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) conn.Admission {
 	e := g.engine
-	a := conn.Admission{
-		Protocol: protocol, Encoding: encodingWSE, EncodingDeflate: encodingWSEDeflate,
+	query, err := url.ParseQuery(up.RawQuery)
+	if err != nil {
+		return conn.Admission{Status: http.StatusBadRequest, Body: "the query string is malformed"}
+	}
+	a := conn.Admission{Protocol: protocol}
+	if a.Encoding, a.EncodingDeflate, err = chooseEncoding(query); err != nil {
+		return conn.Admission{Status: http.StatusBadRequest, Body: err.Error()}
 	}
 	if !up.OriginAllowed {
 		e.refusals.add(refusedOrigin)
 		a.Reject = rejection(dialect.CloseOrigin, message.Errorf(message.CodeOriginNotAllowed,
 			"pages from %s may not connect; the operator lists allowed origins under origins", cut(up.Origin)))
 		return a
-	}
-	query, err := url.ParseQuery(up.RawQuery)
-	if err != nil {
-		return conn.Admission{Status: http.StatusBadRequest, Body: "the query string is malformed"}
 	}
 	identity, err := e.auth.Verify(ctx, auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie))
 	if err != nil {

@@ -30,7 +30,9 @@ func table() []rule {
 		{path: "engine/message"},
 		{path: "engine/jsonscan"},
 		{path: "engine/dialect", own: []string{"engine/message"}},
-		{path: "engine/dialect/wse", own: []string{"engine/message", "engine/dialect", "engine/jsonscan"}},
+		{path: "engine/msgpack", own: []string{"engine/jsonscan"}},
+		{path: "engine/dialect/wse", own: []string{"engine/message", "engine/dialect", "engine/jsonscan", "engine/msgpack"},
+			outside: []string{"github.com/klauspost/compress/zlib"}},
 		{path: "engine/frame", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsflate", "github.com/gobwas/httphead", "github.com/klauspost/compress/flate"}},
 		{path: "engine/seal"},
 		{path: "engine/netpoll", outside: []string{"golang.org/x/sys/unix"}},
@@ -70,7 +72,7 @@ func table() []rule {
 		{path: "sdk/client/go", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
 		{path: "configs"},
 		{path: "plugins", own: []string{"sdk/abi"}},
-		{path: "test/scenario", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
+		{path: "test/scenario", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "github.com/vmihailenco/msgpack/v5/..."}},
 	}
 }
 

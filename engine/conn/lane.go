@@ -439,7 +439,10 @@ func (l *Lane) encodeReply(c *Conn, r *message.Reply) []byte {
 		l.srv.fill(&filled)
 		r = &filled
 	}
-	buf := enc.Dialect.AppendReply(l.scratch[:headerRoom], r)
+	buf, binary := enc.Dialect.AppendReply(l.scratch[:headerRoom], r), false
+	if len(buf) > headerRoom {
+		buf, binary = enc.Wrap(buf, headerRoom)
+	}
 	if cap(buf) <= 4*gatherBytes { // a rare giant must not stay
 		l.scratch = buf[:cap(buf)]
 	}
@@ -448,7 +451,7 @@ func (l *Lane) encodeReply(c *Conn, r *message.Reply) []byte {
 		return nil
 	}
 	op := frame.OpText
-	if enc.Binary {
+	if binary {
 		op = frame.OpBinary
 	}
 	if enc.Deflate && len(payload) >= enc.DeflateBytesMin {

@@ -22,14 +22,30 @@ type Dialect interface {
 	AppendPublication(dst []byte, env *message.Envelope) []byte
 }
 
-// Encoding is one way publications are put on the wire: a dialect, its frame type and whether frames are deflated. The
-// hub makes the bytes of a publication at most once per encoding. A connection refers to its encoding by its index in
-// the engine's list, which is fixed at start-up.
+// Wrapper turns a message as a dialect wrote it into what its frame carries: compressed, or in another notation. Its method
+// may be called by any number of goroutines.
+type Wrapper interface {
+	// Wrap replaces the message dst[from:] and returns the extended slice; binary says that it goes into a binary frame. A
+	// message that gains nothing stays as it is.
+	Wrap(dst []byte, from int) (out []byte, binary bool)
+}
+
+// Encoding is one way publications are put on the wire: a dialect, what its messages are wrapped in and whether frames are
+// deflated. The hub makes the bytes of a publication at most once per encoding. A connection refers to its encoding by its
+// index in the engine's list, which is fixed at start-up.
 type Encoding struct {
 	Name    string // for metrics: "wse", "wse+deflate"
 	Dialect Dialect
-	Binary  bool // binary frames instead of text
-	Deflate bool // permessage-deflate was negotiated (RFC 7692)
+	Wrapper Wrapper // nil: messages are text as the dialect writes them
+	Deflate bool    // permessage-deflate was negotiated (RFC 7692)
 	// DeflateBytesMin is the size from which a message is worth deflating.
 	DeflateBytesMin int
+}
+
+// Wrap replaces the message dst[from:] by what its frame carries; binary says that it goes into a binary frame.
+func (e *Encoding) Wrap(dst []byte, from int) (out []byte, binary bool) {
+	if e.Wrapper == nil {
+		return dst, false
+	}
+	return e.Wrapper.Wrap(dst, from)
 }

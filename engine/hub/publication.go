@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // encodingsInline is how many encodings a publication has room for without allocating again.
-const encodingsInline = 4
+const encodingsInline = 6
 
 // publication is an envelope on its way to subscribers, with the bytes made for each encoding so far.
 type publication struct {
@@ -52,10 +53,17 @@ func (p *publication) outgoing(encoding int) *message.Outgoing {
 // envelopeOverhead is how many bytes an envelope has besides its payload and topic, generously.
 const envelopeOverhead = 320
 
+// spareBytesMax is how much more memory than it is long a frame may hold.
+const spareBytesMax = 2 * envelopeOverhead
+
 // encode makes the frame of env in an encoding.
 func (h *Hub) encode(env *message.Envelope, encoding int) *message.Outgoing {
+	frames := h.appendFrame(make([]byte, 0, len(env.Payload)+len(env.Topic)+envelopeOverhead), env, encoding)
+	if cap(frames)-len(frames) > spareBytesMax {
+		frames = slices.Clone(frames) // compressed: what the text took must not wait in queues with it
+	}
 	return &message.Outgoing{
-		Frames:      h.appendFrame(make([]byte, 0, len(env.Payload)+len(env.Topic)+envelopeOverhead), env, encoding),
+		Frames:      frames,
 		Count:       1,
 		Topic:       env.Topic,
 		Level:       env.Level,
@@ -72,14 +80,15 @@ const headerRoom = 10
 // appendFrame appends the frame of env in an encoding to dst.
 func (h *Hub) appendFrame(dst []byte, env *message.Envelope, encoding int) []byte {
 	enc := &h.encodings[encoding]
-	op := frame.OpText
-	if enc.Binary {
-		op = frame.OpBinary
-	}
 	start := len(dst)
 	// The header's length depends on the payload's, which is known only afterwards: leave room, then close the gap.
 	dst = append(dst, make([]byte, headerRoom)...)
 	dst = enc.Dialect.AppendPublication(dst, env)
+	dst, binary := enc.Wrap(dst, start+headerRoom)
+	op := frame.OpText
+	if binary {
+		op = frame.OpBinary
+	}
 	payload := dst[start+headerRoom:]
 	if enc.Deflate && len(payload) >= enc.DeflateBytesMin {
 		deflated := h.deflater.Deflate(nil, payload)
@@ -102,6 +111,9 @@ func (h *Hub) Batch(envs []*message.Envelope, encoding int, level message.Level)
 	out := &message.Outgoing{Frames: make([]byte, 0, size), Count: len(envs), Level: level, Exempt: true, Replay: true}
 	for _, env := range envs {
 		out.Frames = h.appendFrame(out.Frames, env, encoding)
+	}
+	if cap(out.Frames)-len(out.Frames) > spareBytesMax*len(envs) {
+		out.Frames = slices.Clone(out.Frames)
 	}
 	return out
 }

@@ -34,6 +34,9 @@ type Description struct {
 	State    string
 	Since    time.Time
 	Counters message.ConnectionCounters
+
+	Compressed  bool // large messages to the client are
+	MessagePack bool // messages to the client are
 }
 
 // LockedSender queues a reply from inside hub.Member.Do.

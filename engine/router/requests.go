@@ -77,9 +77,12 @@ func (s *Client) pong(req *message.Request, ping *message.Ping) {
 	})
 }
 
-// Features are what this engine offers a client of protocol v2 today.
+// features are what the connection has of what protocol v2 offers.
 func (s *Client) features() message.Features {
-	return message.Features{PriorityQueue: true, Recovery: true, Batching: true}
+	d := s.Conn.Describe()
+	return message.Features{
+		PriorityQueue: true, Recovery: true, Batching: true, Compression: d.Compressed, MessagePack: d.MessagePack,
+	}
 }
 
 // Ready returns the greeting of the connection.

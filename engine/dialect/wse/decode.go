@@ -2,22 +2,75 @@ package wse
 
 import (
 	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/msgpack"
 )
 
-// Decode reads one message in any of the spellings of PROTOCOL §2.1: a JSON object, one with its category in front, or
-// the bare text PING. Text and binary frames are read alike. The request is never nil; with an error it holds the id and
+// Decode reads one message in any of the spellings of PROTOCOL §2.1 and the forms of §2.6: a JSON object, one with its
+// category in front, the bare text PING, an object in MessagePack, either of the two compressed whole. Text and binary
+// frames are read alike: the first bytes tell the forms apart. The request is never nil; with an error it holds the id and
 // the correlation id where they could be read.
-func (Dialect) Decode(data []byte, _ bool) (*message.Request, error) {
+func (d Dialect) Decode(data []byte, _ bool) (*message.Request, error) {
+	if len(data) >= 2 && data[1] == ':' {
+		switch data[0] {
+		case 'C':
+			return d.decodeZlib(data[2:])
+		case 'E':
+			return &message.Request{}, invalid("", "encrypted (E:) frames are not read here: send one JSON object")
+		case 'M':
+			return d.decodePacked(data[2:])
+		}
+	}
+	return d.decodeText(data)
+}
+
+// decodeZlib reads a message that is compressed whole.
+func (d Dialect) decodeZlib(data []byte) (*message.Request, error) {
+	tools := d.bounds()
+	s, reason := tools.inflate(data)
+	defer tools.finish(s)
+	if reason != "" {
+		return &message.Request{}, invalid("", "what follows C: "+reason)
+	}
+	return d.decodeText(s.out)
+}
+
+// decodePacked reads a message in MessagePack.
+func (d Dialect) decodePacked(data []byte) (*message.Request, error) {
+	tools := d.bounds()
+	text := tools.buffer()
+	defer tools.release(text)
+	var err error
+	if text.b, err = msgpack.AppendJSON(text.b, data, tools.cfg.InflatedBytesMax); err != nil {
+		reason := "a message in MessagePack must be one map"
+		var fault *msgpack.Error
+		if errors.As(err, &fault) {
+			reason = fmt.Sprintf("%s: %s at byte %d", reason, fault.Reason, fault.Offset)
+		}
+		return &message.Request{}, invalid("", reason)
+	}
+	return d.decodeObject(text.b, "")
+}
+
+// decodeText reads a message that is not compressed.
+func (d Dialect) decodeText(data []byte) (*message.Request, error) {
+	if msgpack.IsMap(data) {
+		return d.decodePacked(data)
+	}
 	if req, err, ok := decodeBare(data); ok {
 		return req, err
 	}
 	object, prefix := cutCategory(data)
-	if header := transportHeader(object); header != "" {
-		return &message.Request{}, invalid("", header+" frames are not read here: send one JSON object")
-	}
+	return d.decodeObject(object, prefix)
+}
+
+// decodeObject reads a message that is a JSON object.
+func (d Dialect) decodeObject(object []byte, prefix string) (*message.Request, error) {
 	var f fields
 	walk := f.collect(object)
 	req := &message.Request{}
@@ -30,7 +83,14 @@ func (Dialect) Decode(data []byte, _ bool) (*message.Request, error) {
 	req.Type = intern(r.required("t", f.t.raw, typeBytesMax))
 	req.Category = f.category(&r, prefix, req.Type)
 	req.Priority = message.Priority(r.integer("pri", f.pri.raw, 1, 10))
-	f.refuseCodings(&r)
+	if r.bool("enc", f.enc.raw, false) {
+		r.fail("enc", "must be false: an encrypted payload is not read here")
+	}
+	if r.bool("cmp", f.cmp.raw, false) {
+		tools := d.bounds()
+		s := f.inflatePayload(&r, tools)
+		defer tools.finish(s)
+	}
 	if r.err == nil {
 		req.Body = decodeBody(&r, req.Type, &f)
 	}
@@ -39,6 +99,35 @@ func (Dialect) Decode(data []byte, _ bool) (*message.Request, error) {
 		return req, r.err
 	}
 	return req, nil
+}
+
+// inflatePayload replaces a compressed payload by the object that it holds. What it returns has the object's bytes.
+func (f *fields) inflatePayload(r *reader, tools *tools) *inflating {
+	const want = "must be base64 of zlib data where cmp is true"
+	raw := tools.buffer()
+	defer tools.release(raw)
+	if jsonscan.KindOf(f.p.raw) != jsonscan.KindString {
+		r.fail("p", want+", not "+kindName(f.p.raw))
+	}
+	if r.err != nil {
+		return &inflating{}
+	}
+	text := r.textBytes("p", f.p.raw)
+	var err error
+	if raw.b, err = base64.StdEncoding.AppendDecode(raw.b, text); err != nil {
+		r.fail("p", want+": it is no base64")
+		return &inflating{}
+	}
+	s, reason := tools.inflate(raw.b)
+	if reason != "" {
+		r.fail("p", want+": it "+reason)
+		return s
+	}
+	f.p.raw = bytes.TrimSpace(s.out)
+	if err := jsonscan.Valid(f.p.raw, jsonscan.DepthMax-1); err != nil || jsonscan.KindOf(f.p.raw) != jsonscan.KindObject {
+		r.fail("p", "must hold an object, compressed where cmp is true")
+	}
+	return s
 }
 
 // decodeBare reads the messages that are no JSON: PING, PING:ms, and the PONG that old clients send.
@@ -75,22 +164,6 @@ func cutCategory(data []byte) (object []byte, prefix string) {
 		}
 	}
 	return data, ""
-}
-
-// transportHeader names a frame that is compressed, packed or encrypted as a whole.
-func transportHeader(data []byte) string {
-	if len(data) < 2 || data[1] != ':' {
-		return ""
-	}
-	switch data[0] {
-	case 'C':
-		return "compressed (C:)"
-	case 'E':
-		return "encrypted (E:)"
-	case 'M':
-		return "MessagePack (M:)"
-	}
-	return ""
 }
 
 // field is the raw value of an envelope's field, under the best of the names it came by.
@@ -182,14 +255,4 @@ func (f *fields) category(r *reader, prefix, t string) message.Category {
 		return message.System
 	}
 	return message.CategoryOf(t)
-}
-
-// refuseCodings refuses a payload that is compressed or encrypted by itself.
-func (f *fields) refuseCodings(r *reader) {
-	if r.bool("cmp", f.cmp.raw, false) {
-		r.fail("cmp", "must be false: a compressed payload is not read here")
-	}
-	if r.bool("enc", f.enc.raw, false) {
-		r.fail("enc", "must be false: an encrypted payload is not read here")
-	}
 }

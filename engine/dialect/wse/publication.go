@@ -12,11 +12,15 @@ import (
 // bytes, then the other fields in the order of PROTOCOL §2.1, v last. The payload is spliced in as it is: whoever made the
 // envelope has checked that it is a JSON object. It is written by hand because every publication passes here once per
 // encoding: BenchmarkAppendPublication shows it beside encoding/json.
-func (Dialect) AppendPublication(dst []byte, env *message.Envelope) []byte {
+func (d Dialect) AppendPublication(dst []byte, env *message.Envelope) []byte {
 	dst = append(dst, `{"t":`...)
 	dst = jsonscan.AppendQuoted(dst, env.Type)
 	dst = append(dst, `,"p":`...)
+	from, compressed := len(dst), false
 	dst = appendObject(dst, env.Payload)
+	if d.compress {
+		dst, compressed = d.tools.compressPayload(dst, from)
+	}
 	dst = append(dst, `,"id":`...)
 	dst = jsonscan.AppendQuoted(dst, env.ID)
 	dst = append(dst, `,"ts":"`...)
@@ -34,11 +38,14 @@ func (Dialect) AppendPublication(dst []byte, env *message.Envelope) []byte {
 		dst = append(dst, `","o":`...)
 		dst = strconv.AppendUint(dst, env.Seq, 10)
 	}
-	return append(appendOptional(dst, env), `,"v":2}`...)
+	return append(appendOptional(dst, env, compressed), `,"v":2}`...)
 }
 
+// compressedMark says that the payload is compressed.
+const compressedMark = `,"cmp":true`
+
 // appendOptional writes the fields that most publications do not have.
-func appendOptional(dst []byte, env *message.Envelope) []byte {
+func appendOptional(dst []byte, env *message.Envelope, compressed bool) []byte {
 	if env.CID != "" {
 		dst = append(dst, `,"cid":`...)
 		dst = jsonscan.AppendQuoted(dst, env.CID)
@@ -46,6 +53,9 @@ func appendOptional(dst []byte, env *message.Envelope) []byte {
 	if env.Priority != 0 {
 		dst = append(dst, `,"pri":`...)
 		dst = strconv.AppendUint(dst, uint64(env.Priority), 10)
+	}
+	if compressed {
+		dst = append(dst, compressedMark...)
 	}
 	if env.EventVersion != 0 {
 		dst = append(dst, `,"event_version":`...)

@@ -8,14 +8,19 @@ import (
 
 // AppendReply writes one of the engine's own messages. They have no sequence number and no topic; an error carries
 // priority 10 (PROTOCOL §2.7).
-func (Dialect) AppendReply(dst []byte, r *message.Reply) []byte {
+func (d Dialect) AppendReply(dst []byte, r *message.Reply) []byte {
 	t := replyType(r.Body)
 	dst = append(dst, `{"t":"`...)
 	dst = append(dst, t...)
 	dst = append(dst, `","p":{`...)
+	from, compressed := len(dst)-1, false
 	w := writer{dst: dst}
 	writeBody(&w, r.Body)
-	dst = append(w.dst, `},"id":`...)
+	dst = append(w.dst, '}')
+	if d.compress {
+		dst, compressed = d.tools.compressPayload(dst, from)
+	}
+	dst = append(dst, `,"id":`...)
 	dst = jsonscan.AppendQuoted(dst, r.ID)
 	dst = append(dst, `,"ts":"`...)
 	dst = dialect.AppendTime(dst, r.TimeMS)
@@ -28,6 +33,9 @@ func (Dialect) AppendReply(dst []byte, r *message.Reply) []byte {
 	}
 	if t == typeError {
 		dst = append(dst, `,"pri":10`...)
+	}
+	if compressed {
+		dst = append(dst, compressedMark...)
 	}
 	return append(dst, `,"v":2}`...)
 }

@@ -103,7 +103,8 @@ func TestTheExamplePongIsASignOfLife(t *testing.T) {
 	require.Equal(t, &message.Heartbeat{}, req.Body)
 }
 
+// The original's sample is no zlib stream: its checksum is wrong (PROTOCOL §2.6).
 func TestTheExampleWithACompressedPayloadIsRefusedWithAReason(t *testing.T) {
 	_, err := wse.Dialect{}.Decode(example(t, "compressed"), false)
-	require.EqualError(t, err, "cmp must be false: a compressed payload is not read here")
+	require.EqualError(t, err, "p must be base64 of zlib data where cmp is true: it is not valid zlib data")
 }

@@ -1,0 +1,5 @@
+//go:build !race
+
+package wse_test
+
+const raceEnabled = false
