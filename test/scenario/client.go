@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +24,8 @@ const patience = 20 * time.Second
 
 // received is what a client's reader hands over: a message, a close frame, or the end of the stream.
 type received struct {
-	text   []byte
-	binary bool
+	text   []byte // JSON, whatever form it came in
+	form   string // which that was; empty: none that is known
 	close  bool
 	code   ws.StatusCode
 	reason string
@@ -40,12 +41,14 @@ type client struct {
 	mute     atomic.Bool   // pings are not answered
 	gate     sync.Mutex    // held while the client is stalled: nothing is read
 	deflated atomic.Bool   // permessage-deflate was negotiated
+	encoding *encoding     // nil: whatever the upgrade's query says
+	verbatim bool          // messages are handed over as they come
 	stalled  bool          // the gate is held
 	ping     int64         // the last timestamp used by no-more
 }
 
-// dial connects and upgrades. With status other than 101 it expects to be refused and returns no client.
-func dial(e *Engine, name, path string, header http.Header, status int) (*client, error) {
+// dial connects c and upgrades. With status other than 101 it expects to be refused and returns no client.
+func dial(e *Engine, c *client, path string, header http.Header, status int) (*client, error) {
 	conn, err := net.DialTimeout("tcp", e.Public, patience)
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func dial(e *Engine, name, path string, header http.Header, status int) (*client
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	c := &client{name: name, conn: conn, inbox: make(chan received, 1<<14), done: make(chan struct{})}
+	c.conn, c.inbox, c.done = conn, make(chan received, 1<<14), make(chan struct{})
 	c.deflated.Store(response.Header.Get("Sec-WebSocket-Extensions") != "")
 	go c.read(in)
 	return c, nil
@@ -141,7 +144,17 @@ func (c *client) deliver(first ws.Header, message []byte) {
 		}
 		message = inflated
 	}
-	c.inbox <- received{text: message, binary: first.OpCode == ws.OpBinary}
+	r := received{text: message, form: formText}
+	switch {
+	case c.verbatim && first.OpCode == ws.OpBinary:
+		r.form = ""
+	case !c.verbatim:
+		r.text, r.form, r.err = unpackForm(message, first.OpCode == ws.OpBinary, first.Rsv1())
+	}
+	if e := c.encoding; r.err == nil && e != nil && !slices.Contains(e.forms, r.form) {
+		r.err = fmt.Errorf("a message came in the form %q, which %s has not: %q", r.form, e.name, r.text)
+	}
+	c.inbox <- r
 }
 
 // frame sends one frame as h says, except for its length where that is set already.
@@ -193,6 +206,21 @@ func (c *client) sendDeflated(payload []byte) error {
 	return c.frame(ws.Header{Fin: true, Rsv: ws.Rsv(true, false, false), OpCode: ws.OpText, Masked: true}, deflated)
 }
 
+// request sends a message in the form of the client's encoding.
+func (c *client) request(text []byte) error {
+	if c.encoding == nil {
+		return c.send(ws.OpText, text)
+	}
+	data, form := c.encoding.pack(text)
+	switch form {
+	case formDeflate:
+		return c.sendDeflated(data)
+	case formZlib, formMsgpack:
+		return c.send(ws.OpBinary, data)
+	}
+	return c.send(ws.OpText, data)
+}
+
 func (c *client) close(code uint16) error {
 	return c.send(ws.OpClose, binary.BigEndian.AppendUint16(nil, code))
 }
@@ -211,29 +239,35 @@ func (c *client) next(deadline time.Time) (received, error) {
 
 // message returns the next message; heartbeats, which come when they come, are passed over unless wanted.
 func (c *client) message(heartbeats bool) (text []byte, value map[string]any, err error) {
+	r, value, err := c.received(heartbeats)
+	return r.text, value, err
+}
+
+// received is message, with the form that it came in.
+func (c *client) received(heartbeats bool) (r received, value map[string]any, err error) {
 	deadline := time.Now().Add(patience)
 	for {
 		r, err := c.next(deadline)
 		switch {
 		case err != nil:
-			return nil, nil, err
+			return r, nil, err
 		case r.err != nil:
-			return nil, nil, fmt.Errorf("the connection ended: %w", r.err)
+			return r, nil, fmt.Errorf("the connection ended: %w", r.err)
 		case r.close:
-			return nil, nil, fmt.Errorf("the server closed with %d %q", r.code, r.reason)
-		case r.binary:
-			return nil, nil, fmt.Errorf("a binary frame came: %q", r.text)
+			return r, nil, fmt.Errorf("the server closed with %d %q", r.code, r.reason)
+		case r.form == "":
+			return r, nil, fmt.Errorf("a binary frame came: %q", r.text)
 		}
 		value, err := decode(r.text)
 		if err != nil {
-			return nil, nil, fmt.Errorf("what came is no JSON: %w: %q", err, r.text)
+			return r, nil, fmt.Errorf("what came is no JSON: %w: %q", err, r.text)
 		}
 		object, ok := value.(map[string]any)
 		if !ok {
-			return nil, nil, fmt.Errorf("what came is no object: %q", r.text)
+			return r, nil, fmt.Errorf("what came is no object: %q", r.text)
 		}
 		if object["t"] != "heartbeat" || heartbeats {
-			return r.text, object, nil
+			return r, object, nil
 		}
 	}
 }

@@ -16,8 +16,9 @@ import (
 
 // Runner runs scenarios against one engine.
 type Runner struct {
-	engine *Engine
-	n      int // scenarios run, which makes user ids unique
+	engine   *Engine
+	encoding *encoding // of clients whose connect says nothing about it; nil: they say nothing
+	n        int       // scenarios run, which makes user ids unique
 
 	vars    vars
 	clients map[string]*client
@@ -26,6 +27,12 @@ type Runner struct {
 
 // NewRunner returns a runner for e.
 func NewRunner(e *Engine) *Runner { return &Runner{engine: e} }
+
+// Use makes every client whose connect says nothing about compression or format use one of [Encodings], both ways.
+func (r *Runner) Use(name string) (err error) {
+	r.encoding, err = encodingOf(name)
+	return err
+}
 
 // Run runs one scenario. The error names the line of the step that failed.
 func (r *Runner) Run(file string, s *Scenario) error {
@@ -51,8 +58,8 @@ func (r *Runner) closeAll() {
 func (r *Runner) handlers() map[string]func(Step) error {
 	return map[string]func(Step) error{
 		"user": r.user, "token": r.token, "connect": r.connect, "open": r.open,
-		"send": r.send, "send-binary": r.send, "send-deflated": r.send, "frame": r.frame, "raw": r.raw,
-		"expect": r.expect, "expect-raw": r.expectRaw, "unordered": r.unordered, "no-more": r.noMore,
+		"send": r.send, "send-binary": r.send, "send-deflated": r.send, "send-as": r.sendAs, "frame": r.frame, "raw": r.raw,
+		"expect": r.expect, "expect-as": r.expectAs, "expect-raw": r.expectRaw, "unordered": r.unordered, "no-more": r.noMore,
 		"expect-close": r.expectClose, "expect-eof": r.expectEOF, "close": r.close, "drop": r.drop, "mute": r.mute,
 		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
 		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.request, "hand": r.hand, "run": r.command,
@@ -128,9 +135,19 @@ func (r *Runner) connect(s Step) error {
 		}
 		return ok
 	})
-	o, err := options(list, "as", "token", "via", "path", "query", "status")
+	o, err := options(list, "as", "token", "via", "path", "query", "status", "encoding")
 	if err != nil {
 		return err
+	}
+	c := &client{name: name, verbatim: o["path"] != "" && o["path"] != "/wse"}
+	if c.encoding, err = r.encodingFor(o, extra); err != nil {
+		return err
+	}
+	if e := c.encoding; e != nil {
+		o["query"] = strings.Trim(o["query"]+"&"+e.query, "&")
+		if e.extension != "" {
+			extra = append(extra, "Sec-WebSocket-Extensions: "+e.extension)
+		}
 	}
 	path, header, err := r.upgrade(name, o, extra)
 	if err != nil {
@@ -142,8 +159,7 @@ func (r *Runner) connect(s Step) error {
 			return err
 		}
 	}
-	c, err := dial(r.engine, name, path, header, status)
-	if err != nil || c == nil {
+	if c, err = dial(r.engine, c, path, header, status); err != nil || c == nil {
 		return err
 	}
 	if old := r.clients[name]; old != nil {
@@ -151,6 +167,20 @@ func (r *Runner) connect(s Step) error {
 	}
 	r.clients[name] = c
 	return nil
+}
+
+// encodingFor returns what a connect asks for, else the runner's, else nil. A connect that spells its request out has it
+// its own way.
+func (r *Runner) encodingFor(o map[string]string, headers []string) (*encoding, error) {
+	if name, ok := o["encoding"]; ok {
+		return encodingOf(name)
+	}
+	spelled := o["path"] != "" || strings.Contains(o["query"], "compression=") || strings.Contains(o["query"], "format=") ||
+		slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, "Sec-WebSocket-Extensions") })
+	if spelled {
+		return nil, nil
+	}
+	return r.encoding, nil
 }
 
 // upgrade makes the request of an upgrade. Without a token option the client's user gets a good one, in the query.
@@ -226,7 +256,7 @@ func (r *Runner) repeat(s Step) error {
 
 // meanwhile runs a step n times on the side. It sees the names that are known when it starts.
 func (r *Runner) meanwhile(s Step) error {
-	other := &Runner{engine: r.engine, n: r.n, vars: maps.Clone(r.vars)}
+	other := &Runner{engine: r.engine, encoding: r.encoding, n: r.n, vars: maps.Clone(r.vars)}
 	done := make(chan error, 1)
 	r.aside = append(r.aside, done)
 	go func() { done <- other.repeat(s) }()

@@ -38,8 +38,21 @@ func pollers() []string {
 	return []string{"goroutine"}
 }
 
-// TestScenarios runs every scenario on every poller and broker, and counts them: a combination that ran none, or fewer
-// than another, is a failure.
+// modes are the encodings that the scenarios run in: what a client gets that says nothing, and those that
+// WSE_SCENARIO_ENCODING names, with commas between, or all of them.
+func modes() []string {
+	names := os.Getenv("WSE_SCENARIO_ENCODING")
+	switch names {
+	case "":
+		return []string{""}
+	case "all":
+		return append([]string{""}, Encodings()...)
+	}
+	return strings.Split(names, ",")
+}
+
+// TestScenarios runs every scenario on every poller and broker, in every mode, and counts them: a combination that ran
+// none, or fewer than another, is a failure.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("../scenarios/*.txt")
 	require.NoError(t, err)
@@ -52,18 +65,21 @@ func TestScenarios(t *testing.T) {
 	program := build(t)
 	var summary strings.Builder
 	for _, poller := range pollers() {
-		var ran atomic.Int64
-		t.Run(poller+"/memory", func(t *testing.T) {
-			for _, f := range files {
-				t.Run(strings.TrimSuffix(f.Name, ".txt"), func(t *testing.T) {
-					t.Parallel() // each file has an engine of its own, and some wait for time to pass
-					runFile(t, program, poller, f, &ran)
-				})
+		for _, mode := range modes() {
+			var ran atomic.Int64
+			name := strings.TrimSuffix(poller+"/memory/"+mode, "/")
+			t.Run(name, func(t *testing.T) {
+				for _, f := range files {
+					t.Run(strings.TrimSuffix(f.Name, ".txt"), func(t *testing.T) {
+						t.Parallel() // each file has an engine of its own, and some wait for time to pass
+						runFile(t, program, poller, mode, f, &ran)
+					})
+				}
+			})
+			fmt.Fprintf(&summary, "scenarios: poller %-9s  broker memory  %-15s  %d of %d ran\n", poller, mode, ran.Load(), total)
+			if !strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
+				require.EqualValues(t, total, ran.Load(), "on %s some were skipped", name)
 			}
-		})
-		fmt.Fprintf(&summary, "scenarios: poller %-9s  broker memory: %d of %d ran\n", poller, ran.Load(), total)
-		if !strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
-			require.EqualValues(t, total, ran.Load(), "on %s some were skipped", poller)
 		}
 	}
 	report(t, summary.String())
@@ -89,14 +105,18 @@ func parseFile(t *testing.T, path string) *File {
 }
 
 // runFile runs the scenarios of one file against an engine of their own.
-func runFile(t *testing.T, program, poller string, f *File, ran *atomic.Int64) {
+func runFile(t *testing.T, program, poller, mode string, f *File, ran *atomic.Int64) {
 	dir := t.TempDir()
 	for name, text := range f.Files {
 		bytes, err := contents(name, text)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), bytes, 0o644))
 	}
-	e, err := Start(program, dir, append([]string{"debug.poller=" + poller}, f.Settings...), f.TLS)
+	settings := []string{"debug.poller=" + poller}
+	if mode != "" {
+		settings = append(settings, "limits.compress_bytes_min=0") // every message that gets shorter
+	}
+	e, err := Start(program, dir, append(settings, f.Settings...), f.TLS)
 	require.NoError(t, err)
 	defer func() {
 		require.NoError(t, e.Stop())
@@ -105,6 +125,9 @@ func runFile(t *testing.T, program, poller string, f *File, ran *atomic.Int64) {
 		}
 	}()
 	r := NewRunner(e)
+	if mode != "" {
+		require.NoError(t, r.Use(mode))
+	}
 	for _, s := range f.Scenarios {
 		ran.Add(1)
 		t.Run(s.Title, func(t *testing.T) { require.NoError(t, r.Run(f.Name, s)) })

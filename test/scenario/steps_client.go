@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,7 +38,24 @@ func (r *Runner) send(s Step) error {
 	case "send-deflated":
 		return c.sendDeflated([]byte(text))
 	}
-	return c.send(ws.OpText, []byte(text))
+	return c.request([]byte(text))
+}
+
+// sendAs sends a message in a form of its own: text, cmp, zlib or msgpack.
+func (r *Runner) sendAs(s Step) error {
+	c, rest, err := r.client(s.Rest)
+	if err != nil {
+		return err
+	}
+	form, text, _ := strings.Cut(rest, " ")
+	data, err := packForm(form, []byte(text))
+	if err != nil {
+		return err
+	}
+	if form == formZlib || form == formMsgpack {
+		return c.send(ws.OpBinary, data)
+	}
+	return c.send(ws.OpText, data)
 }
 
 // frame sends one frame that may break any rule.
@@ -113,6 +131,31 @@ func (r *Runner) expect(s Step) error {
 	return nil
 }
 
+// expectAs is expect for a message that has to come in a form.
+func (r *Runner) expectAs(s Step) error {
+	name, rest, _ := strings.Cut(s.Rest, " ")
+	form, text, _ := strings.Cut(rest, " ")
+	want, err := pattern(text)
+	if err != nil {
+		return err
+	}
+	c, _, err := r.client(name)
+	if err != nil {
+		return err
+	}
+	got, have, err := c.received(false)
+	if err != nil {
+		return err
+	}
+	if err := r.vars.match(want, have, "$"); err != nil {
+		return fmt.Errorf("%w\n  in %s", err, got.text)
+	}
+	if got.form != form {
+		return fmt.Errorf("it came in the form %s: %s", got.form, got.text)
+	}
+	return nil
+}
+
 // await passes over messages until one fits.
 func (r *Runner) await(s Step) error {
 	name, text, _ := strings.Cut(s.Rest, " ")
@@ -153,17 +196,28 @@ func (r *Runner) stall(s Step) error {
 	return nil
 }
 
-// pad gives a name to a text of so many bytes.
+// pad gives a name to a text of so many bytes: letters and digits that do not compress, or what is given, repeated.
 func (r *Runner) pad(s Step) error {
-	name, size, err := r.subject(s.Rest)
+	name, rest, err := r.subject(s.Rest)
 	if err != nil {
 		return err
 	}
+	size, repeated, _ := strings.Cut(rest, " ")
 	n, err := strconv.Atoi(size)
 	if err != nil || n < 0 {
 		return fmt.Errorf("%q is no number of bytes", size)
 	}
-	r.vars[name] = strings.Repeat("x", n)
+	if repeated != "" {
+		r.vars[name] = strings.Repeat(repeated, n/len(repeated)+1)[:n]
+		return nil
+	}
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	random := rand.New(rand.NewPCG(1, uint64(n)))
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = letters[random.IntN(len(letters))]
+	}
+	r.vars[name] = string(text)
 	return nil
 }
 
@@ -259,7 +313,7 @@ func (r *Runner) noMore(s Step) error {
 		for range 3 {
 			c.ping++
 			ping := fmt.Sprintf(`{"t":"ping","p":{"timestamp":%d}}`, c.ping)
-			if err := c.send(ws.OpText, []byte(ping)); err != nil {
+			if err := c.request([]byte(ping)); err != nil {
 				return err
 			}
 			raw, have, err := c.message(false)
