@@ -9,7 +9,8 @@ const (
 )
 
 // Batch runs a transform hook on each document of a batch of n bytes, and collects the answers. It is the body of
-// wse_transform_batch. A document whose answer does not fit is an error of its own; the others are served.
+// wse_transform_batch. Where the answers do not fit together the batch is refused as a whole, and the engine asks about its
+// documents one by one: an answer that fits alone is not lost for the company it is in.
 func Batch(n int32, hook Hook) Result { return guest.batch(n, hook) }
 
 func (s *state) batch(n int32, hook Hook) Result {
@@ -27,7 +28,9 @@ func (s *state) batch(n int32, hook Hook) Result {
 	out.putU32(count)
 	for rest := doc[4:]; len(rest) > 0; {
 		size := le32(rest)
-		s.answer(rest[4:4+size], hook)
+		if s.answer(rest[4:4+size], hook); out.full {
+			break
+		}
 		rest = rest[4+size:]
 	}
 	out.start = 0
@@ -68,6 +71,9 @@ func (s *state) answer(doc []byte, hook Hook) {
 	s.in.Open(doc)
 	out.Begin()
 	tag, isText, code := hook(&s.in, out).kind()
+	if out.full {
+		return
+	}
 	switch {
 	case isText:
 		out.settle()

@@ -11,8 +11,9 @@ const ERROR = ascii("error ");
 const TAG_DATA: u32 = 2;
 const TAG_ERROR: u32 = 3;
 
-// batch calls a hook for each document of a batch of len bytes, and collects the answers. A document whose answer does not
-// fit is an error of its own; the others are served.
+// batch calls a hook for each document of a batch of len bytes, and collects the answers. Where they do not fit together
+// the batch is refused as a whole, and the engine asks about its documents one by one: an answer that fits alone is not lost
+// for the company it is in.
 export function batch(len: i32, hook: (len: i32) => u64): u64 {
   if (!holds(len)) return errorCode(ERROR_NO_BUFFER);
   writer.beginAt(0);
@@ -59,7 +60,7 @@ function whole(p: usize, end: usize): bool {
 
 // answer serves one document: the tag, the length and the bytes go behind what the writer has already.
 function answer(size: i32, hook: (len: i32) => u64): void {
-  if (writer.overflowed()) return; // not even the heads fit: the batch as a whole is too long
+  if (writer.overflowed()) return; // the batch as a whole is too long
   const head = writer.mark();
   writer.putU32(0);
   writer.putU32(0);
@@ -68,6 +69,7 @@ function answer(size: i32, hook: (len: i32) => u64): void {
   writer.beginAt(from);
   writer.begin();
   const result = hook(size);
+  if (writer.overflowed()) return;
   let tag = <u32>result;
   if (result == NO || result == YES) {
     writer.begin();
