@@ -27,6 +27,10 @@ type charge struct {
 type frame struct {
 	op       scan.Op
 	piece    int  // piece in which it was opened
+	header   int  // of a loop: the piece that its branches lead to
+	since    int  // how many locals had been set when it was opened
+	sets     int  // locals that are set in it, as far as counted; see body.set
+	values   int  // that arrive with a branch to it
 	targeted bool // a branch leads to its end
 	dead     bool // opened in code that is never reached
 }
@@ -44,18 +48,22 @@ type body struct {
 	charges []charge
 	frames  []frame
 	bulks   []bulk
-	cur     int // open piece
+	last    []int // by local: when it was set last; see body.set
+	now     int   // how many locals have been set
+	cur     int   // open piece
 	dead    bool
 }
 
 // analyse cuts body i into pieces and decides where they are charged.
 func (b *body) analyse(w *rewriter, i int) error {
 	own := w.m.Bodies[i]
-	*b = body{pieces: b.pieces[:0], charges: b.charges[:0], frames: b.frames[:0], bulks: b.bulks[:0]}
+	kind := w.m.Type(uint32(w.m.ImportedFuncs + i))
+	locals := own.Locals + len(kind.Params)
+	*b = body{pieces: b.pieces[:0], charges: b.charges[:0], frames: b.frames[:0], bulks: b.bulks[:0], last: b.last}
+	b.forget(locals)
 	b.frames = append(b.frames, frame{op: scan.OpBlock})
 	b.open(own.Code, -1)
-	params := len(w.m.Type(uint32(w.m.ImportedFuncs + i)).Params)
-	b.pieces[0].cost = priceEntry + int64(own.Locals+params)/localsPerUnit
+	b.pieces[0].cost = priceEntry + int64(locals+len(kind.Results))/localsPerUnit
 	walker := scan.Walk(w.wasm, w.m, w.limits, i)
 	var in scan.Instr
 	for walker.Next(&in) {
@@ -65,7 +73,7 @@ func (b *body) analyse(w *rewriter, i int) error {
 		if !b.dead {
 			b.pieces[b.cur].cost += price(&in, w.m.ImportedFuncs)
 		}
-		b.step(&in)
+		b.step(w, &in)
 	}
 	return walker.Err()
 }
@@ -115,12 +123,12 @@ func (b *body) target(label uint32) {
 }
 
 // step moves the state over one instruction.
-func (b *body) step(in *scan.Instr) {
+func (b *body) step(w *rewriter, in *scan.Instr) {
 	switch in.Op {
-	case scan.OpBlock:
-		b.frames = append(b.frames, frame{op: in.Op, piece: b.cur, dead: b.dead})
-	case scan.OpLoop, scan.OpIf:
-		b.enter(in)
+	case scan.OpBlock, scan.OpLoop, scan.OpIf:
+		b.enter(w, in)
+	case scan.OpLocalSet, scan.OpLocalTee:
+		b.set(in.Index)
 	case scan.OpElse:
 		if f := b.frames[len(b.frames)-1]; !f.dead {
 			b.cut(in.End, f.piece)
@@ -142,14 +150,15 @@ func (b *body) step(in *scan.Instr) {
 	}
 }
 
-// enter opens a loop, whose header always pays for itself, or the first arm of an if.
-func (b *body) enter(in *scan.Instr) {
-	b.frames = append(b.frames, frame{op: in.Op, piece: b.cur, dead: b.dead})
+// enter opens a block, a loop, whose header always pays for itself, or the first arm of an if.
+func (b *body) enter(w *rewriter, in *scan.Instr) {
+	b.frames = append(b.frames, frame{op: in.Op, piece: b.cur, dead: b.dead, since: b.now, values: w.branchValues(in)})
 	switch {
 	case b.dead:
 	case in.Op == scan.OpLoop:
 		b.cut(in.End, -1)
-	default:
+		b.frames[len(b.frames)-1].header = b.cur
+	case in.Op == scan.OpIf:
 		b.cut(in.End, b.cur)
 	}
 }
@@ -173,10 +182,20 @@ func (b *body) end(in *scan.Instr) {
 	switch {
 	case len(b.frames) == 0: // of the function
 		b.leave()
+		return
 	case f.dead:
-	case f.op == scan.OpIf, f.op == scan.OpBlock && f.targeted, f.op == scan.OpLoop && !b.dead:
+	case f.op == scan.OpIf, f.op == scan.OpBlock && f.targeted:
 		b.cut(in.End, f.piece)
+		b.pay(b.cur, f.meeting())
+	case f.op == scan.OpLoop:
+		if f.targeted {
+			b.pay(f.header, f.meeting())
+		}
+		if !b.dead {
+			b.cut(in.End, f.piece)
+		}
 	}
+	b.frames[len(b.frames)-1].sets += f.sets
 }
 
 // rewriteBody returns function i with its charges. The body is wrapped in two blocks, so that all charges share one

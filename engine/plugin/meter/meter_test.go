@@ -30,13 +30,15 @@ func spent(t *testing.T, m w.Module, args ...uint64) int64 {
 }
 
 func TestRewrite_charges_exactly_what_the_price_list_says(t *testing.T) {
-	const entry = 12
+	const entry = 12 + 1                    // three locals
 	nop := repeat(1, w.I32Const(1), drop()) // 2 units
 	run := func(code ...[]byte) w.Module {
-		return w.Module{Pages: 1, PagesMax: 4, Funcs: []w.Func{{Export: "run", Params: []byte{w.I32}, Code: w.Cat(code...)}}}
+		return w.Module{Pages: 1, PagesMax: 4, Funcs: []w.Func{{Export: "run", Params: []byte{w.I32}, Locals: []byte{w.I32, w.I32}, Code: w.Cat(code...)}}}
 	}
-	turns := w.Loop(w.LocalGet(0), w.I32Const(1), []byte{0x6b, 0x22, 0}, w.BrIf(0)) // 5 units a turn
-	long := repeat(50, nop)                                                         // 100 units, more than rides along
+	turns := w.Loop(w.LocalGet(0), w.I32Const(1), []byte{0x6b, 0x22, 0}, w.BrIf(0))                                 // 5 units a turn, and 1 for the local that is set
+	long := repeat(50, nop)                                                                                         // 100 units, more than rides along
+	sets := w.Cat(w.I32Const(0), w.LocalSet(0), w.I32Const(0), w.LocalSet(1), w.I32Const(0), []byte{0x22, 1, 0x1a}) // two locals, 7 units
+	arms := func(arm []byte) []byte { return w.Block(w.LocalGet(2), w.BrIf(0), arm) }
 	iff := func(then, other []byte) []byte {
 		return w.Cat(w.LocalGet(0), []byte{0x04, 0x40}, then, []byte{0x05}, other, []byte{0x0b})
 	}
@@ -49,19 +51,26 @@ func TestRewrite_charges_exactly_what_the_price_list_says(t *testing.T) {
 		{"nothing", run(), 0, entry},
 		{"straight line", run(repeat(10, nop)), 0, entry + 20},
 		{"a block is free", run(w.Block(nop), w.Block(w.Block(nop))), 0, entry + 4},
-		{"ten turns", run(turns), 10, entry + 10*5},
-		{"what follows a loop", run(turns, nop), 10, entry + 10*5 + 2},
+		{"ten turns", run(turns), 10, entry + 10*6},
+		{"what follows a loop", run(turns, nop), 10, entry + 10*6 + 2},
 		{"a short arm rides along", run(iff(nop, nop)), 0, entry + 2 + 2 + 2},
 		{"a long arm pays for itself, taken", run(iff(long, nop)), 1, entry + 2 + 2 + 100},
 		{"a long arm pays for itself, not taken", run(iff(long, nop)), 0, entry + 2 + 2},
 		{"behind a branch, not reached", run(w.Block(w.LocalGet(0), w.BrIf(0), long)), 1, entry + 2},
 		{"behind a branch, reached", run(w.Block(w.LocalGet(0), w.BrIf(0), long)), 0, entry + 2 + 100},
 		{"code nobody reaches", run(w.Block(w.Br(0), long)), 0, entry + 1},
+		{"an arm that sets locals, not taken", run(w.LocalGet(1), []byte{0x04, 0x40}, sets, long, []byte{0x0b}), 0, entry + 2 + 2},
+		{"a block that sets locals, left before", run(w.I32Const(1), w.LocalSet(2), arms(w.Cat(sets, long))), 0, entry + 2 + 2 + 2},
+		{"an arm in an arm that sets the same", run(w.I32Const(1), w.LocalSet(2), arms(w.Cat(long, sets, arms(sets)))), 0, entry + 2 + 2 + 2},
+		{"a block that nothing leaves", run(w.Block(sets)), 0, entry + 7},
+		{"a loop that sets locals, once", run(w.Loop(sets, w.Block(w.LocalGet(2), w.BrIf(0)), w.I32Const(0), w.BrIf(0))), 0, entry + 7 + 2 + 2 + 2},
+		{"a loop that nothing repeats", run(w.Loop(sets)), 0, entry + 7},
+		{"a block with a value, left", run([]byte{0x02, w.I32}, w.I32Const(1), w.LocalGet(1), w.BrIf(0), []byte{0x0b}, drop()), 0, entry + 3 + 1 + 1},
 		{"division", run(w.I32Const(6), w.I32Const(3), []byte{0x6d}, drop()), 0, entry + 3 + 16},
 		{"fill by the byte", run(w.I32Const(0), w.I32Const(0), w.I32Const(800), []byte{0xfc, 0x0b, 0}), 0, entry + 3 + 24 + 100},
 		{"growth by the page", run(w.I32Const(2), []byte{0x40, 0}, drop()), 0, entry + 2 + 100 + 2<<14},
 		{"growth that fails is charged too", run(w.I32Const(100), []byte{0x40, 0}, drop()), 0, entry + 2 + 100 + 100<<14},
-		{"a call", w.Module{Funcs: []w.Func{{Export: "run", Code: w.Call(1)}, {Code: nop}}}, 0, entry + 2 + entry + 2},
+		{"a call", w.Module{Funcs: []w.Func{{Export: "run", Code: w.Call(1)}, {Code: nop}}}, 0, 12 + 2 + 12 + 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var args []uint64

@@ -19,6 +19,7 @@ const (
 	pageShift      = 14  // units a page that memory.grow adds, as a power of two: 64 KiB to be handed out and cleared
 	bulkBytesShift = 3   // bytes of a bulk operation a unit, as a power of two
 	elementShift   = 0   // units an element of a table operation, as a power of two
+	meetShift      = 0   // units for each local and value where branches meet, as a power of two; see meet.go
 	foldMax        = 64  // what may ride along with one charge, see the package's comment
 )
 

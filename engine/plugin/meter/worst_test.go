@@ -1,7 +1,10 @@
 package meter_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,7 +50,7 @@ func worstModules() map[string]w.Module {
 	for i := range wide {
 		wide[i] = w.I64
 	}
-	return map[string]w.Module{
+	all := map[string]w.Module{
 		"empty turn":      loop(),
 		"divide":          loop(repeat(64, w.LocalGet(0), w.I64Const(-7), []byte{i64Div}, w.I64Const(1<<62+1), []byte{0x7c}, w.LocalSet(0))),
 		"remainder":       loop(repeat(64, w.LocalGet(0), w.LocalGet(0), w.I64Const(3), []byte{0x84}, []byte{i64Rem}, w.I64Const(1<<62+12345), []byte{0x7c}, w.LocalSet(0))),
@@ -84,6 +87,50 @@ func worstModules() map[string]w.Module {
 			Funcs:   []w.Func{{Export: "run", Code: w.Loop(repeat(64, w.Call(0)), w.Br(0))}},
 		},
 	}
+	maps.Copy(all, worstMeetings())
+	return all
+}
+
+// worstMeetings have many locals and values to move where branches meet, and next to no instructions on the way there.
+func worstMeetings() map[string]w.Module {
+	i64s := func(n int) []byte { return bytes.Repeat([]byte{w.I64}, n) }
+	all := map[string]w.Module{}
+	for _, n := range []int{100, 1000, 8000} {
+		var arm []byte
+		for i := range n {
+			arm = append(arm, w.Cat(w.LocalGet((i+1)%n), w.LocalGet(i), []byte{0x7c}, w.LocalSet(i))...)
+		}
+		arm = w.Cat(w.LocalGet(n), []byte{0xa7, 0x04, 0x40}, arm, []byte{0x0b}) // never taken
+		all[fmt.Sprintf("jump over %d sets", n)] = w.Module{Funcs: []w.Func{{Export: "run", Locals: i64s(n + 1), Code: w.Loop(arm, w.Br(0))}}}
+		all[fmt.Sprintf("jump over %d sets, call", n)] = w.Module{Funcs: []w.Func{{Export: "run", Locals: i64s(n + 1), Code: w.Loop(arm, w.Call(1), w.Br(0))}, {}}}
+	}
+	// A loop that takes 64 values; each turn shifts them by one.
+	shift := w.Cat(repeat(64, w.I64Const(7)), []byte{0x03, 1}, w.LocalGet(0), w.Br(0), []byte{0x0b})
+	all["shift 64 values"] = w.Module{Funcs: []w.Func{{Export: "run", Locals: i64s(1), Code: shift}, {Params: i64s(64)}}}
+	// A br_table to each of a thousand block ends, between which there is a call, or an addition.
+	const ends = 1000
+	table := w.U(w.Cat(w.LocalGet(20), []byte{0xa7, 0x0e}), ends-1)
+	for i := range ends {
+		table = w.U(table, i)
+	}
+	for i := range ends {
+		between := w.Call(1)
+		if i%2 == 0 {
+			between = w.Cat(w.LocalGet(i%20), w.LocalGet((i+1)%20), []byte{0x7c}, w.LocalSet(20))
+		}
+		table = w.Cat(w.Block(table), between)
+	}
+	all["fall through block ends"] = w.Module{Funcs: []w.Func{{Export: "run", Locals: i64s(21), Code: w.Loop(table, w.I64Const(0), w.LocalSet(20), w.Br(0))}, {}}}
+	// A function that takes 16 values and gives them back in another order.
+	var back []byte
+	for i := range 16 {
+		back = append(back, w.LocalGet(15-i)...)
+	}
+	all["sixteen results"] = w.Module{Funcs: []w.Func{
+		{Export: "run", Code: w.Cat(repeat(16, w.I64Const(3)), []byte{0x03, 1}, repeat(20, w.Call(1)), w.Br(0), []byte{0x0b}, repeat(16, drop()))},
+		{Params: i64s(16), Results: i64s(16), Code: back},
+	}}
+	return all
 }
 
 // recursionWide keeps a thousand locals alive across the call.
