@@ -215,7 +215,7 @@ func TestTransformAll_keeps_batches_within_their_limits(t *testing.T) {
 		{"batch_events_max of 1 is no batch", plugin.Limits{BatchEventsMax: 1}, 10, 0},
 		{"in_kib", plugin.Limits{InKiB: 1}, 200, 8},
 		{"the buffer that every guest has", plugin.Limits{}, 6000, 4},
-		{"slow_fuel", plugin.Limits{SlowFuel: 1000}, 10, 7},
+		{"slow_fuel", plugin.Limits{SlowFuel: 1300}, 10, 7},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)

@@ -51,6 +51,9 @@ func TestLoad_refuses_with_step_and_reason(t *testing.T) {
 	noBuffer.Funcs = append(noBuffer.Funcs, w.Func{Export: "wse_buffer", Params: i32s(1), Results: i32s(1), Code: w.I32Const(0)})
 	starting := with(w.Func{Code: forever()})
 	starting.Start = 2
+	busy := imported(wasi("random_get", 2), w.I64Const(1))
+	busy.Funcs = append(busy.Funcs, w.Func{Code: w.Loop(w.I32Const(0), w.I32Const(200_000), w.Call(0), []byte{0x1a}, w.Br(0))})
+	busy.Start = len(busy.Funcs) + 1 // behind the import
 	for _, c := range []struct {
 		name string
 		m    w.Module
@@ -68,6 +71,7 @@ func TestLoad_refuses_with_step_and_reason(t *testing.T) {
 		{"too much memory", w.Plugin(w.Module{Pages: 300, Funcs: []w.Func{hook}}), plugin.StepScan, "memory_mib"},
 		{"an operand of the wrong type", with(w.Func{Code: w.Cat(w.I64Const(1), []byte{0x45, 0x1a})}), plugin.StepCompile, "type mismatch"},
 		{"a start function without end", starting, plugin.StepInstantiate, "unreachable"},
+		{"a start function that keeps the host busy", busy, plugin.StepInstantiate, "fuel_init"},
 		{"an _initialize without end", with(w.Func{Export: "_initialize", Code: forever()}), plugin.StepInitialize, "fuel_init"},
 		{"a buffer refused", noBuffer, plugin.StepBuffer, "wse_buffer(65536) refused"},
 		{"a buffer outside", smallBuffer, plugin.StepBuffer, "does not lie inside the memory"},
@@ -111,6 +115,42 @@ func TestLoad_refuses_what_the_configuration_does_not_mean(t *testing.T) {
 			c.change(&cfg)
 			_, err := plugin.New(plugin.Configs{cfg}, f.deps())
 			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+// What the host does for a guest takes its time as well, however little of it is to be seen in the end.
+func TestCall_pays_for_what_the_host_does(t *testing.T) {
+	const units = 50_000
+	drop := []byte{0x1a}
+	lines := make([]byte, 2000)
+	for i := range lines {
+		lines[i] = "x\n"[i%2]
+	}
+	vector := []byte{0, 16, 0, 0, 0xd0, 7, 0, 0} // 2000 bytes at 4096
+	write := func(at, vectors int) w.Module {
+		m := imported(wasi("fd_write", 4), w.I32Const(1), w.I32Const(int64(at)), w.I32Const(int64(vectors)), w.I32Const(0), w.Call(0), drop, w.I64Const(1))
+		m.Data = append(m.Data, w.Data{At: 8, Bytes: vector}, w.Data{At: 4096, Bytes: lines})
+		return m
+	}
+	many := func(f w.Import, n int, args ...[]byte) w.Module {
+		return imported(f, bytes.Repeat(w.Cat(w.Cat(args...), w.Call(0)), n), w.I64Const(1))
+	}
+	value := []byte{0x44, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f}
+	for name, m := range map[string]w.Module{
+		"a thousand lines":     write(8, 1),
+		"a thousand vectors":   write(20_000, 1000),
+		"two hundred messages": many(w.Import{Module: "wse", Name: "log", Params: i32s(3)}, 200, w.I32Const(2), w.I32Const(4096), w.I32Const(1)),
+		"two hundred counts":   many(w.Import{Module: "wse", Name: "metric", Params: []byte{w.I32, w.I32, w.F64}}, 200, w.I32Const(4096), w.I32Const(1), value),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			cfg := f.add(t, "p", m)
+			cfg.Limits.Fuel = units
+			_, _, err := transform(t, f.open(t, cfg), "E", "{}")
+			var ce *plugin.CallError
+			require.ErrorAs(t, err, &ce)
+			require.Equal(t, plugin.OutOfFuel, ce.Kind, err)
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/wse-engine/wse/engine/plugin/meter"
 	"github.com/wse-engine/wse/engine/plugin/scan"
 	"github.com/wse-engine/wse/sdk/abi"
 )
@@ -82,7 +83,11 @@ func instantiateHost(ctx context.Context, rt wazero.Runtime, m *scan.Module) err
 		}
 		call := f.call
 		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, stack []uint64) {
-			call(ctx.Value(instanceKey{}).(*instance), mod.Memory(), stack)
+			in := ctx.Value(instanceKey{}).(*instance)
+			if in.fuel == nil { // the start function's call: nobody has asked for it yet
+				in.fuel = mod.ExportedGlobal(meter.Export).(api.MutableGlobal)
+			}
+			call(in, mod.Memory(), stack)
 		}), valueTypes(f.params), valueTypes(f.results)).Export(imp.Name)
 	}
 	for name, b := range builders {
@@ -101,10 +106,22 @@ func (e *guestStop) Error() string { return e.reason }
 
 func stop(format string, args ...any) { panic(&guestStop{fmt.Sprintf(format, args...)}) }
 
+// What the host's work costs the guest beside the call of the import itself, in units of about half a nanosecond like all
+// others. BenchmarkHostWork has the costliest use of each.
+const (
+	priceLine       = 200 // of a line for the log, whether it gets there or not
+	lineShare       = 4   // bytes of a line a unit
+	priceLineEnd    = 32  // of the end of a line on a stream, even an empty one
+	priceVector     = 64  // of a piece that fd_write is given
+	priceCount      = 200 // of adding to a metric
+	pricePoll       = 64  // of a subscription
+	priceRandomByte = 1
+)
+
 // charge makes the guest pay for work that the host does for it.
 func (in *instance) charge(units uint64) {
 	if in.fuel == nil {
-		return // the start function: the import's own price is all it pays
+		return // the instance is being closed, and what is left of its last line is logged
 	}
 	left := int64(in.fuel.Get()) - int64(min(units, fuelMax))
 	in.fuel.Set(uint64(left))
@@ -122,6 +139,7 @@ func (in *instance) hostLog(mem api.Memory, stack []uint64) {
 // log passes one line on, as far as the caps allow.
 func (in *instance) log(level int, text []byte) {
 	v := in.version
+	in.charge(priceLine + uint64(min(len(text), saidBytesMax/2))/lineShare)
 	in.hear(text)
 	if in.lines++; in.lines > v.cfg.Limits.LogLinesPerCall || !v.logs.allow() {
 		v.logs.dropped.Add(1)
@@ -160,6 +178,7 @@ func printable(text []byte, n int) string {
 
 // hostMetric is wse.metric(ptr, len, value): adds value to the counter of that name.
 func (in *instance) hostMetric(mem api.Memory, stack []uint64) {
+	in.charge(priceCount)
 	name := in.view(mem, "wse.metric", uint32(stack[0]), uint32(stack[1]))
 	in.version.metrics.add(name, math.Float64frombits(stack[2]), in.version.cfg.Limits.Metrics)
 }

@@ -159,7 +159,7 @@ func (in *instance) wasiWrite(mem api.Memory, stack []uint64) {
 		stack[0] = wasiBadF
 		return
 	}
-	in.charge(uint64(n) * 8)
+	in.charge(uint64(n) * priceVector)
 	total := uint32(0)
 	for i := range n {
 		ptr, okPtr := mem.ReadUint32Le(vec + i*8)
@@ -185,6 +185,7 @@ func (in *instance) print(fd uint32, part []byte) {
 		room := max(in.version.cfg.Limits.LogLineBytes-len(*text), 0)
 		*text = append(*text, line[:min(len(line), room)]...)
 		if whole {
+			in.charge(priceLineEnd)
 			in.flush(fd)
 		}
 	}
@@ -207,7 +208,7 @@ func (in *instance) wasiPoll(mem api.Memory, stack []uint64) {
 		stack[0] = wasiInval
 		return
 	}
-	in.charge(uint64(n) * 64)
+	in.charge(uint64(n) * pricePoll)
 	for i := range n {
 		sub, okSub := mem.Read(subs+i*subscription, subscription)
 		ev, okEvent := mem.Read(events+i*event, event)
@@ -251,7 +252,7 @@ func (in *instance) sleep(sub []byte) {
 
 func (in *instance) wasiRandom(mem api.Memory, stack []uint64) {
 	ptr, n := uint32(stack[0]), uint32(stack[1])
-	in.charge(uint64(n))
+	in.charge(uint64(n) * priceRandomByte)
 	b, ok := mem.Read(ptr, n)
 	if ok {
 		_, _ = in.random.Read(b) // never fails
