@@ -40,6 +40,9 @@ type Lane struct {
 	urgent atomic.Bool // and soon
 	now    atomic.Uint32
 
+	longest atomic.Int64 // bytes of the longest queue in stalled, or more where that was longer once
+	pressed atomic.Bool  // the longest queue is to be given up
+
 	mu    sync.Mutex
 	work  Work
 	hot   queue // connections that have something critical; flushed first
@@ -129,6 +132,7 @@ func (l *Lane) run() {
 		l.work.Run(false)
 	}
 	l.releaseHeld()
+	l.relievePressure()
 	l.sweep()
 	if !l.dirty.empty() || !l.hot.empty() {
 		l.srv.poller.Wake(l.index)

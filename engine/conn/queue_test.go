@@ -224,6 +224,83 @@ func TestAllQueuesTogetherAreBounded(t *testing.T) {
 	})
 }
 
+// unevenQueues starts a server whose queues may hold a megabyte together, with one long queue on its second lane and two
+// short ones, that still grow, on the first.
+func unevenQueues(t *testing.T, s *setup) (srv *server, long *conn.Conn, short []*conn.Conn, grow func()) {
+	t.Helper()
+	s.cfg.QueueKiBSoft, s.cfg.QueueKiBMax, s.cfg.QueueMiBTotal = 600, 700, 1
+	s.opts.Loops = 2
+	srv = s.start(t)
+	data := publication(message.Normal, strings.Repeat("k", 4000))
+	lanes := map[int][]*conn.Conn{}
+	for len(lanes[0]) < 2 || len(lanes[1]) < 1 {
+		srv.open(t).narrow()
+		sc := <-srv.app.opened
+		lanes[sc.Lane()] = append(lanes[sc.Lane()], sc)
+	}
+	long, short = lanes[1][0], lanes[0][:2]
+	for _, sc := range append(short, long) {
+		srv.fill(t, sc, data)
+	}
+	for long.Counters().QueuedBytes < 600<<10 {
+		srv.enqueue(long, data)
+	}
+	return srv, long, short, func() {
+		for _, sc := range short {
+			srv.enqueue(sc, data)
+		}
+	}
+}
+
+func (s *server) queuedBytes() int64 {
+	_, g := s.Stats()
+	return g.QueuedBytes
+}
+
+func TestTheLongestQueueOfTheProcessMakesRoomWhicheverLaneNeedsIt(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		srv, long, short, grow := unevenQueues(t, s)
+		for long.State() != "closing" && srv.queuedBytes() <= 1<<20 {
+			grow()
+		}
+		require.Eventually(t, func() bool { return long.State() == "closing" && srv.queuedBytes() <= 1<<20 }, 10*time.Second, time.Millisecond)
+		totals, _ := srv.Stats()
+		require.EqualValues(t, 1, totals.Overloaded)
+		for _, sc := range short {
+			require.NotEqual(t, "closing", sc.State(), "there was a longer queue")
+		}
+	})
+}
+
+func TestALaneThatCannotWaitForAnotherMakesRoomItself(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		srv, long, short, grow := unevenQueues(t, s)
+		srv.Lanes()[long.Lane()].Do(func() { // it is busy, and so cannot close its own
+			for short[0].State() != "closing" && short[1].State() != "closing" {
+				grow()
+			}
+		})
+		totals, _ := srv.Stats()
+		require.EqualValues(t, 1, totals.Overloaded, "not more than was needed")
+		require.Eventually(t, func() bool { return long.State() == "closing" && srv.queuedBytes() <= 1<<20 }, 10*time.Second, time.Millisecond)
+	})
+}
+
+func TestAllQueuesTogetherAreOverTheirLimitByOneQueueAtMost(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		srv, long, _, grow := unevenQueues(t, s)
+		most := int64(0)
+		srv.Lanes()[long.Lane()].Do(func() {
+			for range 400 {
+				grow()
+				most = max(most, srv.QueuedBytes())
+			}
+		})
+		require.Greater(t, most, int64(1<<20))
+		require.LessOrEqual(t, most, int64(1<<20+700<<10))
+	})
+}
+
 func TestAClientThatTakesNothingIsGivenUpInTime(t *testing.T) {
 	bothPollers(t, func(t *testing.T, s *setup) {
 		s.cfg.StallTimeout, s.cfg.CloseTimeout = 50*time.Millisecond, 20*time.Millisecond

@@ -98,34 +98,6 @@ func (l *Lane) shed(c *Conn, n int) {
 	l.totals.Dropped += uint64(n)
 }
 
-// charge brings what c takes of the server's budget up to date. If there is not enough, the connection of this lane with
-// the longest queue is closed.
-func (l *Lane) charge(c *Conn) {
-	for c.blocked {
-		b := c.backlog
-		more := int64(b.bytes) - b.charged
-		if more <= 0 {
-			l.srv.queueBudget.Release(-more)
-			b.charged += more
-			return
-		}
-		if l.srv.queueBudget.Reserve(more) {
-			b.charged += more
-			return
-		}
-		worst := c
-		for _, other := range l.stalled {
-			if other.out == outOpen && other.backlog.bytes > worst.backlog.bytes {
-				worst = other
-			}
-		}
-		if worst.out != outOpen {
-			return // closed already: what is left of its queue is a frame or two
-		}
-		l.overload(worst, "too much is queued for all clients")
-	}
-}
-
 // overload closes a connection with 4503. Its queue is given up, so that the close frame follows the frame that was begun.
 func (l *Lane) overload(c *Conn, reason string) {
 	if c.out != outOpen {

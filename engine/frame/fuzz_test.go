@@ -184,3 +184,16 @@ func TestABudgetGrantsNoMoreThanItHas(t *testing.T) {
 	require.True(t, b.Reserve(6))
 	require.False(t, new(frame.Budget).Reserve(1))
 }
+
+func TestABudgetIsOverdrawnByNoMoreThanIsAllowed(t *testing.T) {
+	b := frame.NewBudget(10)
+	require.True(t, b.Overdraw(10, 5))
+	require.False(t, b.Overdrawn(), "all of it is taken, and no more")
+	require.True(t, b.Overdraw(5, 5))
+	require.True(t, b.Overdrawn())
+	require.False(t, b.Overdraw(1, 5))
+	require.False(t, b.Reserve(1))
+	require.EqualValues(t, 15, b.Used())
+	b.Release(5)
+	require.False(t, b.Overdrawn())
+}

@@ -56,6 +56,19 @@ func (b *Budget) Reserve(n int64) bool {
 	return true
 }
 
+// Overdraw takes n bytes although fewer may be left, or nothing and returns false if that would be more than over bytes too
+// many.
+func (b *Budget) Overdraw(n, over int64) bool {
+	if b.used.Add(n) > b.max+over {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+// Overdrawn reports whether more is taken than there is.
+func (b *Budget) Overdrawn() bool { return b.used.Load() > b.max }
+
 // Release gives back n bytes that were reserved.
 func (b *Budget) Release(n int64) {
 	if n != 0 {

@@ -1,0 +1,91 @@
+package conn
+
+// charge brings what c takes of the server's budget up to date. If there is not enough, room is made.
+func (l *Lane) charge(c *Conn) {
+	for c.blocked {
+		b := c.backlog
+		more := int64(b.bytes) - b.charged
+		if more <= 0 {
+			l.srv.queueBudget.Release(-more)
+			b.charged += more
+			return
+		}
+		if l.srv.queueBudget.Reserve(more) {
+			b.charged += more
+			l.longest.Store(max(l.longest.Load(), int64(b.bytes)))
+			return
+		}
+		if !l.makeRoom(c, more) {
+			return
+		}
+	}
+}
+
+// makeRoom sees to it that the longest queue of the process is given up, so that c can have more bytes, and reports
+// whether c is to be charged again. A lane must not wait for another: where the longest queue is another lane's, that one
+// is asked to give it up, and what is queued until it does is over the budget, by the length of one queue at most. After
+// that the longest of this lane goes.
+func (l *Lane) makeRoom(c *Conn, more int64) (again bool) {
+	worst := l.worst()
+	if other := l.worse(worst); other != nil && l.srv.queueBudget.Overdraw(more, int64(l.srv.limits.queueMax)) {
+		c.backlog.charged += more
+		other.press()
+		return false
+	}
+	if worst == nil {
+		return false // closed already: what is left of their queues is a frame or two
+	}
+	l.overload(worst, "too much is queued for all clients")
+	return true
+}
+
+// press has the loop give up its longest queue, if that is still needed.
+func (l *Lane) press() {
+	l.pressed.Store(true)
+	l.srv.poller.Wake(l.index)
+}
+
+// relievePressure gives up the lane's longest queues until the budget suffices, or until another lane has a longer one.
+func (l *Lane) relievePressure() {
+	if !l.pressed.Load() || !l.pressed.Swap(false) {
+		return
+	}
+	for l.srv.queueBudget.Overdrawn() {
+		worst := l.worst()
+		if other := l.worse(worst); other != nil {
+			other.press()
+			return
+		}
+		if worst == nil {
+			return
+		}
+		l.overload(worst, "too much is queued for all clients")
+	}
+}
+
+// worst returns the connection with the lane's longest queue, nil if there is none, and notes its length for the other
+// lanes: until then longest is what some queue had, which may be shorter now, or gone.
+func (l *Lane) worst() (worst *Conn) {
+	longest := 0
+	for _, c := range l.stalled {
+		if c.out == outOpen && c.backlog.bytes > longest {
+			worst, longest = c, c.backlog.bytes
+		}
+	}
+	l.longest.Store(int64(longest))
+	return worst
+}
+
+// worse returns the lane with the longest queue of all, if that is longer than worst's.
+func (l *Lane) worse(worst *Conn) (other *Lane) {
+	longest := int64(0)
+	if worst != nil {
+		longest = int64(worst.backlog.bytes)
+	}
+	for _, o := range l.srv.lanes {
+		if n := o.longest.Load(); o != l && n > longest {
+			other, longest = o, n
+		}
+	}
+	return other
+}
