@@ -155,6 +155,10 @@ func socketURL(address string) (string, error) {
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/wse"
 	}
+	query := u.Query()
+	query.Set("compression", "false") // messages are read as they are; without this large payloads would come compressed
+	query.Del("format")
+	u.RawQuery = query.Encode()
 	return u.String(), nil
 }
 
