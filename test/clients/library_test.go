@@ -1,10 +1,13 @@
 package clients
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -135,7 +138,7 @@ func (s coderSocket) leave(code int) error { return s.c.Close(coder.StatusCode(c
 // envelope is what the tests look at of a v2 message.
 type envelope struct {
 	T   string         `json:"t"`
-	P   map[string]any `json:"p"`
+	P   map[string]any `json:"-"`
 	ID  string         `json:"id"`
 	CID string         `json:"cid"`
 	Seq uint64         `json:"seq"`
@@ -154,12 +157,33 @@ func next(t *testing.T, s socket) envelope {
 		require.NoError(t, err)
 		e := envelope{raw: string(b)}
 		require.NoError(t, json.Unmarshal(b, &e), "%s", b)
+		e.P = payload(t, b)
 		require.Equal(t, 2, e.V, "%s", b)
 		require.True(t, strings.HasPrefix(e.raw, `{"t":`), "t is the first key (PROTOCOL §2.1): %s", b)
 		if e.T != "heartbeat" {
 			return e
 		}
 	}
+}
+
+// payload reads p, which is compressed where cmp is true (PROTOCOL §2.6).
+func payload(t *testing.T, b []byte) (p map[string]any) {
+	t.Helper()
+	var m struct {
+		P   json.RawMessage `json:"p"`
+		Cmp bool            `json:"cmp"`
+	}
+	require.NoError(t, json.Unmarshal(b, &m))
+	if m.Cmp {
+		var packed []byte
+		require.NoError(t, json.Unmarshal(m.P, &packed))
+		r, err := zlib.NewReader(bytes.NewReader(packed))
+		require.NoError(t, err)
+		m.P, err = io.ReadAll(r)
+		require.NoError(t, err)
+	}
+	require.NoError(t, json.Unmarshal(m.P, &p))
+	return p
 }
 
 // until reads up to the first envelope of a type.

@@ -1,8 +1,9 @@
 // Runs the scenarios on one of the clients that Node programs use. WSE_TEST says which.
 import { WebSocket as WS } from 'ws'
 import { WebSocket as Undici } from 'undici'
+import * as msgpack from '@msgpack/msgpack'
 import { settings, event, disconnect, report } from './admin.mjs'
-import { run, foreign } from './scenarios.mjs'
+import { run, foreign, packed, scenarios } from './scenarios.mjs'
 
 const ws = (options) => class extends WS {
   constructor (url, protocols) { super(url, protocols, options) }
@@ -16,6 +17,6 @@ const clients = {
   'ws of a foreign page': { WebSocket: ws({ origin: 'http://evil.example' }), deflate: true, list: foreign }
 }
 
-const { list, ...client } = clients[settings.client]
+const { list = { ...scenarios, ...packed }, ...client } = clients[settings.client]
 if (!client.WebSocket) throw new Error('this Node has no WebSocket of its own: ' + process.version)
-await run({ ...settings, ...client, event, disconnect }, report, list)
+await run({ ...settings, ...client, msgpack, event, disconnect }, report, list)

@@ -13,9 +13,23 @@ const equal = (got, want, what) => {
   assert(JSON.stringify(got) === JSON.stringify(want), what, 'is', got ?? String(got), 'instead of', want)
 }
 
+// through passes bytes through a stream that compresses or inflates.
+const through = async (bytes, stream) => new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(stream)).arrayBuffer())
+
+// 'deflate' means zlib (RFC 1950) there.
+const inflate = async (bytes) => new TextDecoder().decode(await through(bytes, new DecompressionStream('deflate')))
+
+const deflate = (text) => through(new TextEncoder().encode(text), new CompressionStream('deflate'))
+
+const base64 = {
+  encode: (bytes) => btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join('')),
+  decode: (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+}
+
 // Client reads a WebSocket's messages one after another.
 class Client {
   constructor (env, path, protocols = []) {
+    this.msgpack = env.msgpack
     this.queue = []
     this.waiting = null
     this.ws = new env.WebSocket(env.url + path, protocols)
@@ -53,14 +67,28 @@ class Client {
     return item.data
   }
 
+  // open reads a message of v2 in whatever form it came (PROTOCOL §2.6) and notes the form.
+  async open (data) {
+    if (typeof data !== 'string') {
+      const bytes = new Uint8Array(data)
+      if (bytes[0] === 0x43 && bytes[1] === 0x3a) { // C:
+        return [JSON.parse(await inflate(bytes.subarray(2))), 'C:']
+      }
+      assert(this.msgpack, 'a message of v2 came in a binary frame')
+      return [this.msgpack.decode(bytes), 'msgpack']
+    }
+    assert(data.startsWith('{"t":"'), 't is not the first key (PROTOCOL §2.1):', data)
+    const e = JSON.parse(data)
+    if (e.cmp !== true) return [e, 'text']
+    return [{ ...e, p: JSON.parse(await inflate(base64.decode(e.p))) }, 'cmp']
+  }
+
   // envelope returns the next message of v2, past heartbeats.
   async envelope () {
     for (;;) {
-      const data = await this.message()
-      assert(typeof data === 'string', 'a message of v2 came in a binary frame')
-      assert(data.startsWith('{"t":"'), 't is not the first key (PROTOCOL §2.1):', data)
-      const e = JSON.parse(data)
-      equal(e.v, 2, 'v of ' + data)
+      const [e, form] = await this.open(await this.message())
+      equal(e.v, 2, 'v of ' + JSON.stringify(e))
+      this.form = form
       if (e.t !== 'heartbeat') return e
     }
   }
@@ -172,6 +200,35 @@ export const scenarios = {
     await c.leave()
   },
 
+  async 'a large publication arrives in the form that was asked for' (env) {
+    const text = 'compressible, '.repeat(1000)
+    for (const [query, form] of [['', 'cmp'], ['&compression=true', 'C:'], ['&compression=false', 'text']]) {
+      const [c, details] = await connect(env, query)
+      equal([details.features.compression, details.features.msgpack], [env.deflate || form !== 'text', false], 'the features with ' + query)
+      await subscribe(c, ['position_events'])
+      await env.event('PositionOpenedEvent', env.user, { text })
+      equal((await c.until('position_update')).p.text === text, true, 'the text arriving whole with ' + query)
+      equal(c.form, env.deflate ? 'text' : form, 'the form with ' + query)
+      await c.leave()
+    }
+  },
+
+  async 'requests are read in every form' (env) {
+    const [c] = await connect(env)
+    const padding = 'x'.repeat(3000)
+    const ping = (id) => ({ t: 'ping', id, p: { timestamp: 1700000000000, padding } })
+    const zip = await deflate(JSON.stringify(ping('zip')))
+    c.ws.send(new Uint8Array([0x43, 0x3a, ...zip]))
+    equal((await c.until('PONG')).cid, 'zip', 'cid of C:')
+    c.ws.send(JSON.stringify({ ...ping('cmp'), p: base64.encode(await deflate(JSON.stringify(ping().p))), cmp: true }))
+    equal((await c.until('PONG')).p.client_timestamp, 1700000000000, 'the timestamp of cmp')
+    c.ws.send(new TextEncoder().encode('C:this is no zlib'))
+    equal((await c.until('error')).p.code, 'INVALID_MESSAGE', 'the code')
+    c.request('ping', 'still', {})
+    equal((await c.until('PONG')).cid, 'still', 'cid')
+    await c.leave()
+  },
+
   async 'another user\'s topic is refused' (env) {
     const [c] = await connect(env)
     const answer = await subscribe(c, ['user:somebody_else:order_events'])
@@ -224,6 +281,30 @@ export const scenarios = {
       const e = await c.until('order_update')
       equal([e.p.order_id, e.o, e.seq, e.e], [id, seen.o + i + 1, seen.o + i + 1, seen.e], 'publication ' + id)
     }
+    await c.leave()
+  }
+}
+
+// packed is for clients that have a library for MessagePack: env.msgpack is {encode, decode}.
+export const packed = {
+  async 'every message is MessagePack where that was asked for' (env) {
+    const [c, details] = await connect(env, '&format=msgpack')
+    equal([c.form, details.version, details.features.msgpack, details.user_id], ['msgpack', 2, true, env.user], 'server_ready')
+    const send = (t, id, p) => c.ws.send(env.msgpack.encode({ t, id, p }))
+    send('subscription_update', 'sub', { action: 'subscribe', topics: ['position_events'] })
+    const answer = await c.until('subscription_update')
+    equal([c.form, answer.cid, answer.p.success], ['msgpack', 'sub', true], 'the answer')
+    const note = 'żółw 🐢 '.repeat(500)
+    await env.event('PositionOpenedEvent', env.user, { note, n: [1, -1, 1.5, 4294967296, null, true] })
+    const e = await c.until('position_update')
+    equal([c.form, e.p.n, e.tp, e.o === e.seq], ['msgpack', [1, -1, 1.5, 4294967296, null, true], `user:${env.user}:position_events`, true], 'the envelope')
+    assert(e.p.note === note, 'the note came back as something else')
+    send('ping', 'now', { timestamp: Date.now() })
+    equal((await c.until('PONG')).cid, 'now', 'cid')
+    c.ws.send(env.msgpack.encode({ t: 'ping', p: { timestamp: NaN } }))
+    equal((await c.until('error')).p.code, 'INVALID_MESSAGE', 'the code')
+    send('sync_request', 'sync', { topics: ['order_events'], when: new Date(), bytes: new Uint8Array(3) })
+    equal((await c.until('error')).p.code, 'SYNC_ERROR', 'the code')
     await c.leave()
   }
 }
