@@ -24,12 +24,14 @@ const patience = 20 * time.Second
 
 // received is what a client's reader hands over: a message, a close frame, or the end of the stream.
 type received struct {
-	text   []byte // JSON, whatever form it came in
-	form   string // which that was; empty: none that is known
-	close  bool
-	code   ws.StatusCode
-	reason string
-	err    error // the stream ended
+	text []byte // JSON, whatever form it came in
+	form string // which that was; empty: none that is known
+
+	binary, deflated bool // the frame was
+	close            bool
+	code             ws.StatusCode
+	reason           string
+	err              error // the stream ended
 }
 
 // client is one WebSocket connection, RFC 6455 from the client's side.
@@ -144,17 +146,24 @@ func (c *client) deliver(first ws.Header, message []byte) {
 		}
 		message = inflated
 	}
-	r := received{text: message, form: formText}
+	c.inbox <- received{text: message, binary: first.OpCode == ws.OpBinary, deflated: first.Rsv1()}
+}
+
+// unpack reads the form that a message came in. The reader leaves it to whoever wants the message, so that a client is no
+// slower for it.
+func (c *client) unpack(r received) received {
+	r.form = formText
 	switch {
-	case c.verbatim && first.OpCode == ws.OpBinary:
+	case r.err != nil || r.close:
+	case c.verbatim && r.binary:
 		r.form = ""
 	case !c.verbatim:
-		r.text, r.form, r.err = unpackForm(message, first.OpCode == ws.OpBinary, first.Rsv1())
+		r.text, r.form, r.err = unpackForm(r.text, r.binary, r.deflated)
+		if e := c.encoding; r.err == nil && e != nil && !slices.Contains(e.forms, r.form) {
+			r.err = fmt.Errorf("a message came in the form %q, which %s has not: %q", r.form, e.name, r.text)
+		}
 	}
-	if e := c.encoding; r.err == nil && e != nil && !slices.Contains(e.forms, r.form) {
-		r.err = fmt.Errorf("a message came in the form %q, which %s has not: %q", r.form, e.name, r.text)
-	}
-	c.inbox <- r
+	return r
 }
 
 // frame sends one frame as h says, except for its length where that is set already.
@@ -231,7 +240,7 @@ func (c *client) next(deadline time.Time) (received, error) {
 	defer timeout.Stop()
 	select {
 	case r := <-c.inbox:
-		return r, nil
+		return c.unpack(r), nil
 	case <-timeout.C:
 		return received{}, fmt.Errorf("nothing came for %s", patience)
 	}

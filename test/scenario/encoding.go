@@ -103,7 +103,7 @@ func inflatePayload(text []byte) (_ []byte, compressed bool, err error) {
 		Cmp bool            `json:"cmp"`
 		P   json.RawMessage `json:"p"`
 	}
-	if json.Unmarshal(text, &m) != nil || !m.Cmp {
+	if !bytes.Contains(text, []byte(`"cmp":true`)) || json.Unmarshal(text, &m) != nil || !m.Cmp {
 		return text, false, nil
 	}
 	var packed []byte
