@@ -41,7 +41,7 @@ func table() []rule {
 		{path: "engine/quota", own: []string{"engine/message"}, outside: []string{"golang.org/x/time/rate"}},
 		{path: "engine/store", outside: []string{"go.etcd.io/bbolt/..."}},
 		{path: "engine/config", outside: []string{"github.com/goccy/go-yaml/..."}},
-		{path: "engine/conn", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/message", "engine/netpoll"},
+		{path: "engine/conn", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/message", "engine/netpoll", "engine/seal"},
 			outside: []string{"github.com/hashicorp/go-hclog", "github.com/gobwas/ws", "github.com/gobwas/httphead"}},
 		{path: "engine/hub", own: []string{"engine/dialect", "engine/frame", "engine/message"}},
 		{path: "engine/broker", own: []string{"engine/message", "engine/jsonscan"}},

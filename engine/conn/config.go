@@ -29,6 +29,9 @@ type Config struct {
 	DegradedRTTMS   int           `yaml:"degraded_rtt_ms"` // three pings in a row that take longer make a connection degraded
 	RecoverAfter    time.Duration `yaml:"recover_after"`   // below half of both limits for this long, it no longer is
 	CloseTimeout    time.Duration `yaml:"close_timeout"`   // for the peer's answer to a close frame
+
+	EncryptedMessagesMax int `yaml:"encrypted_messages_max"` // from a client with one key; then it needs a new one
+	EncryptedMiBTotal    int `yaml:"encrypted_mib_total"`    // to remember the messages of all keys by, 16 to 32 bytes each
 }
 
 // DefaultConfig returns the values that configs/wse.yaml documents.
@@ -39,6 +42,7 @@ func DefaultConfig() Config {
 		FrameKiBMax: 1024, MessageKiBMax: 1024, PartialMiBMax: 64, Deflate: true,
 		QueueKiBSoft: 256, QueueKiBMax: 1024, QueueMiBTotal: 256, StallTimeout: time.Minute, NotSentLowatKiB: 16,
 		DegradedRTTMS: 1000, RecoverAfter: 30 * time.Second, CloseTimeout: 5 * time.Second,
+		EncryptedMessagesMax: 250_000, EncryptedMiBTotal: 64,
 	}
 }
 
@@ -69,6 +73,8 @@ func (c Config) Validate() error {
 		checkInt("degraded_rtt_ms", c.DegradedRTTMS, 1, 600_000),
 		checkTime("recover_after", c.RecoverAfter),
 		checkTime("close_timeout", c.CloseTimeout),
+		checkInt("encrypted_messages_max", c.EncryptedMessagesMax, 1, 1<<24),
+		checkInt("encrypted_mib_total", c.EncryptedMiBTotal, 1, mibMax),
 	}
 	if c.QueueKiBMax < c.QueueKiBSoft {
 		errs = append(errs, fmt.Errorf("queue_kib_max: %d is less than queue_kib_soft, %d", c.QueueKiBMax, c.QueueKiBSoft))

@@ -113,6 +113,7 @@ type Conn struct {
 	inflate   bool
 	parser    frame.Parser
 	handshake atomic.Pointer[handshake] // nil once open
+	crypt     atomic.Pointer[crypt]     // nil: not encrypted; changed with the lane's lock held
 
 	received      atomic.Uint64 // messages
 	receivedBytes atomic.Uint64

@@ -50,6 +50,7 @@ type Lane struct {
 	eager bool  // what is queued now is flushed by whoever holds the lock
 
 	scratch []byte // for gathering and encoding, gatherBytes long
+	sealing []byte // for what leaves encrypted; nil as long as nothing does
 	free    []*backlog
 	stalled []*Conn // those that are blocked
 	seen    map[conflation]struct{}
@@ -59,7 +60,9 @@ type Lane struct {
 	held    holding
 
 	totals                  Totals // what this lane adds to them
+	encrypted               int    // connections
 	received, receivedBytes atomic.Uint64
+	crypts                  cryptCounts
 }
 
 // queue is a list of connections that is worked off from the front, in bits.
@@ -261,14 +264,21 @@ func (l *Lane) flush(c *Conn) {
 	case c.pending != nil:
 		out := c.pending
 		c.pending = nil
-		n, err := c.sock.Write(out.Frames)
-		if n == len(out.Frames) {
+		if len(out.Frames) > gatherBytes && c.crypt.Load() != nil { // it must not be sealed whole each time a part of it leaves
+			c.backlog = l.takeBacklog()
+			c.backlog.push(out)
+			l.drain(c, gatherBytes)
+			break
+		}
+		buf := l.sealed(c, out.Frames)
+		n, err := c.sock.Write(buf)
+		if n == len(buf) {
 			l.count(c, out.Count, n)
 			break
 		}
 		c.backlog = l.takeBacklog()
 		c.backlog.push(out)
-		l.wrote(c, n, true, err)
+		l.wrote(c, buf, n, err)
 	}
 	if c.out == outEnding && c.idle() {
 		l.shut(c)
@@ -277,6 +287,7 @@ func (l *Lane) flush(c *Conn) {
 
 // writeNow writes frames, which belong to the caller, on an idle connection.
 func (l *Lane) writeNow(c *Conn, frames []byte, messages int) {
+	frames = l.sealed(c, frames)
 	n, err := c.sock.Write(frames)
 	if n == len(frames) {
 		l.count(c, messages, n)
@@ -286,7 +297,7 @@ func (l *Lane) writeNow(c *Conn, frames []byte, messages int) {
 	c.backlog.tail = cloneBytes(frames)
 	c.backlog.bytes = len(frames)
 	l.count(c, messages, 0)
-	l.wrote(c, n, true, err)
+	l.wrote(c, frames, n, err)
 }
 
 // drainRounds bounds the writes to one connection in a row; a socket with much room must not hold up the others.
@@ -300,11 +311,10 @@ func (l *Lane) drain(c *Conn, limit int) {
 			l.relieve(c)
 			return
 		}
-		buf := b.gather(l.scratch[:0], limit)
+		buf := l.gather(c, limit)
 		n, err := c.sock.Write(buf)
-		short := n < len(buf)
-		l.wrote(c, n, short, err)
-		if err != nil || short {
+		l.wrote(c, buf, n, err)
+		if err != nil || n < len(buf) {
 			return
 		}
 	}
@@ -319,30 +329,42 @@ func (l *Lane) drain(c *Conn, limit int) {
 	l.srv.poller.Wake(l.index)
 }
 
-// wrote takes n bytes out of c's backlog after a write. short says that the socket had no room for all it was given.
-func (l *Lane) wrote(c *Conn, n int, short bool, err error) {
+// wrote takes the n bytes of buf that a write took out of c's backlog.
+func (l *Lane) wrote(c *Conn, buf []byte, n int, err error) {
 	b := c.backlog
 	if n > 0 {
 		b.progress = l.now.Load()
-		l.count(c, b.sent(n), n)
+		if c.crypt.Load() != nil {
+			l.count(c, b.sentSealed(buf, n), n)
+		} else {
+			l.count(c, b.sent(n), n)
+		}
 	}
 	switch {
 	case err != nil:
 		l.broken(c)
 	case c.blocked:
 		l.charge(c)
-	case short:
+	case n < len(buf):
 		l.stall(c)
 	}
 }
 
-// count keeps the figures.
+// count keeps the figures of a write.
 func (l *Lane) count(c *Conn, messages, n int) {
-	c.sent += uint64(messages)
+	l.counted(c, messages)
 	c.sentBytes += uint64(n)
-	l.totals.MessagesSent += uint64(messages)
 	l.totals.BytesSent += uint64(n)
 	l.totals.Writes++
+}
+
+// counted keeps the figures of messages.
+func (l *Lane) counted(c *Conn, messages int) {
+	c.sent += uint64(messages)
+	l.totals.MessagesSent += uint64(messages)
+	if c.crypt.Load() != nil {
+		l.totals.Sealed += uint64(messages)
+	}
 }
 
 // broken gives up a connection whose socket failed.

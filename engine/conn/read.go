@@ -46,6 +46,7 @@ func (w *wire) Closed(err error) {
 // gone lets go of the input and tells the handler.
 func (c *Conn) gone() {
 	c.parser.Reset(c.lane.srv.partials)
+	c.crypt.Load().end()
 	if c.handler != nil {
 		c.event(Closed)
 	}
@@ -124,7 +125,7 @@ func (s *sink) Message(op frame.Opcode, payload []byte) error {
 	if !c.handler.Take(c, len(payload)) {
 		return nil
 	}
-	req, err := c.Dialect().Decode(payload, op == frame.OpBinary)
+	req, err := c.decode(op, payload)
 	c.handler.Request(c, req, err)
 	return nil
 }

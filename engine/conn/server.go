@@ -56,6 +56,7 @@ type Server struct {
 	echoFrames  frame.Limits // of connections that echo
 	partials    *frame.Budget
 	queueBudget *frame.Budget
+	cryptBudget *frame.Budget // for the frames that encrypted connections remember
 	inflater    frame.Inflater
 	deflater    frame.Deflater
 	replyIDs    *message.IDSource
@@ -72,6 +73,7 @@ type Server struct {
 	accepted    atomic.Uint64
 	refused     atomic.Uint64
 	upgraded    atomic.Uint64
+	keysRefused atomic.Uint64
 
 	emptyMu sync.Mutex
 	empty   chan struct{} // closed when the last connection is gone, while somebody waits; guarded by emptyMu
@@ -121,6 +123,7 @@ func New(cfg Config, beat Heartbeat, opts Options) (*Server, error) {
 		echoFrames:  echoLimits(cfg),
 		partials:    frame.NewBudget(int64(cfg.PartialMiBMax) << 20),
 		queueBudget: frame.NewBudget(int64(cfg.QueueMiBTotal) << 20),
+		cryptBudget: frame.NewBudget(int64(cfg.EncryptedMiBTotal) << 20),
 		replyIDs:    message.NewIDSource("msg"),
 		ctx:         context.Background(),
 	}
@@ -207,25 +210,35 @@ type Totals struct {
 	MessagesReceived, BytesReceived    uint64
 	Dropped                            uint64 // publications shed
 	Degraded, Overloaded, Silent, Lost uint64 // connections: told so, closed with 4503, with 4408, by the peer without a close frame
+	KeysAgreed, KeysRefused            uint64 // key exchanges of encrypted connections
+	Sealed, Opened                     uint64 // messages encrypted, decrypted
+	// Messages that encrypted connections refused: not encrypted, not to be opened, seen before, of a key that has opened as
+	// many as it may.
+	NotSealed, Unreadable, Replayed, WornOut uint64
 }
 
 // Gauges are figures of this moment.
 type Gauges struct {
 	Connections, Handshakes, Stalled int
 	QueuedBytes, PartialBytes        int64 // of stalled connections; of incomplete frames and messages
+	Encrypted                        int   // connections
+	EncryptedBytes                   int64 // for what encrypted connections remember, beyond what each has
 }
 
 // Stats returns the server's figures.
 func (s *Server) Stats() (Totals, Gauges) {
-	t := Totals{Accepted: s.accepted.Load(), Refused: s.refused.Load(), Upgraded: s.upgraded.Load()}
+	t := Totals{
+		Accepted: s.accepted.Load(), Refused: s.refused.Load(), Upgraded: s.upgraded.Load(), KeysRefused: s.keysRefused.Load(),
+	}
 	g := Gauges{
 		Connections: int(s.connections.Load()), Handshakes: int(s.handshakes.Load()),
-		QueuedBytes: s.queueBudget.Used(), PartialBytes: s.partials.Used(),
+		QueuedBytes: s.queueBudget.Used(), PartialBytes: s.partials.Used(), EncryptedBytes: s.cryptBudget.Used(),
 	}
 	for _, l := range s.lanes {
 		l.mu.Lock()
 		o := l.totals
 		g.Stalled += len(l.stalled)
+		g.Encrypted += l.encrypted
 		l.mu.Unlock()
 		t.MessagesSent += o.MessagesSent
 		t.BytesSent += o.BytesSent
@@ -235,6 +248,13 @@ func (s *Server) Stats() (Totals, Gauges) {
 		t.Overloaded += o.Overloaded
 		t.Silent += o.Silent
 		t.Lost += o.Lost
+		t.KeysAgreed += o.KeysAgreed
+		t.Sealed += o.Sealed
+		t.Opened += l.crypts.opened.Load()
+		t.NotSealed += l.crypts.notSealed.Load()
+		t.Unreadable += l.crypts.unreadable.Load()
+		t.Replayed += l.crypts.replayed.Load()
+		t.WornOut += l.crypts.wornOut.Load()
 		t.MessagesReceived += l.received.Load()
 		t.BytesReceived += l.receivedBytes.Load()
 	}
@@ -314,6 +334,9 @@ func (s *Server) closed(c *Conn) {
 	c.out = outDone
 	c.closing.Store(true)
 	c.pending = nil
+	if c.crypt.Load() != nil {
+		l.encrypted--
+	}
 	if c.backlog != nil {
 		c.backlog.tail = nil
 		c.backlog.discard()

@@ -25,7 +25,7 @@ import (
 
 // Faults of a key or of a frame. None of them says anything that depends on a secret.
 var (
-	// ErrKey is a public key that is none.
+	// ErrKey is a public key that is none; [KeyError] says why.
 	ErrKey = errors.New("seal: not a public key")
 	// ErrFrame is a frame that is not of this form, or was not sealed with this key, or was changed.
 	ErrFrame = errors.New("seal: the frame does not open")
@@ -34,6 +34,17 @@ var (
 	// ErrWornOut is a key that has opened as many frames as can be remembered: a new one must be agreed on.
 	ErrWornOut = errors.New("seal: the key is worn out")
 )
+
+// KeyError is [ErrKey] with the reason.
+type KeyError struct{ Reason string }
+
+// Error implements error.
+func (e *KeyError) Error() string { return ErrKey.Error() + ": " + e.Reason }
+
+// Unwrap returns [ErrKey].
+func (e *KeyError) Unwrap() error { return ErrKey }
+
+func badKey(format string, args ...any) error { return &KeyError{fmt.Sprintf(format, args...)} }
 
 const (
 	// Prefix is what a sealed frame begins with.
@@ -87,18 +98,18 @@ type Channel struct {
 // (BenchmarkExchange).
 func Exchange(clientKey string, lim Limits) (c *Channel, serverKey string, err error) {
 	if len(clientKey) > 2*keyText { // there is no need to decode it, then
-		return nil, "", fmt.Errorf("%w: it has %d characters, base64 of an uncompressed point on P-256 has %d", ErrKey, len(clientKey), keyText)
+		return nil, "", badKey("it has %d characters, base64 of an uncompressed point on P-256 has %d", len(clientKey), keyText)
 	}
 	raw, err := base64.StdEncoding.DecodeString(clientKey)
 	switch {
 	case err != nil:
-		return nil, "", fmt.Errorf("%w: it is not base64", ErrKey)
+		return nil, "", badKey("it is not base64")
 	case len(raw) != pointBytes:
-		return nil, "", fmt.Errorf("%w: it has %d bytes, an uncompressed point on P-256 has %d", ErrKey, len(raw), pointBytes)
+		return nil, "", badKey("it has %d bytes, an uncompressed point on P-256 has %d", len(raw), pointBytes)
 	}
 	theirs, err := ecdh.P256().NewPublicKey(raw)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: it is no point on P-256", ErrKey)
+		return nil, "", badKey("it is no point on P-256")
 	}
 	own, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -106,7 +117,7 @@ func Exchange(clientKey string, lim Limits) (c *Channel, serverKey string, err e
 	}
 	secret, err := own.ECDH(theirs)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: nothing can be agreed with it", ErrKey)
+		return nil, "", badKey("nothing can be agreed with it")
 	}
 	if c, err = newChannel(secret, lim); err != nil {
 		return nil, "", err
