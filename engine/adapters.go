@@ -76,6 +76,7 @@ func (s status) Limits() message.ConnectionLimits {
 	return message.ConnectionLimits{
 		MessageBytesMax: l.MessageKiBMax << 10, TopicsMax: l.Feed.TopicsPerConnection, RequestsPerSec: l.Quota.MessagesPerSecond,
 		RequestsBurst: l.Quota.MessagesBurst, BytesPerSec: l.Quota.ReceiveKiBPerSecond << 10,
+		EncryptedMessagesMax: l.EncryptedMessagesMax,
 	}
 }
 

@@ -28,6 +28,7 @@ type admitted struct {
 	topics   []string // to subscribe to at once
 	near     [2]quota.Limit
 	addr     netip.Addr
+	encrypt  bool // a key is to be agreed on
 }
 
 // Event implements [conn.Handler].
@@ -59,6 +60,7 @@ func (c *client) open(cn *conn.Conn) {
 	e := c.engine
 	from := c.admitted
 	c.admitted = nil
+	c.protocol.Encryption = from.encrypt
 	e.router.Open(&c.protocol, peer{cn}, e.hub.Member(cn), from.identity)
 	cn.Send(&message.Reply{Body: c.protocol.Ready(e.cfg.Heartbeat.Interval, e.cfg.Heartbeat.IdleTimeout, e.cfg.Limits.DrainJitter)})
 	for _, limit := range from.near {

@@ -54,6 +54,15 @@ func chooseEncoding(query url.Values) (plain, deflate int, err error) {
 	return encodingWSECmp, encodingWSEDeflate, nil
 }
 
+// encrypts tells whether the query of an upgrade asks for encryption.
+func encrypts(query url.Values) bool {
+	switch strings.ToLower(query.Get("encryption")) {
+	case "true", "1":
+		return true
+	}
+	return false
+}
+
 // compresses tells whether large messages of an encoding are compressed.
 func compresses(encoding int) bool { return encoding != encodingWSE && encoding != encodingMsgpack }
 

@@ -77,6 +77,10 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 	if a.Encoding, a.EncodingDeflate, err = chooseEncoding(query); err != nil {
 		return conn.Admission{Status: http.StatusBadRequest, Body: err.Error()}
 	}
+	encrypt := encrypts(query)
+	if encrypt { // permessage-deflate would come after it; cmp and C: come before
+		a.EncodingDeflate = -1
+	}
 	if !up.OriginAllowed {
 		e.refusals.add(refusedOrigin)
 		a.Reject = rejection(dialect.CloseOrigin, message.Errorf(message.CodeOriginNotAllowed,
@@ -112,7 +116,7 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 		return g.tooMany(refused)
 	}
 	a.Handler = &client{engine: e, admitted: &admitted{
-		identity: identity, topics: splitTopics(query.Get("topics")), near: near, addr: up.Remote.Addr(),
+		identity: identity, topics: splitTopics(query.Get("topics")), near: near, addr: up.Remote.Addr(), encrypt: encrypt,
 	}}
 	return a
 }

@@ -82,6 +82,9 @@ func (c *connection) SendLocked(_ message.Level, r *message.Reply) { c.Send(r) }
 func (c *connection) CloseWith(*message.Reply, uint16, string)     {}
 func (c *connection) SetDeadline(time.Time)                        {}
 func (c *connection) Dialect() dialect.Dialect                     { return plain{} }
+func (c *connection) Encrypt(string, func(string) *message.Reply) error {
+	return message.Errorf(message.CodeKeyExchangeFailed, "nothing is encrypted here")
+}
 func (c *connection) Describe() router.Description {
 	return router.Description{ID: "c1", Counters: message.ConnectionCounters{QueuedBytes: c.queued}}
 }

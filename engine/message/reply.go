@@ -108,6 +108,8 @@ type ConnectionLimits struct {
 	RequestsPerSec  int // 0: no limit
 	RequestsBurst   int // how many may come at once after a rest
 	BytesPerSec     int // of messages, after inflation; 0: no limit
+	// EncryptedMessagesMax is how many messages a client may encrypt with one key; 0: the connection is not encrypted.
+	EncryptedMessagesMax int
 }
 
 // FailedTopic says why a topic was refused. Topic is spelled as the client sent it.

@@ -44,11 +44,23 @@ type LockedSender interface {
 	SendLocked(level message.Level, r *message.Reply)
 }
 
+// Encrypter agrees on a key with the client, whose public key is base64 as it was sent. hello makes the answer that tells the
+// client the connection's own; whatever is sent after it is encrypted, and what comes must be. The error is a *message.Error.
+type Encrypter interface {
+	Encrypt(clientKey string, hello func(serverKey string) *message.Reply) error
+}
+
+// Sender is both of them.
+type Sender interface {
+	LockedSender
+	Encrypter
+}
+
 // Connection is what a client needs of a connection.
 type Connection interface {
 	Peer
 	Describer
-	LockedSender
+	Sender
 }
 
 // Client is one connection as the protocol sees it. There is one for each connection, so its size counts.
@@ -57,6 +69,8 @@ type Client struct {
 	Conn Connection
 	// Member holds the connection's subscriptions. It is touched only by handlers, which never overlap.
 	Member hub.Member
+	// Encryption says that the client wants to agree on a key. It is set before anything is handled, and fixed then.
+	Encryption bool
 
 	router   *Router
 	identity atomic.Pointer[auth.Identity]

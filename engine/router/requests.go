@@ -16,8 +16,7 @@ func (s *Client) dispatch(ctx context.Context, req *message.Request) error {
 	routes := &s.router.routes
 	switch body := req.Body.(type) {
 	case *message.Hello:
-		s.Reply(req, s.hello())
-		return nil
+		return s.greet(req, body)
 	case *message.Authenticate:
 		return s.authenticate(ctx, req, body)
 	case *message.Subscribe:
@@ -82,6 +81,7 @@ func (s *Client) features() message.Features {
 	d := s.Conn.Describe()
 	return message.Features{
 		PriorityQueue: true, Recovery: true, Batching: true, Compression: d.Compressed, MessagePack: d.MessagePack,
+		Encryption: s.Encryption,
 	}
 }
 
@@ -94,10 +94,26 @@ func (s *Client) Ready(heartbeat, idle, jitter time.Duration) *message.Ready {
 	}
 }
 
-func (s *Client) hello() *message.HelloAnswer {
+// greet answers a hello. With a key in it, on a connection that asked for encryption, nothing leaves in the clear after it.
+func (s *Client) greet(req *message.Request, body *message.Hello) error {
+	if body.PublicKey == "" || !s.Encryption {
+		s.Reply(req, s.hello(""))
+		return nil
+	}
+	return s.Conn.Encrypt(body.PublicKey, func(serverKey string) *message.Reply {
+		return &message.Reply{CID: req.ReplyCID(), Body: s.hello(serverKey)}
+	})
+}
+
+// hello answers a hello; serverKey is empty where no key was agreed on.
+func (s *Client) hello(serverKey string) *message.HelloAnswer {
+	limits := s.router.status.Limits()
+	if serverKey == "" {
+		limits.EncryptedMessagesMax = 0
+	}
 	return &message.HelloAnswer{
 		ServerVersion: s.router.status.Version(), ConnectionID: s.Conn.Describe().ID,
-		ServerTimeMS: time.Now().UnixMilli(), Features: s.features(), Limits: s.router.status.Limits(),
+		ServerTimeMS: time.Now().UnixMilli(), Features: s.features(), Limits: limits, PublicKey: serverKey,
 	}
 }
 

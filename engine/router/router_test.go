@@ -51,6 +51,14 @@ func (p *peer) SetDeadline(t time.Time) {
 	p.deadline = t
 }
 
+func (p *peer) Encrypt(clientKey string, hello func(serverKey string) *message.Reply) error {
+	if clientKey == "bad" {
+		return message.Errorf(message.CodeKeyExchangeFailed, "no key")
+	}
+	p.Send(hello("key for " + clientKey))
+	return nil
+}
+
 func (p *peer) Dialect() dialect.Dialect { return decoder{} }
 
 func (p *peer) Describe() Description { return Description{ID: "c1", State: "connected"} }

@@ -21,7 +21,7 @@ func (d Dialect) Decode(data []byte, _ bool) (*message.Request, error) {
 		case 'C':
 			return d.decodeZlib(data[2:])
 		case 'E':
-			return &message.Request{}, invalid("", "encrypted (E:) frames are not read here: send one JSON object")
+			return &message.Request{}, invalid("", "no key was agreed on for encrypted (E:) frames: connect with encryption=true and send client_hello with encryption_public_key")
 		case 'M':
 			return d.decodePacked(data[2:])
 		}

@@ -164,7 +164,7 @@ func TestAFaultOfTheEnvelopeIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) 
 		{"a bare PING below zero", `PING:-5`, "the text PING is PING or PING: and Unix milliseconds"},
 		{"a bare PING beyond all clocks", `PING:99999999999999999999`, "the text PING is PING or PING: and Unix milliseconds"},
 		{"a compressed frame", "C:\x78\x9c", "what follows C: is not valid zlib data"},
-		{"an encrypted frame", "E:abc", "encrypted (E:) frames are not read here: send one JSON object"},
+		{"an encrypted frame", "E:abc", "no key was agreed on for encrypted (E:) frames: connect with encryption=true and send client_hello with encryption_public_key"},
 		{"a packed frame", "M:abc", "a message in MessagePack must be one map: unexpected byte after the value at byte 1"},
 		{"no t", `{"p":{}}`, "t must be a string, the type of the message"},
 		{"null t", `{"t":null}`, "t must be a string, the type of the message"},

@@ -138,6 +138,9 @@ func writeHello(w *writer, b *message.HelloAnswer) {
 	w.int("requests_per_second", int64(b.Limits.RequestsPerSec))
 	w.int("requests_burst", int64(b.Limits.RequestsBurst))
 	w.int("bytes_per_second", int64(b.Limits.BytesPerSec))
+	if b.Limits.EncryptedMessagesMax > 0 {
+		w.int("encrypted_messages_max", int64(b.Limits.EncryptedMessagesMax))
+	}
 	w.end('}')
 	if b.PublicKey != "" {
 		w.string("encryption_public_key", b.PublicKey)
