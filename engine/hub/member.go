@@ -158,6 +158,8 @@ func (s *Subscription) takes(env *message.Envelope) bool {
 	switch {
 	case j == nil:
 		return true
+	case env.Notice != nil: // it has no number, so it cannot tell whether what was sent has been passed
+		return j.live
 	case !j.live || env.Epoch == j.epoch && env.Seq <= j.offset:
 		return false
 	}

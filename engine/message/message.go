@@ -57,7 +57,7 @@ func IsEngineType(eventType string) bool {
 	var buf [64]byte
 	switch lower := appendLower(buf[:0], eventType); string(lower) {
 	case "snapshot_complete", "auth_response", "connection_state_response", "health_check_response", "metrics_response",
-		"batch_message_result":
+		"batch_message_result", "presence_response", "presence_update_response", "presence_join", "presence_leave", "presence_update":
 		return true
 	}
 	return CategoryOf(eventType) == System
@@ -168,6 +168,10 @@ type Envelope struct {
 	Overflow    Overflow      // what its class does with it when a consumer is slow
 	ConflateKey string        // with Overflow == Conflate: an older pending envelope of the topic with this key is replaced
 	Linger      time.Duration // how long its class lets a delivery wait for company; 0: not at all
+
+	// Notice makes the envelope a message of the engine itself to all of a topic's subscribers, written as a reply: it is not
+	// numbered, kept or recovered, and no payload goes with it. Nil for publications.
+	Notice ReplyBody
 }
 
 // HasHistory reports whether the envelope's topic keeps history, so that it carries topic, epoch and offset.

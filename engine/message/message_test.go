@@ -114,3 +114,16 @@ func TestIDsAreUniqueAcrossSourcesAndGoroutines(t *testing.T) {
 	require.Len(t, seen, 2000)
 	require.Regexp(t, `^evt_[0-9a-f]{16}_[0-9a-z]+$`, sources[0].Next())
 }
+
+func TestTheEnginesOwnTypesAreKnownInAnySpelling(t *testing.T) {
+	own := []string{"error", "PONG", "Snapshot_Complete", "presence_response", "presence_update_response", "batch_message_result"}
+	for kind := range message.PresenceKinds {
+		own = append(own, kind.String())
+	}
+	for _, name := range own {
+		require.True(t, message.IsEngineType(name), name)
+	}
+	for _, name := range []string{"chat", "order_snapshot", "presence", "presences_join", ""} {
+		require.False(t, message.IsEngineType(name), name)
+	}
+}

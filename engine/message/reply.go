@@ -94,6 +94,21 @@ type (
 	Metrics struct{ Counters ConnectionCounters }
 	// BatchResult answers a Batch: a result per message, in order.
 	BatchResult struct{ Results []BatchItem }
+	// Members answers a PresenceRequest: who is on a topic, as of a version of it.
+	Members struct {
+		Topic   Topic
+		Version uint64
+		Members []Member // by user
+	}
+	// PresenceAccepted answers a PresenceUpdate.
+	PresenceAccepted struct{ Topic Topic }
+	// PresenceNotice tells the subscribers of a topic what changed about one of its members.
+	PresenceNotice struct {
+		Kind    PresenceKind
+		Topic   Topic
+		Version uint64 // one more than that of the topic's notice before
+		Member  Member
+	}
 )
 
 // Features are what a connection can use; the names on the wire are the dialect's.
@@ -140,6 +155,31 @@ type BatchItem struct {
 	Err *Error // nil: handled
 }
 
+// Member is a user who is on a topic.
+type Member struct {
+	UserID      string
+	Data        []byte // what he says of himself there: a JSON object, or nil
+	Connections int    // on this node; 0: he lost the last one a moment ago
+	SinceMS     int64  // Unix milliseconds
+}
+
+// PresenceKind is what a notice tells of a member.
+type PresenceKind uint8
+
+// The kinds of notices.
+const (
+	PresenceJoin    PresenceKind = iota // the user came
+	PresenceLeave                       // the user went
+	PresenceUpdated                     // the user says something else of himself
+
+	PresenceKinds // how many there are
+)
+
+// String returns the type of the kind's notices, by which subscriptions filter them.
+func (k PresenceKind) String() string {
+	return [PresenceKinds]string{"presence_join", "presence_leave", "presence_update"}[k]
+}
+
 func (*Ready) replyBody()            {}
 func (*HelloAnswer) replyBody()      {}
 func (*Pong) replyBody()             {}
@@ -153,3 +193,6 @@ func (*State) replyBody()            {}
 func (*Health) replyBody()           {}
 func (*Metrics) replyBody()          {}
 func (*BatchResult) replyBody()      {}
+func (*Members) replyBody()          {}
+func (*PresenceAccepted) replyBody() {}
+func (*PresenceNotice) replyBody()   {}

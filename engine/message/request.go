@@ -63,6 +63,11 @@ type (
 	MetricsRequest struct{}
 	// PresenceRequest asks who is on a topic.
 	PresenceRequest struct{ Topic string }
+	// PresenceUpdate sets what the client's user says of himself on a topic.
+	PresenceUpdate struct {
+		Topic string
+		Data  []byte // a JSON object, verbatim
+	}
 	// Batch holds several messages, each a raw JSON object, to be handled in order.
 	Batch struct{ Messages [][]byte }
 	// Publish is any other message: a client's own, for client:{user_id}:messages.
@@ -89,5 +94,6 @@ func (*StateRequest) body()    {}
 func (*HealthCheck) body()     {}
 func (*MetricsRequest) body()  {}
 func (*PresenceRequest) body() {}
+func (*PresenceUpdate) body()  {}
 func (*Batch) body()           {}
 func (*Publish) body()         {}

@@ -56,6 +56,10 @@ func TestEveryRequestIsRead(t *testing.T) {
 		{"health", `{"t":"health_check","p":{}}`, &message.HealthCheck{}},
 		{"metrics", `{"t":"metrics_request","p":null}`, &message.MetricsRequest{}},
 		{"presence", `{"t":"presence_request","p":{"topic":"public:room"}}`, &message.PresenceRequest{Topic: "public:room"}},
+		{"presence update", `{"t":"presence_update","p":{"data":{"mood": 1.50},"topic":"public:room","user_id":"another"}}`,
+			&message.PresenceUpdate{Topic: "public:room", Data: []byte(`{"mood": 1.50}`)}},
+		{"presence update as deep as it may be", `{"t":"presence_update","p":{"topic":"a","data":` + nested(32) + `}}`,
+			&message.PresenceUpdate{Topic: "a", Data: []byte(nested(32))}},
 		{"batch", `{"t":"batch_message","p":{"messages":[{"t":"ping"}, {"t":"x"} ]}}`,
 			&message.Batch{Messages: [][]byte{[]byte(`{"t":"ping"}`), []byte(`{"t":"x"}`)}}},
 		{"empty batch", `{"t":"batch_message","p":{"messages":[]}}`, &message.Batch{}},
@@ -232,6 +236,13 @@ func TestAFaultOfThePayloadIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) {
 		{"token", `{"t":"auth","p":{"token":{}}}`, "p.token must be a string, not an object"},
 		{"presence without a topic", `{"t":"presence_request"}`, "p.topic must be a string, the name of a topic"},
 		{"presence of a number", `{"t":"presence_request","p":{"topic":1}}`, "p.topic must be a string, not a number"},
+		{"presence update without a topic", `{"t":"presence_update","p":{"data":{}}}`, "p.topic must be a string, the name of a topic"},
+		{"presence update without data", `{"t":"presence_update","p":{"topic":"a"}}`, "p.data must be an object, not absent"},
+		{"presence update of nothing", `{"t":"presence_update","p":{"topic":"a","data":null}}`, "p.data must be an object, not null"},
+		{"presence update of a list", `{"t":"presence_update","p":{"topic":"a","data":[{}]}}`, "p.data must be an object, not an array"},
+		{"presence update of a text", `{"t":"presence_update","p":{"topic":"a","data":"{}"}}`, "p.data must be an object, not a string"},
+		{"presence update that is too deep", `{"t":"presence_update","p":{"topic":"a","data":` + nested(33) + `}}`,
+			"p.data must be nested at most 32 deep"},
 		{"batch without messages", `{"t":"batch_message","p":{}}`, "p.messages must be an array of messages, not absent"},
 		{"batch of an object", `{"t":"batch_message","p":{"messages":{}}}`, "p.messages must be an array of messages, not an object"},
 		{"batch with a string", `{"t":"batch_message","p":{"messages":[{},"x"]}}`, "p.messages[1] must be an object, not a string"},
@@ -292,3 +303,6 @@ func TestARequestKeepsNothingOfTheCallersBytes(t *testing.T) {
 		require.Equal(t, want, req)
 	}
 }
+
+// nested returns n objects in one another.
+func nested(n int) string { return strings.Repeat(`{"a":`, n-1) + "{}" + strings.Repeat("}", n-1) }

@@ -74,6 +74,10 @@ func replies() map[string]*message.Reply {
 		"batch_message_result": &message.BatchResult{Results: []message.BatchItem{{ID: "a"},
 			{ID: "b", Err: message.Errorf(message.CodeUnknownType, "nobody handles type %q", "x")}, {}}},
 		"batch_message_result_empty": &message.BatchResult{},
+		"presence_response": &message.Members{Topic: "public:room", Version: 7, Members: []message.Member{
+			{UserID: "u1", Data: []byte(`{"mood": [1.50]}`), Connections: 2, SinceMS: at}, {UserID: "u2", SinceMS: at}}},
+		"presence_response_empty":  &message.Members{Topic: "public:room", Version: 7},
+		"presence_update_response": &message.PresenceAccepted{Topic: "public:room"},
 	}
 	out := make(map[string]*message.Reply, len(bodies))
 	for name, body := range bodies {
@@ -131,6 +135,15 @@ func TestAPublicationCarriesOptionalFieldsOnlyWherePresent(t *testing.T) {
 			c.change(&env)
 			golden(t, "publication_"+c.name, wse.Dialect{}.AppendPublication(nil, &env))
 		})
+	}
+}
+
+func TestANoticeToManyIsWrittenAsAReplyWithoutANumber(t *testing.T) {
+	member := message.Member{UserID: "u1", Data: []byte(`{"mood":"good"}`), Connections: 2, SinceMS: at}
+	for kind := range message.PresenceKinds {
+		env := &message.Envelope{Type: kind.String(), Topic: "public:room", ID: "prs_1", TimeMS: at,
+			Notice: &message.PresenceNotice{Kind: kind, Topic: "public:room", Version: 8, Member: member}}
+		golden(t, "notice_"+kind.String(), wse.Dialect{}.AppendPublication(nil, env))
 	}
 }
 

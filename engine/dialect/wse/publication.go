@@ -11,8 +11,11 @@ import (
 // AppendPublication writes a numbered envelope: t first, because a published client looks for it only in the first 25
 // bytes, then the other fields in the order of PROTOCOL §2.1, v last. The payload is spliced in as it is: whoever made the
 // envelope has checked that it is a JSON object. It is written by hand because every publication passes here once per
-// encoding: BenchmarkAppendPublication shows it beside encoding/json.
+// encoding: BenchmarkAppendPublication shows it beside encoding/json. A notice is written as the reply that it is.
 func (d Dialect) AppendPublication(dst []byte, env *message.Envelope) []byte {
+	if env.Notice != nil {
+		return d.AppendReply(dst, &message.Reply{ID: env.ID, TimeMS: env.TimeMS, Body: env.Notice})
+	}
 	dst = append(dst, `{"t":`...)
 	dst = jsonscan.AppendQuoted(dst, env.Type)
 	dst = append(dst, `,"p":`...)

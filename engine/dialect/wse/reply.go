@@ -44,7 +44,7 @@ const typeError = "error"
 
 // replyType returns the t of a reply.
 func replyType(body message.ReplyBody) string {
-	switch body.(type) {
+	switch b := body.(type) {
 	case *message.Ready:
 		return "server_ready"
 	case *message.HelloAnswer:
@@ -69,6 +69,12 @@ func replyType(body message.ReplyBody) string {
 		return "metrics_response"
 	case *message.BatchResult:
 		return "batch_message_result"
+	case *message.Members:
+		return "presence_response"
+	case *message.PresenceAccepted:
+		return "presence_update_response"
+	case *message.PresenceNotice:
+		return b.Kind.String()
 	}
 	return typeError
 }
@@ -101,6 +107,13 @@ func writeBody(w *writer, body message.ReplyBody) {
 		writeMetrics(w, &b.Counters)
 	case *message.BatchResult:
 		writeBatchResult(w, b)
+	case *message.Members:
+		writeMembers(w, b)
+	case *message.PresenceAccepted:
+		w.string("topic", string(b.Topic))
+		w.bool("success", true)
+	case *message.PresenceNotice:
+		writePresenceNotice(w, b)
 	case *message.Failure:
 		writeFailure(w, b)
 	default:

@@ -59,6 +59,8 @@ func decodeBody(r *reader, t string, f *fields) message.Body {
 		return &message.MetricsRequest{}
 	case "presence_request":
 		return decodePresence(r, p)
+	case "presence_update":
+		return decodePresenceUpdate(r, p)
 	case "batch_message":
 		return decodeBatch(r, p)
 	}
@@ -234,19 +236,6 @@ func decodeAuth(r *reader, p []byte) message.Body {
 		if string(it.Key()) == "token" {
 			b.Token = r.text("p.token", it.Value())
 		}
-	}
-	return b
-}
-
-func decodePresence(r *reader, p []byte) message.Body {
-	b := &message.PresenceRequest{}
-	for it := jsonscan.Members(p); it.Next(); {
-		if string(it.Key()) == "topic" {
-			b.Topic = r.text("p.topic", it.Value())
-		}
-	}
-	if b.Topic == "" {
-		r.fail("p.topic", "must be a string, the name of a topic")
 	}
 	return b
 }
