@@ -1,0 +1,175 @@
+package presence
+
+import (
+	"time"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// acquire finds or makes a topic and locks it. Whoever calls it gives it back with release.
+func (p *Presence) acquire(name message.Topic) *topic {
+	for {
+		t := p.find(name)
+		t.mu.Lock()
+		if !t.dropped {
+			return t
+		}
+		t.mu.Unlock()
+	}
+}
+
+func (p *Presence) find(name message.Topic) *topic {
+	p.mu.RLock()
+	t := p.topics[name]
+	p.mu.RUnlock()
+	if t != nil {
+		return t
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t = p.topics[name]; t == nil {
+		t = newTopic(name, p.classes.For(name))
+		p.topics[name] = t
+	}
+	return t
+}
+
+// newTopic makes a topic that nobody is on. Its version begins at the clock, so that one that is forgotten and made again,
+// be it by another process, goes on with higher versions: as long as there are less than a million notices a second.
+// Microseconds are exact in a float64 until the year 2255.
+func newTopic(name message.Topic, class *broker.CompiledClass) *topic {
+	t := &topic{
+		name: name, class: class, version: uint64(time.Now().UnixMicro()),
+		users: make(map[string]*member), conns: make(map[string]*member),
+	}
+	t.notices.topic = t
+	return t
+}
+
+// release unlocks a topic. Changes are told after the notice delay, and a topic that nobody is on is forgotten.
+func (p *Presence) release(t *topic) {
+	defer t.mu.Unlock()
+	switch {
+	case t.dropped:
+	case len(t.changes) > 0 && p.cfg.NoticeDelay == 0:
+		p.tell(t)
+	case len(t.changes) > 0 && !t.due:
+		t.due = true
+		p.alarms.set(&t.notices, time.Now().Add(p.cfg.NoticeDelay))
+	}
+	if len(t.users) == 0 && !t.dropped {
+		t.dropped = true
+		p.mu.Lock()
+		delete(p.topics, t.name)
+		p.mu.Unlock()
+	}
+}
+
+// enter counts a connection of a user. The topic's lock is held, as in all that follows.
+func (p *Presence) enter(t *topic, user, conn string) (*member, error) {
+	if m := t.conns[conn]; m != nil {
+		return m, nil
+	}
+	m := t.users[user]
+	if m == nil {
+		if len(t.users) >= p.cfg.MembersMax {
+			p.tell(t) // who is gone makes room
+		}
+		if len(t.users) >= p.cfg.MembersMax {
+			p.refusedMembers.Add(1)
+			return nil, message.Errorf(message.CodeSubscriptionLimit,
+				"%s has %d members, the most allowed; you are subscribed and not listed: try again by presence_update", t.name, p.cfg.MembersMax).
+				WithDetails(map[string]string{"topic": string(t.name)})
+		}
+		m = &member{user: user, gone: true}
+		m.departure.topic, m.departure.member = t, m
+		t.users[user] = m
+	}
+	if m.gone {
+		m.gone, m.sinceMS, m.updated = false, time.Now().UnixMilli(), true
+		p.members.Add(1)
+		t.change(m)
+	}
+	t.conns[conn] = m
+	m.connections++
+	m.lost = time.Time{}
+	p.alarms.cancel(&m.departure)
+	return m, nil
+}
+
+// depart makes a member gone. He stays in the list of users until that is told.
+func (p *Presence) depart(t *topic, m *member) {
+	p.take(t, -len(m.data))
+	m.data, m.gone, m.lost = nil, true, time.Time{}
+	p.members.Add(-1)
+	t.change(m)
+}
+
+// take counts bytes of data, fewer where n is negative, and reports whether there is room for more.
+func (p *Presence) take(t *topic, n int) bool {
+	if n > 0 && t.bytes+n > p.cfg.TopicKiBMax<<10 {
+		return false
+	}
+	if total := p.bytes.Add(int64(n)); n > 0 && total > int64(p.cfg.MiBTotal)<<20 {
+		p.bytes.Add(-int64(n))
+		return false
+	}
+	t.bytes += n
+	return true
+}
+
+// change puts a member among those of whom something is to be told, once.
+func (t *topic) change(m *member) {
+	if !m.changing {
+		m.changing = true
+		t.changes = append(t.changes, m)
+	}
+}
+
+// tell hands on what changed, one notice for each member. Who came and went meanwhile, or went and came, is told of as
+// what he is now.
+func (p *Presence) tell(t *topic) {
+	for i, m := range t.changes {
+		switch {
+		case m.gone:
+			delete(t.users, m.user)
+			if m.known {
+				p.notify(t, message.PresenceLeave, m)
+			}
+		case !m.known:
+			m.known = true
+			p.notify(t, message.PresenceJoin, m)
+		case m.updated:
+			p.notify(t, message.PresenceUpdated, m)
+		}
+		m.changing, m.updated = false, false
+		t.changes[i] = nil
+	}
+	t.changes = t.changes[:0]
+	if t.due {
+		t.due = false
+		p.alarms.cancel(&t.notices)
+	}
+}
+
+// notify hands on one notice. It is shed for a slow subscriber where its class sheds by age, and else kept: to conflate
+// it there would have to be a key that no publication has.
+func (p *Presence) notify(t *topic, kind message.PresenceKind, m *member) {
+	t.version++
+	p.told[kind].Add(1)
+	overflow := t.class.OnOverflow
+	if overflow == message.Conflate {
+		overflow = message.Keep
+	}
+	p.out.Deliver(&message.Envelope{
+		Type: kind.String(), Topic: t.name, ID: p.ids.Next(), TimeMS: time.Now().UnixMilli(),
+		Level: t.class.Level, Overflow: overflow, Linger: t.class.Linger,
+		Notice: &message.PresenceNotice{Kind: kind, Topic: t.name, Version: t.version, Member: m.shown()},
+	})
+}
+
+// shown is the member as others see him.
+func (m *member) shown() message.Member {
+	return message.Member{UserID: m.user, Data: m.data, Connections: m.connections, SinceMS: m.sinceMS}
+}
