@@ -17,6 +17,7 @@ import (
 	"github.com/wse-engine/wse/engine/feed"
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/presence"
 	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 )
@@ -49,12 +50,13 @@ type TLS struct {
 // Limits holds every limit of connections, requests, topics and events.
 type Limits struct {
 	conn.Config  `yaml:",inline"`
-	Router       router.Config `yaml:",inline"`
-	Feed         feed.Config   `yaml:",inline"`
-	Quota        quota.Config  `yaml:",inline"`
-	Ingest       ingest.Config `yaml:",inline"`
-	DrainTimeout time.Duration `yaml:"drain_timeout"` // a shutdown takes no longer
-	DrainJitter  time.Duration `yaml:"drain_jitter"`  // the time over which a shutdown spreads its closes, and clients their return
+	Router       router.Config   `yaml:",inline"`
+	Feed         feed.Config     `yaml:",inline"`
+	Quota        quota.Config    `yaml:",inline"`
+	Presence     presence.Config `yaml:",inline"`
+	Ingest       ingest.Config   `yaml:",inline"`
+	DrainTimeout time.Duration   `yaml:"drain_timeout"` // a shutdown takes no longer
+	DrainJitter  time.Duration   `yaml:"drain_jitter"`  // the time over which a shutdown spreads its closes, and clients their return
 
 	CompressBytesMin int `yaml:"compress_bytes_min"` // messages from this size are compressed, in the form that the connection has
 	InflateRatioMax  int `yaml:"inflate_ratio_max"`  // what a client sends compressed may become so many times longer, beyond the first 64 KiB
@@ -97,7 +99,7 @@ func DefaultConfig() Config {
 		Auth:    auth.DefaultConfig(),
 		Limits: Limits{
 			Config: conn.DefaultConfig(), Router: router.DefaultConfig(), Feed: feed.DefaultConfig(), Ingest: ingest.DefaultConfig(),
-			Quota: quota.DefaultConfig(), DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second,
+			Quota: quota.DefaultConfig(), Presence: presence.DefaultConfig(), DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second,
 			CompressBytesMin: 1024, InflateRatioMax: 100,
 		},
 		Topics:         broker.DefaultClasses(),

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/presence"
 	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 	"github.com/wse-engine/wse/engine/store"
@@ -56,6 +58,7 @@ type Engine struct {
 	classes *broker.Classes
 	broker  *memory.Broker
 	hub     *hub.Hub
+	present *presence.Presence
 	plugins *plugin.Host
 	quota   *quota.Quota
 	router  *router.Router
@@ -184,12 +187,19 @@ func (e *Engine) openBroker() (err error) {
 	if e.broker, err = memory.New(e.cfg.Broker.Memory, e.classes, e.hub); err != nil {
 		return err
 	}
+	if e.present, err = presence.New(e.cfg.Limits.Presence, e.classes, e.hub); err != nil {
+		return err
+	}
 	e.ingest, err = ingest.New(e.cfg.Limits.Ingest, transformer{e.plugins}, e.broker)
 	return err
 }
 
 func (e *Engine) openRouter() error {
-	f, err := feed.New(e.cfg.Limits.Feed, e.cfg.ClientMessages, e.hub, e.broker, authorizer{e.plugins}, retention{e.classes})
+	var who feed.Roster // nil where no class has presence, so that clients are told that it is not offered
+	if slices.ContainsFunc(e.cfg.Topics, func(c broker.Class) bool { return c.Presence }) {
+		who = e.present
+	}
+	f, err := feed.New(e.cfg.Limits.Feed, e.cfg.ClientMessages, e.hub, e.broker, authorizer{e.plugins}, retention{e.classes}, e.present, who)
 	if err != nil {
 		return err
 	}
@@ -224,6 +234,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "broker", func(ctx context.Context) error { e.broker.Run(ctx); return nil })
 	start(&underneath, under, "auth", e.auth.Run)
 	start(&underneath, under, "router", e.router.Run)
+	start(&underneath, under, "presence", e.present.Run)
 	start(&underneath, under, "quota", e.quota.Run)
 	start(&frontline, front, "connections", e.conns.Run)
 	start(&frontline, front, "admin", e.admin.Run)

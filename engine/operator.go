@@ -16,13 +16,14 @@ import (
 var (
 	_ admin.Topics      = operator{}
 	_ admin.Connections = operator{}
+	_ admin.Members     = operator{}
 	_ admin.Engine      = operator{}
 )
 
 func (e *Engine) openAdmin() (err error) {
 	e.admin, err = admin.New(e.cfg.Admin, admin.Deps{
 		Version: e.opts.Version, Started: e.started,
-		Publisher: e.ingest, Intake: e.ingest, Letters: e.ingest, Replayer: e.ingest, Topics: operator{e}, History: e.broker,
+		Publisher: e.ingest, Intake: e.ingest, Letters: e.ingest, Replayer: e.ingest, Topics: operator{e}, Members: operator{e}, History: e.broker,
 		Connections: operator{e}, Plugins: e.plugins, Changer: e.plugins, Prover: e.plugins, Engine: operator{e},
 		Log: func(msg string, args ...any) { e.log.Warn(msg, args...) },
 	})
@@ -64,6 +65,37 @@ func (o operator) Topics(prefix string, limit int) []admin.Topic {
 	})
 	slices.SortFunc(topics, func(a, b admin.Topic) int { return strings.Compare(string(a.Topic), string(b.Topic)) })
 	return topics[:min(limit, len(topics))]
+}
+
+// Members implements [admin.Members].
+func (o operator) Members(ctx context.Context, topic message.Topic, limit int) (list admin.Presence, err error) {
+	if !o.engine.present.Tracks(topic) {
+		return list, message.Errorf(message.CodeNotFound, "%s has no members: presence is not on in its class", topic)
+	}
+	err = o.engine.present.Members(ctx, topic, func(m *message.Members) {
+		list = admin.Presence{Topic: m.Topic, Version: m.Version, Count: len(m.Members)}
+		for _, member := range m.Members[:min(limit, len(m.Members))] {
+			if member.Data == nil {
+				member.Data = []byte("{}")
+			}
+			list.Members = append(list.Members, admin.Member{
+				UserID: member.UserID, Data: member.Data, Connections: member.Connections, SinceMS: member.SinceMS,
+			})
+		}
+	})
+	return list, err
+}
+
+// presence returns the figures of who is on topics.
+func (o operator) presence() admin.PresenceFigures {
+	s := o.engine.present.Stats()
+	return admin.PresenceFigures{
+		Topics: s.Topics, Members: s.Members, Bytes: s.Bytes, BytesMax: s.BytesMax,
+		Notices: map[string]uint64{
+			message.PresenceJoin.String(): s.Joins, message.PresenceLeave.String(): s.Leaves, message.PresenceUpdated.String(): s.Updates,
+		},
+		Refused: map[string]uint64{"members_max": s.RefusedMembers, "data": s.RefusedData},
+	}
 }
 
 // Connections implements [admin.Connections].
@@ -126,6 +158,7 @@ func (o operator) Measure() admin.Measurements {
 		BytesReceived: totals.BytesReceived, BytesSent: totals.BytesSent, Writes: totals.Writes,
 		QueuedBytes: gauges.QueuedBytes, PartialBytes: gauges.PartialBytes,
 		Dropped: map[string]uint64{"slow_consumer": totals.Dropped}, Deliveries: e.hub.Delivered(), SubscribedTopics: topics,
+		Presence: o.presence(),
 		Broker: admin.BrokerFigures{
 			Topics: stats.Topics, BytesKept: stats.BytesKept, BytesKeptMax: stats.BytesKeptMax, Published: stats.Published,
 			Duplicates: stats.Duplicates, Refused: stats.Refused, Expired: stats.Expired, Evicted: stats.Evicted,

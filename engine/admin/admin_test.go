@@ -75,6 +75,14 @@ func (w *world) Connections(user string, limit int) (out []admin.Connection, tot
 	return out, total
 }
 
+func (w *world) Members(_ context.Context, topic message.Topic, limit int) (admin.Presence, error) {
+	if topic != "public:room" {
+		return admin.Presence{}, message.Errorf(message.CodeNotFound, "%s has no members", topic)
+	}
+	members := []admin.Member{{UserID: "u1", Data: []byte(`{"a":1}`), Connections: 2, SinceMS: 5}, {UserID: "u2", Data: []byte("{}")}}
+	return admin.Presence{Topic: topic, Version: 7, Count: 2, Members: members[:min(limit, 2)]}, nil
+}
+
 func (w *world) Disconnect(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,7 +108,8 @@ func (w *world) Measure() admin.Measurements {
 	s := w.broker.Stats()
 	return admin.Measurements{
 		Connections: 3, Deliveries: 42, Dropped: map[string]uint64{"queue": 7},
-		Broker: admin.BrokerFigures{Topics: s.Topics, BytesKept: s.BytesKept, Published: s.Published},
+		Presence: admin.PresenceFigures{Members: 5, Notices: map[string]uint64{"presence_join": 6}, Refused: map[string]uint64{"data": 8}},
+		Broker:   admin.BrokerFigures{Topics: s.Topics, BytesKept: s.BytesKept, Published: s.Published},
 	}
 }
 
@@ -164,7 +173,7 @@ func deps(t testing.TB) (*world, admin.Deps) {
 	in, err := ingest.New(ingest.DefaultConfig(), transformer{w}, w.broker)
 	require.NoError(t, err)
 	return w, admin.Deps{
-		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Letters: in, Replayer: in, Topics: w, History: w.broker,
+		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Letters: in, Replayer: in, Topics: w, Members: w, History: w.broker,
 		Connections: w, Plugins: w, Changer: &w.host, Prover: &w.host, Engine: w,
 	}
 }
@@ -447,6 +456,18 @@ func TestTopicsAndTheirHistoryAreShown(t *testing.T) {
 	a.get("/api/v1/history").problem(400, "INVALID_ARGUMENT")
 }
 
+func TestMembersOfATopicAreListed(t *testing.T) {
+	a := serve(t, config())
+	require.Equal(t, map[string]any{"topic": "public:room", "version": 7.0, "count": 2.0, "members": []any{
+		map[string]any{"user_id": "u1", "data": map[string]any{"a": 1.0}, "connections": 2.0, "since_ms": 5.0},
+	}}, a.get("/api/v1/presence?topic=public:room&limit=1").json())
+	require.Equal(t, []any{}, a.get("/api/v1/presence?topic=public:room&limit=0").json()["members"])
+	a.get("/api/v1/presence?topic=public:other").problem(404, "NOT_FOUND")
+	a.get("/api/v1/presence?topic=nonsense").problem(400, "INVALID_ARGUMENT")
+	a.get("/api/v1/presence").problem(400, "INVALID_ARGUMENT")
+	a.get("/api/v1/presence?topics=public:room").problem(400, "BAD_REQUEST")
+}
+
 func TestConnectionsAreListedAndClosed(t *testing.T) {
 	a := serve(t, config())
 	require.Equal(t, []any{}, a.get("/api/v1/connections").json()["connections"])
@@ -503,6 +524,7 @@ func TestMetricsTellTheFigures(t *testing.T) {
 	text := string(got.body)
 	for _, want := range []string{
 		`wse_build_info{version="v1.2.3"} 1`, "wse_connections 3", "wse_deliveries_total 42", `wse_dropped_total{reason="queue"} 7`,
+		"wse_presence_members 5", `wse_presence_notices_total{type="presence_join"} 6`, `wse_presence_refused_total{reason="data"} 8`,
 		"wse_topics 1", "wse_publications_total 1", `wse_ingest_results_total{result="published"} 1`, "wse_ingest_default_total 1",
 		`wse_plugin_calls_total{hook="transform",plugin="mapping",result="trap",version="abc"} 2`,
 		`wse_plugin_cpu_seconds_total{plugin="mapping",version="abc"} 1.5`,
@@ -536,7 +558,7 @@ func TestEveryPathRefusesMethodsItDoesNotHave(t *testing.T) {
 	for path, allow := range map[string]string{
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/api/v1/status": "GET, HEAD",
 		"/api/v1/publish": "POST", "/api/v1/events": "POST", "/api/v1/topics": "GET, HEAD", "/api/v1/history": "GET, HEAD",
-		"/api/v1/connections": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
+		"/api/v1/presence": "GET, HEAD", "/api/v1/connections": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
 		"/api/v1/plugins/p": "GET, HEAD", "/api/v1/plugins/p/upload": "POST", "/api/v1/plugins/p/try": "POST", "/api/v1/plugins/p/swap": "POST",
 		"/api/v1/plugins/p/rollback": "POST", "/api/v1/plugins/p/shadow": "DELETE, GET, HEAD",
 		"/api/v1/dead-letters": "GET, HEAD", "/api/v1/dead-letters/x": "DELETE, GET, HEAD", "/api/v1/dead-letters/replay": "POST", "/api/v1/reload": "POST", "/debug/pprof/": "GET, HEAD",

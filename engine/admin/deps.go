@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/wse-engine/wse/engine/broker"
@@ -45,6 +46,12 @@ type Topics interface {
 // History reads what is kept of a topic; [broker.Broker] has the contract. It may block until ctx ends.
 type History interface {
 	History(ctx context.Context, topic message.Topic, q broker.Query) (broker.History, error)
+}
+
+// Members tells who is on a topic, as of this node.
+type Members interface {
+	// Members lists at most limit of a topic's members, by user. It refuses a topic that has none by its class.
+	Members(ctx context.Context, topic message.Topic, limit int) (Presence, error)
 }
 
 // Connections are the clients of this node.
@@ -96,6 +103,7 @@ type Deps struct {
 	Letters     Letters
 	Replayer    Replayer
 	Topics      Topics
+	Members     Members
 	History     History
 	Connections Connections
 	Plugins     Plugins
@@ -116,6 +124,22 @@ type Topic struct {
 	Bytes        int64         `json:"bytes"`        // kept
 	IdleMS       int64         `json:"idle_ms"`      // since it was last published to or read
 	Subscribers  int           `json:"subscribers"`  // on this node, patterns not counted
+}
+
+// Presence is who is on a topic.
+type Presence struct {
+	Topic   message.Topic `json:"topic"`
+	Version uint64        `json:"version"` // of the last notice
+	Count   int           `json:"count"`   // of all members
+	Members []Member      `json:"members"`
+}
+
+// Member describes a user who is on a topic.
+type Member struct {
+	UserID      string          `json:"user_id"`
+	Data        json.RawMessage `json:"data"`        // what he says of himself
+	Connections int             `json:"connections"` // 0: lost, and may come back
+	SinceMS     int64           `json:"since_ms"`    // Unix milliseconds
 }
 
 // Connection describes a client's connection.
@@ -156,6 +180,7 @@ type Measurements struct {
 	Dropped           map[string]uint64 `json:"dropped"`       // publications shed, by reason
 	Deliveries        uint64            `json:"deliveries"`    // publications times subscribers
 	SubscribedTopics  int               `json:"subscribed_topics"`
+	Presence          PresenceFigures   `json:"presence"`
 	Broker            BrokerFigures     `json:"broker"`
 }
 
@@ -164,6 +189,16 @@ type LimitMet struct {
 	Limit  string `json:"limit"`  // the field of the configuration
 	Result string `json:"result"` // warned, refused or closed
 	Count  uint64 `json:"count"`
+}
+
+// PresenceFigures are the presence's part of the measurements.
+type PresenceFigures struct {
+	Topics   int               `json:"topics"`    // now: that somebody is on
+	Members  int               `json:"members"`   // now, of all topics
+	Bytes    int64             `json:"bytes"`     // now: what members say of themselves
+	BytesMax int64             `json:"bytes_max"` // the limit
+	Notices  map[string]uint64 `json:"notices"`   // by type
+	Refused  map[string]uint64 `json:"refused"`   // users that were not listed, and updates, by reason
 }
 
 // BrokerFigures are the broker's part of the measurements.

@@ -145,6 +145,7 @@ func (e emitter) engine(m Measurements) {
 	e.counters("wse_dropped_total", "Publications not delivered to a slow client.", "reason", m.Dropped)
 	e.counter("wse_deliveries_total", "Publications handed to subscribers' connections.", m.Deliveries)
 	e.gauge("wse_subscribed_topics", "Topics and patterns with a subscriber on this node.", float64(m.SubscribedTopics))
+	e.presence(m.Presence)
 	b := m.Broker
 	e.gauge("wse_topics", "Topics that exist.", float64(b.Topics))
 	e.gauge("wse_history_bytes", "Bytes kept: histories, retained snapshots, ids.", float64(b.BytesKept))
@@ -154,6 +155,15 @@ func (e emitter) engine(m Measurements) {
 	e.counter("wse_publications_refused_total", "Publishes refused for want of room.", b.Refused)
 	e.counter("wse_history_expired_total", "Publications dropped from histories for their age.", b.Expired)
 	e.counter("wse_history_evicted_total", "Publications dropped from histories for the byte budget.", b.Evicted)
+}
+
+func (e emitter) presence(p PresenceFigures) {
+	e.gauge("wse_presence_topics", "Topics that somebody is on.", float64(p.Topics))
+	e.gauge("wse_presence_members", "Users on topics with presence, once for each topic.", float64(p.Members))
+	e.gauge("wse_presence_bytes", "What members say of themselves.", float64(p.Bytes))
+	e.gauge("wse_presence_bytes_max", "The limit of wse_presence_bytes.", float64(p.BytesMax))
+	e.counters("wse_presence_notices_total", "Notices of members that came, went or changed.", "type", p.Notices)
+	e.counters("wse_presence_refused_total", "Users that were not listed, and updates that were refused.", "reason", p.Refused)
 }
 
 func (e emitter) ingest(s ingest.Stats) {

@@ -114,6 +114,25 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+func (s *Server) presence(w http.ResponseWriter, r *http.Request) {
+	values, limit, ok := s.listing(w, r, "topic")
+	if !ok {
+		return
+	}
+	topic, err := message.ParseTopic(values.Get("topic"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, spell(message.CodeInvalidArgument), "topic: %v", err)
+		return
+	}
+	list, err := s.deps.Members.Members(r.Context(), topic, limit)
+	if err != nil {
+		s.fail(w, r, err, nil)
+		return
+	}
+	list.Members = orEmpty(list.Members)
+	writeJSON(w, list)
+}
+
 func onTheWire(envs []*message.Envelope) []json.RawMessage {
 	out := make([]json.RawMessage, len(envs))
 	for i, env := range envs {

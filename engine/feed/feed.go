@@ -79,6 +79,7 @@ type Action string
 const (
 	ActionSubscribe Action = "subscribe"
 	ActionPublish   Action = "publish"
+	ActionPresence  Action = "presence" // see who is on the topic, and say something of oneself there
 )
 
 // Access is a question to the authorizer.
@@ -119,28 +120,36 @@ type Feed struct {
 	broker     broker.Broker
 	authorizer Authorizer
 	retention  Retention
+	presence   Presence // nil, as is roster: no topic has members
+	roster     Roster
 
 	seed  maphash.Seed
 	edges [64]sync.Mutex // by topic: serialises first and last subscriber towards the broker
 }
 
-// New makes a feed.
-func New(cfg Config, client ClientMessages, h *hub.Hub, b broker.Broker, a Authorizer, r Retention) (*Feed, error) {
+// New makes a feed. Without a presence and a roster no topic has members.
+func New(cfg Config, client ClientMessages, h *hub.Hub, b broker.Broker, a Authorizer, r Retention, p Presence, who Roster) (*Feed, error) {
 	if err := errors.Join(cfg.Validate(), client.Validate()); err != nil {
 		return nil, err
 	}
-	return &Feed{cfg: cfg, client: client, hub: h, broker: b, authorizer: a, retention: r, seed: maphash.MakeSeed()}, nil
+	return &Feed{
+		cfg: cfg, client: client, hub: h, broker: b, authorizer: a, retention: r, presence: p, roster: who, seed: maphash.MakeSeed(),
+	}, nil
 }
 
 // Routes returns the feed's handlers; the other fields are left for their owners.
 func (f *Feed) Routes() router.Routes {
-	return router.Routes{
+	routes := router.Routes{
 		Subscribe: f.subscription,
 		Sync:      f.sync,
 		Publish:   f.publish,
 		Renewed:   f.renewed,
 		Closed:    f.closed,
 	}
+	if f.roster != nil {
+		routes.Presence, routes.PresenceUpdate = f.members, f.describe
+	}
+	return routes
 }
 
 func (f *Feed) edge(topic message.Topic) *sync.Mutex {
@@ -162,8 +171,13 @@ func (f *Feed) join(ctx context.Context, s *router.Client, topic message.Topic, 
 	return sub, nil
 }
 
-// leave ends a subscription, at the broker too where it was this node's last.
-func (f *Feed) leave(ctx context.Context, sub *hub.Subscription) error {
+// leave ends a subscription that the client, or a refusal, gave up.
+func (f *Feed) leave(ctx context.Context, s *router.Client, sub *hub.Subscription) error {
+	return errors.Join(f.quit(ctx, sub), f.absent(ctx, s, sub.Topic(), false))
+}
+
+// quit leaves a topic in the hub and, where it was this node's last subscription, at the broker.
+func (f *Feed) quit(ctx context.Context, sub *hub.Subscription) error {
 	mu := f.edge(sub.Topic())
 	mu.Lock()
 	defer mu.Unlock()
@@ -177,7 +191,7 @@ func (f *Feed) leave(ctx context.Context, sub *hub.Subscription) error {
 func (f *Feed) closed(ctx context.Context, s *router.Client, _ *message.Request) error {
 	var errs []error
 	for _, sub := range s.Member.Subscriptions() {
-		errs = append(errs, f.leave(ctx, sub))
+		errs = append(errs, f.quit(ctx, sub), f.absent(ctx, s, sub.Topic(), true))
 	}
 	return errors.Join(errs...)
 }
@@ -259,7 +273,7 @@ func (f *Feed) renewed(ctx context.Context, s *router.Client, req *message.Reque
 		if refused == nil {
 			continue
 		}
-		if err := f.leave(ctx, sub); err != nil {
+		if err := f.leave(ctx, s, sub); err != nil {
 			return err
 		}
 		answer.SuccessTopics = append(answer.SuccessTopics, sub.Topic())

@@ -137,7 +137,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.broker.Close()) })
 	w.feed, err = New(cfg, ClientMessages{Enabled: true, PayloadKiBMax: 1}, w.hub, w.broker,
-		rules(func(a Access) (bool, string, error) { return w.allowed(a) }), retention{classes})
+		rules(func(a Access) (bool, string, error) { return w.allowed(a) }), retention{classes}, nil, nil)
 	require.NoError(t, err)
 	w.router, err = router.New(router.DefaultConfig(), w.feed.Routes(), nil, nil, hclog.NewNullLogger())
 	require.NoError(t, err)

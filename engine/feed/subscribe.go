@@ -48,7 +48,7 @@ func (f *Feed) unsubscribe(ctx context.Context, s *router.Client, req *message.R
 			fail(answer, name, message.Errorf(message.CodeInvalidSubscription, "not subscribed"))
 			continue
 		}
-		if err := f.leave(ctx, sub); err != nil {
+		if err := f.leave(ctx, s, sub); err != nil {
 			return err
 		}
 		answer.SuccessTopics = append(answer.SuccessTopics, topic)
@@ -159,6 +159,7 @@ func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Reque
 		}
 		overflowed := f.hub.GoLive(&s.Member, lives, func() { f.sendAll(s, req, answer, joined, malformed) })
 		if overflowed == nil {
+			f.present(ctx, s, req, joined)
 			return nil
 		}
 	}
@@ -178,7 +179,7 @@ func (f *Feed) fit(ctx context.Context, s *router.Client, joined []*joining, ans
 			kept = append(kept, j)
 			continue
 		}
-		if err := f.leave(ctx, j.sub); err != nil {
+		if err := f.quit(ctx, j.sub); err != nil {
 			return append(kept, joined[i+1:]...), err
 		}
 		topic := j.sub.Topic()
@@ -209,7 +210,7 @@ func bytesOf(envs []*message.Envelope) (n int) {
 func (f *Feed) abandon(ctx context.Context, joined []*joining) error {
 	var errs []error
 	for _, j := range joined {
-		errs = append(errs, f.leave(context.WithoutCancel(ctx), j.sub))
+		errs = append(errs, f.quit(context.WithoutCancel(ctx), j.sub))
 	}
 	return errors.Join(errs...)
 }

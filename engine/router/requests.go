@@ -25,6 +25,8 @@ func (s *Client) dispatch(ctx context.Context, req *message.Request) error {
 		return s.call(ctx, routes.Sync, req)
 	case *message.PresenceRequest:
 		return s.call(ctx, routes.Presence, req)
+	case *message.PresenceUpdate:
+		return s.call(ctx, routes.PresenceUpdate, req)
 	case *message.Publish:
 		return s.call(ctx, routes.Publish, req)
 	case *message.Batch:
@@ -81,7 +83,7 @@ func (s *Client) features() message.Features {
 	d := s.Conn.Describe()
 	return message.Features{
 		PriorityQueue: true, Recovery: true, Batching: true, Compression: d.Compressed, MessagePack: d.MessagePack,
-		Encryption: s.Encryption,
+		Encryption: s.Encryption, Presence: s.router.routes.Presence != nil,
 	}
 }
 

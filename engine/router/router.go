@@ -82,12 +82,13 @@ type HandlerFunc func(ctx context.Context, s *Client, req *message.Request) erro
 // Routes are the handlers that other packages provide. A nil one means that the engine does not offer the request, which
 // its sender is told.
 type Routes struct {
-	Subscribe HandlerFunc // *message.Subscribe
-	Sync      HandlerFunc // *message.Sync
-	Presence  HandlerFunc // *message.PresenceRequest
-	Publish   HandlerFunc // *message.Publish
-	Renewed   HandlerFunc // after an *message.Authenticate: the identity may have changed
-	Closed    HandlerFunc // the connection is gone; the last call of a client
+	Subscribe      HandlerFunc // *message.Subscribe
+	Sync           HandlerFunc // *message.Sync
+	Presence       HandlerFunc // *message.PresenceRequest
+	PresenceUpdate HandlerFunc // *message.PresenceUpdate
+	Publish        HandlerFunc // *message.Publish
+	Renewed        HandlerFunc // after an *message.Authenticate: the identity may have changed
+	Closed         HandlerFunc // the connection is gone; the last call of a client
 }
 
 // Verifier checks tokens. It may block for a key fetch until ctx ends; its errors are *message.Error.
