@@ -10,7 +10,7 @@ FEATURES := +bulk-memory,+nontrapping-fptoint
 DEBUG ?=
 
 flags = --target $(TARGET) --edition 2021 -C panic=abort -C codegen-units=1 -C target-feature=$(FEATURES) $(RUSTFLAGS) $(if $(DEBUG),-g) \
-  --remap-path-prefix $(abspath $(SDK))=wse --remap-path-prefix $(CURDIR)=.
+  --remap-path-prefix '$(abspath $(SDK))=wse' --remap-path-prefix '$(CURDIR)=.'
 link = -C lto=fat $(if $(LINKER),-C linker=$(LINKER) -C linker-flavor=wasm-ld) -C link-arg=-zstack-size=65536 -C link-arg=--demangle $(if $(DEBUG),,-C strip=debuginfo)
 
 plugin.wasm: $(wildcard *.rs) $(wildcard $(SDK)/src/*.rs) $(SDK)/plugin.mk

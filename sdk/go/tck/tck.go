@@ -160,6 +160,9 @@ func fail(in *wse.Reader, out *wse.Writer, payload field) (wse.Result, bool) {
 
 func many(in *wse.Reader, out *wse.Writer, payload field) (wse.Result, bool) {
 	n, ok := payload.findInteger(in, "n", 1, 64)
+	if !ok {
+		return wse.No, false
+	}
 	out.PutByte('[')
 	for i := range n {
 		if i > 0 {
@@ -171,7 +174,7 @@ func many(in *wse.Reader, out *wse.Writer, payload field) (wse.Result, bool) {
 		out.PutString(`}}`)
 	}
 	out.PutByte(']')
-	return out.Result(), ok
+	return out.Result(), true
 }
 
 func text(in *wse.Reader, out *wse.Writer, payload field) (wse.Result, bool) {
