@@ -503,3 +503,24 @@ func TestMetrics_of_a_guest_are_counted_under_capped_names(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]float64{"ab": 3, "bc": 1.5}, h.Stats()[0].Metrics)
 }
+
+// What a module calls its functions and imports, and what it logs, ends on terminals.
+func TestNames_and_texts_of_a_guest_give_the_terminal_no_orders(t *testing.T) {
+	const evil = "\x1b[31m\u009b31m\u202eX\u2028\x07"
+	orders := "\x1b\u009b\u202e\u2028\x07\r"
+	f := newFixture(t)
+	_, err := plugin.New(plugin.Configs{f.add(t, "imports", imported(w.Import{Module: evil, Name: evil}, w.I64Const(1)))}, f.deps())
+	require.ErrorContains(t, err, "X")
+	require.False(t, strings.ContainsAny(err.Error(), orders), "%q", err)
+
+	report := plugin.NewWorkbench(t.TempDir()).Inspect(t.Context(), plugin.Specimen{Name: "p", Module: imported(w.Import{Module: evil, Name: evil}, w.I64Const(1)).Bytes()})
+	require.Contains(t, report.Imports[0], "X")
+	require.False(t, strings.ContainsAny(strings.Join(report.Imports, ""), orders), "%q", report.Imports)
+
+	hook := w.Hook("wse_transform", []byte{0x00})
+	hook.Name = evil
+	cfg := f.add(t, "names", w.Plugin(w.Module{Funcs: []w.Func{hook}}))
+	_, _, err = transform(t, f.open(t, cfg), "E", "{}")
+	require.ErrorContains(t, err, "X")
+	require.False(t, strings.ContainsAny(err.Error(), orders), "%q", err)
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 	"unicode/utf16"
 
 	"github.com/tetratelabs/wazero"
@@ -54,7 +55,8 @@ func checkImports(m *scan.Module) error {
 	for _, imp := range m.Imports {
 		f, ok := hostFuncOf(imp.Module, imp.Name)
 		if !ok || imp.Kind != scan.KindFunction {
-			return fmt.Errorf("imports %s.%s, which the host does not offer; sdk/ABI.md lists what it does", imp.Module, imp.Name)
+			return fmt.Errorf("imports %s.%s, which the host does not offer; sdk/ABI.md lists what it does",
+				printable([]byte(imp.Module), nameBytesShown), printable([]byte(imp.Name), nameBytesShown))
 		}
 		want := scan.FuncType{Params: valueTypes(f.params), Results: valueTypes(f.results)}
 		if got := m.Types[imp.Type]; !got.Equal(string(want.Params), string(want.Results)) {
@@ -163,16 +165,20 @@ func (in *instance) view(mem api.Memory, who string, ptr, n uint32) []byte {
 	return b
 }
 
-// printable makes one line of at most n bytes of a guest's text.
+// nameBytesShown is how much is shown of a name that a module chose.
+const nameBytesShown = 128
+
+// printable makes one line of at most n bytes of a guest's text. What a terminal takes for an order, or for a change of
+// direction, becomes a space.
 func printable(text []byte, n int) string {
 	if len(text) > n {
 		text = text[:n]
 	}
 	return strings.TrimRight(strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return ' '
+		if r == '\t' || unicode.IsPrint(r) {
+			return r
 		}
-		return r
+		return ' '
 	}, string(text)), " ")
 }
 

@@ -232,7 +232,7 @@ func checkExports(m *scan.Module, kinds []Kind) (has [hookCount]bool, err error)
 func missingABI(m *scan.Module) error {
 	for _, e := range m.Exports {
 		if v, ok := strings.CutPrefix(e.Name, "wse_abi_v"); ok {
-			return fmt.Errorf("is built for ABI version %s, this host speaks %d", v, abi.Version)
+			return fmt.Errorf("is built for ABI version %s, this host speaks %d", printable([]byte(v), nameBytesShown), abi.Version)
 		}
 	}
 	return fmt.Errorf("does not export %q: this is no plugin, or its SDK left the exports out", abi.ExportABI)

@@ -102,7 +102,7 @@ func (r *Report) describe(m *scan.Module, wasm []byte) {
 		if imp.Kind == scan.KindFunction {
 			text = imp.Module + "." + imp.Name + " " + m.Types[imp.Type].String()
 		}
-		r.Imports = append(r.Imports, text)
+		r.Imports = append(r.Imports, printable([]byte(text), 4*nameBytesShown))
 	}
 	r.MemoryPages, r.MemoryPagesMax = int(m.Memory.Min), int(m.Memory.Max)
 	for _, t := range m.Tables {
