@@ -112,12 +112,12 @@ func stop(format string, args ...any) { panic(&guestStop{fmt.Sprintf(format, arg
 // others. BenchmarkHostWork has the costliest use of each.
 const (
 	priceLine       = 200 // of a line for the log, whether it gets there or not
-	lineShare       = 4   // bytes of a line a unit
+	lineByte        = 1   // of a byte of a line that is looked at
 	priceLineEnd    = 32  // of the end of a line on a stream, even an empty one
 	priceVector     = 64  // of a piece that fd_write is given
 	priceCount      = 200 // of adding to a metric
 	pricePoll       = 64  // of a subscription
-	priceRandomByte = 1
+	priceRandomByte = 1   // of random_get
 )
 
 // charge makes the guest pay for work that the host does for it.
@@ -141,7 +141,7 @@ func (in *instance) hostLog(mem api.Memory, stack []uint64) {
 // log passes one line on, as far as the caps allow.
 func (in *instance) log(level int, text []byte) {
 	v := in.version
-	in.charge(priceLine + uint64(min(len(text), saidBytesMax/2))/lineShare)
+	in.charge(priceLine + uint64(min(len(text), saidBytesMax/2))*lineByte)
 	in.hear(text)
 	if in.lines++; in.lines > v.cfg.Limits.LogLinesPerCall || !v.logs.allow() {
 		v.logs.dropped.Add(1)
