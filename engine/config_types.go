@@ -138,7 +138,7 @@ func (c *Config) Validate() error {
 const inflateRatioLimit = 1100
 
 func (l *Limits) validate() error {
-	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Ingest.Validate(), l.Quota.Validate()}
+	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Presence.Validate(), l.Ingest.Validate(), l.Quota.Validate()}
 	errs = append(errs, l.Quota.Covers(l.MessageKiBMax, l.Router.BatchMessagesMax))
 	if l.DrainTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("drain_timeout: must be positive, is %s", l.DrainTimeout))

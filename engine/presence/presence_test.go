@@ -60,6 +60,13 @@ type world struct {
 
 // start runs a Presence for the rest of the bubble.
 func start(t testing.TB, change func(*presence.Config)) *world {
+	b := &board{}
+	w := startWith(t, change, b)
+	w.board = b
+	return w
+}
+
+func startWith(t testing.TB, change func(*presence.Config), out presence.Deliverer) *world {
 	cfg := presence.DefaultConfig()
 	if change != nil {
 		change(&cfg)
@@ -68,14 +75,13 @@ func start(t testing.TB, change func(*presence.Config)) *world {
 	class.Presence, class.Priority, class.Overflow = true, 3, "drop_oldest"
 	classes, err := broker.CompileClasses([]broker.Class{class, broker.DefaultClass("public:*")})
 	require.NoError(t, err)
-	b := &board{}
-	p, err := presence.New(cfg, classes, b)
+	p, err := presence.New(cfg, classes, out)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { require.NoError(t, p.Run(ctx)) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	return &world{p, t, b}
+	return &world{Presence: p, t: t}
 }
 
 func (w *world) enter(user, conn string) {

@@ -20,6 +20,7 @@ func FuzzDecode(f *testing.F) {
 		subscribe, `PING`, `PING:1700000000000`, `PONG:1`, `U{"t":"x"}`, `WSE{"t":"ping","p":{"timestamp":1.5e3}}`,
 		`{"type":"subscription","payload":{"recover":true,"recovery":{"a":{"epoch":"0000beef","offset":3}},"event_types":{"a":["b"]}}}`,
 		`{"t":"batch_message","p":{"messages":[{"t":"ping"}]}}`, `{"t":"chat","p":{"a":[1,2,{"b":"\ud83d\ude00"}]},"pri":3,"id":"i"}`,
+		`{"t":"presence_update","p":{"topic":"public:room","data":{"a":[{}]}}}`, `{"t":"presence_request","p":{"topic":"a"}}`,
 		`{"t":"sync_request","p":{"last_sequence":9}}`, `{"t":"x","p":{},"c":"S","trace_id":"t","event_version":1}`,
 	} {
 		f.Add([]byte(seed), false)
