@@ -41,7 +41,7 @@ func (a authorizer) Authorize(ctx context.Context, q feed.Access) (allowed bool,
 		Identity: plugin.Identity{
 			UserID: q.Identity.UserID, Permissions: q.Identity.Permissions.AppendNames(names[:0]), Claims: q.Identity.Claims,
 		},
-		Connection: plugin.Connection{ID: q.ConnID, Dialect: "wse", RemoteIP: q.RemoteIP},
+		Connection: plugin.Connection{ID: q.ConnID, Dialect: q.Dialect, RemoteIP: q.RemoteIP},
 		Waiter:     q.Waiter,
 	})
 	return verdict.Allow, verdict.Reason, err

@@ -93,7 +93,7 @@ func TestAskingThePluginsWhetherSomebodyMayNamesEveryPermission(t *testing.T) {
 	everything := ^auth.Permissions(0)
 	require.LessOrEqual(t, len(everything.AppendNames(nil)), permissionsMax)
 	allowed, _, err := authorizer{h}.Authorize(t.Context(), feed.Access{
-		Action: "subscribe", Topic: "user:u1:events", ConnID: "c1", RemoteIP: "192.0.2.7",
+		Action: "subscribe", Topic: "user:u1:events", ConnID: "c1", Dialect: "wse", RemoteIP: "192.0.2.7",
 		Identity: &auth.Identity{UserID: "u1", Permissions: everything, Claims: []byte(`{"sub":"u1"}`)},
 	})
 	require.NoError(t, err)

@@ -66,6 +66,9 @@ func (c *client) open(cn *conn.Conn) {
 	for _, limit := range from.near {
 		c.warn(limit)
 	}
+	for _, assigned := range e.feed.Assigned(from.identity) {
+		c.protocol.Handle(&message.Request{Type: "subscription_update", Body: assigned}, nil)
+	}
 	if len(from.topics) > 0 {
 		c.protocol.Handle(&message.Request{
 			Type: "subscription_update",
@@ -83,6 +86,7 @@ var _ router.Connection = peer{}
 func (p peer) Describe() router.Description {
 	return router.Description{
 		ID: p.ID(), Remote: p.Remote(), State: p.State(), Since: p.Since(), Counters: p.Counters(),
+		Dialect:    p.DialectName(),
 		Compressed: compresses(p.Encoding()), MessagePack: packs(p.Encoding()),
 	}
 }

@@ -49,14 +49,15 @@ type TLS struct {
 
 // Limits holds every limit of connections, requests, topics and events.
 type Limits struct {
-	conn.Config  `yaml:",inline"`
-	Router       router.Config   `yaml:",inline"`
-	Feed         feed.Config     `yaml:",inline"`
-	Quota        quota.Config    `yaml:",inline"`
-	Presence     presence.Config `yaml:",inline"`
-	Ingest       ingest.Config   `yaml:",inline"`
-	DrainTimeout time.Duration   `yaml:"drain_timeout"` // a shutdown takes no longer
-	DrainJitter  time.Duration   `yaml:"drain_jitter"`  // the time over which a shutdown spreads its closes, and clients their return
+	conn.Config      `yaml:",inline"`
+	Router           router.Config   `yaml:",inline"`
+	Feed             feed.Config     `yaml:",inline"`
+	Quota            quota.Config    `yaml:",inline"`
+	Presence         presence.Config `yaml:",inline"`
+	Ingest           ingest.Config   `yaml:",inline"`
+	ReviewsPerSecond int             `yaml:"reviews_per_second"` // subscriptions asked about again when an authorize plugin was changed
+	DrainTimeout     time.Duration   `yaml:"drain_timeout"`      // a shutdown takes no longer
+	DrainJitter      time.Duration   `yaml:"drain_jitter"`       // the time over which a shutdown spreads its closes, and clients their return
 
 	CompressBytesMin int `yaml:"compress_bytes_min"` // messages from this size are compressed, in the form that the connection has
 	InflateRatioMax  int `yaml:"inflate_ratio_max"`  // what a client sends compressed may become so many times longer, beyond the first 64 KiB
@@ -99,7 +100,7 @@ func DefaultConfig() Config {
 		Auth:    auth.DefaultConfig(),
 		Limits: Limits{
 			Config: conn.DefaultConfig(), Router: router.DefaultConfig(), Feed: feed.DefaultConfig(), Ingest: ingest.DefaultConfig(),
-			Quota: quota.DefaultConfig(), Presence: presence.DefaultConfig(), DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second,
+			Quota: quota.DefaultConfig(), Presence: presence.DefaultConfig(), ReviewsPerSecond: 5000, DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second,
 			CompressBytesMin: 1024, InflateRatioMax: 100,
 		},
 		Topics:         broker.DefaultClasses(),
@@ -140,6 +141,9 @@ const inflateRatioLimit = 1100
 func (l *Limits) validate() error {
 	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Presence.Validate(), l.Ingest.Validate(), l.Quota.Validate()}
 	errs = append(errs, l.Quota.Covers(l.MessageKiBMax, l.Router.BatchMessagesMax))
+	if l.ReviewsPerSecond < 1 {
+		errs = append(errs, fmt.Errorf("reviews_per_second: must be at least 1, is %d", l.ReviewsPerSecond))
+	}
 	if l.DrainTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("drain_timeout: must be positive, is %s", l.DrainTimeout))
 	}

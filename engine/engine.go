@@ -62,6 +62,7 @@ type Engine struct {
 	plugins *plugin.Host
 	quota   *quota.Quota
 	router  *router.Router
+	feed    *feed.Feed
 	ingest  *ingest.Ingest
 	conns   *conn.Server
 	admin   *admin.Server
@@ -69,6 +70,7 @@ type Engine struct {
 
 	ran       bool     // Run was called, and sees to the listeners
 	watch     *watcher // nil: files are not watched
+	reviewer  *reviewer
 	refusals  refusals
 	reloading sync.Mutex     // serialises changes of current
 	current   plugin.Configs // in force; guarded by reloading
@@ -199,11 +201,12 @@ func (e *Engine) openRouter() error {
 	if slices.ContainsFunc(e.cfg.Topics, func(c broker.Class) bool { return c.Presence }) {
 		who = e.present
 	}
-	f, err := feed.New(e.cfg.Limits.Feed, e.cfg.ClientMessages, e.hub, e.broker, authorizer{e.plugins}, retention{e.classes}, e.present, who)
+	var err error
+	e.feed, err = feed.New(e.cfg.Limits.Feed, e.cfg.ClientMessages, e.hub, e.broker, authorizer{e.plugins}, retention{e.classes}, e.present, who)
 	if err != nil {
 		return err
 	}
-	e.router, err = router.New(e.cfg.Limits.Router, f.Routes(), e.auth, status{e}, e.log)
+	e.router, err = router.New(e.cfg.Limits.Router, e.feed.Routes(), e.auth, status{e}, e.log)
 	return err
 }
 
@@ -237,6 +240,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "presence", e.present.Run)
 	start(&underneath, under, "quota", e.quota.Run)
 	start(&frontline, front, "connections", e.conns.Run)
+	start(&frontline, front, "review", e.reviewer.run)
 	start(&frontline, front, "admin", e.admin.Run)
 	if e.watch != nil {
 		start(&frontline, front, "watch", e.watch.run)

@@ -64,5 +64,21 @@ func (e *Engine) limitsMet() []admin.LimitMet {
 	for _, n := range e.quota.Counts() {
 		met = append(met, admin.LimitMet{Limit: n.Limit, Result: n.Result.String(), Count: n.N})
 	}
-	return met
+	feed := e.feed.Met()
+	requests, floods := e.router.Refused()
+	warned, refused, closed := quota.Warned.String(), quota.Refused.String(), quota.Closed.String()
+	return append(met,
+		admin.LimitMet{Limit: "topics_per_connection", Result: warned, Count: feed.TopicsWarned},
+		admin.LimitMet{Limit: "topics_per_connection", Result: refused, Count: feed.TopicsRefused},
+		admin.LimitMet{Limit: "client_messages.payload_kib_max", Result: warned, Count: feed.PayloadWarned},
+		admin.LimitMet{Limit: "client_messages.payload_kib_max", Result: refused, Count: feed.PayloadRefused},
+		admin.LimitMet{Limit: "requests_pending_max", Result: refused, Count: requests},
+		admin.LimitMet{Limit: "bad_messages_per_minute", Result: closed, Count: floods},
+	)
+}
+
+// reviews is what became of the subscriptions that were asked about again.
+func (e *Engine) reviews() map[string]uint64 {
+	met := e.feed.Met()
+	return map[string]uint64{"kept": met.Kept, "ended": met.Ended, "undecided": met.Undecided}
 }

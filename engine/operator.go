@@ -122,7 +122,7 @@ func describe(cn *conn.Conn, c *client) admin.Connection {
 	topics := 0
 	c.protocol.Member.Do(func() { topics = c.protocol.Member.Len() })
 	return admin.Connection{
-		ID: cn.ID(), UserID: c.protocol.Identity().UserID, Dialect: "wse", RemoteIP: cn.Remote().Addr().String(),
+		ID: cn.ID(), UserID: c.protocol.Identity().UserID, Dialect: cn.DialectName(), RemoteIP: cn.Remote().Addr().String(),
 		State: cn.State(), ConnectedMS: cn.Since().UnixMilli(), Topics: topics,
 		MessagesSent: counters.MessagesSent, MessagesReceived: counters.MessagesReceived,
 		BytesSent: counters.BytesSent, BytesReceived: counters.BytesReceived,
@@ -152,8 +152,8 @@ func (o operator) Measure() admin.Measurements {
 	return admin.Measurements{
 		Connections: gauges.Connections, Handshakes: gauges.Handshakes, Stalled: gauges.Stalled,
 		Accepted: totals.Accepted, Upgraded: totals.Upgraded, HandshakesRefused: e.refusals.counts(totals.Refused),
-		Closed:   map[string]uint64{"overloaded": totals.Overloaded, "silent": totals.Silent, "lost": totals.Lost, "rate_limited": e.quota.Closed()},
-		Limits:   e.limitsMet(),
+		Closed: map[string]uint64{"overloaded": totals.Overloaded, "silent": totals.Silent, "lost": totals.Lost, "rate_limited": e.quota.Closed()},
+		Limits: e.limitsMet(), Reviewed: e.reviews(),
 		Degraded: totals.Degraded, MessagesReceived: totals.MessagesReceived, MessagesSent: totals.MessagesSent,
 		BytesReceived: totals.BytesReceived, BytesSent: totals.BytesSent, Writes: totals.Writes,
 		QueuedBytes: gauges.QueuedBytes, PartialBytes: gauges.PartialBytes,

@@ -26,6 +26,9 @@ func (e *Engine) openPlugins() (err error) {
 		},
 		Notice: e.notice, Records: e.store.Bucket(bucketPlugins), Lifecycle: e.cfg.Lifecycle,
 	})
+	if err == nil {
+		e.reviewer = newReviewer(e)
+	}
 	return err
 }
 
@@ -45,6 +48,7 @@ func (e *Engine) notice(n plugin.Notice) {
 		return
 	}
 	e.log.Info(n.Text, args...)
+	e.reviewer.look()
 }
 
 // tellPlugins logs what serves, and how that came about: it may be something else than the files.
@@ -99,6 +103,7 @@ func (e *Engine) adopt(ctx context.Context, cfgs plugin.Configs, how plugin.How)
 		return err
 	}
 	e.current = cfgs
+	e.reviewer.look()
 	e.log.Info("reloaded", "plugins", len(cfgs), "how", string(how))
 	return nil
 }

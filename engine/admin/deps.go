@@ -170,6 +170,7 @@ type Measurements struct {
 	Closed            map[string]uint64 `json:"closed"`             // connections the engine ended, by reason
 	Degraded          uint64            `json:"degraded"`           // connections told that they are
 	Limits            []LimitMet        `json:"limits"`             // how often clients came to their limits
+	Reviewed          map[string]uint64 `json:"reviewed"`           // subscriptions asked about again, by what became of them
 	MessagesReceived  uint64            `json:"messages_received"`
 	MessagesSent      uint64            `json:"messages_sent"`
 	BytesReceived     uint64            `json:"bytes_received"`

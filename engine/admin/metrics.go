@@ -135,6 +135,7 @@ func (e emitter) engine(m Measurements) {
 		e.counter("wse_limits_met_total", "How often clients came to a limit: were warned of it, had something refused, were closed.", m.Count,
 			label{"limit", m.Limit}, label{"result", m.Result})
 	}
+	e.counters("wse_subscriptions_reviewed_total", "Subscriptions asked about again since a token or an authorize plugin changed.", "result", m.Reviewed)
 	e.counter("wse_messages_received_total", "Messages from clients.", m.MessagesReceived)
 	e.counter("wse_messages_sent_total", "Messages to clients.", m.MessagesSent)
 	e.counter("wse_received_bytes_total", "Bytes from clients.", m.BytesReceived)

@@ -215,6 +215,8 @@ func TestEveryAttackByClaimsIsRefused(t *testing.T) {
 		{"typ Refresh", claims(`{"sub":"u1","iss":"me","aud":"wse","typ":"Refresh","exp":%d}`, soon), "refresh"},
 		{"token_type refresh", claims(`{"sub":"u1","iss":"me","aud":"wse","token_type":"refresh","exp":%d}`, soon), "refresh"},
 		{"typ of an ID token", claims(`{"sub":"u1","typ":"ID","exp":%d}`, soon), "access token"},
+		{"subs a text", claims(`{"sub":"u1","subs":"a","exp":%d}`, soon), "claim subs"},
+		{"subs of numbers", claims(`{"sub":"u1","subs":["a",1],"exp":%d}`, soon), "claim subs"},
 		{"wse_topics a list", claims(`{"sub":"u1","wse_topics":["a"],"exp":%d}`, soon), "wse_topics"},
 		{"wse_topics with a misspelt deny", claims(`{"sub":"u1","wse_topics":{"denied":["a"]},"exp":%d}`, soon), "denied"},
 		{"wse_topics with two denies", claims(`{"sub":"u1","wse_topics":{"deny":["a"],"deny":[]},"exp":%d}`, soon), "twice"},
@@ -481,6 +483,19 @@ func TestPermissionsHaveNames(t *testing.T) {
 	require.Len(t, admin.AppendNames(nil), 7)
 	require.True(t, premium.Has(ExecuteLiveTrading|ReadSignals))
 	require.False(t, trader.Has(ExecuteLiveTrading))
+}
+
+func TestSubsAreTheTopicsThatAClaimNamesInEitherForm(t *testing.T) {
+	for claims, want := range map[string][]string{
+		`{"sub":"u1"}`:                           nil,
+		`{"subs":null}`:                          nil,
+		`{"subs":[]}`:                            nil,
+		`{"subs":["b","a"],"x":{"subs":["c"]}}`:  {"b", "a"},
+		`{"subs":{"b":{"position":1},"a":null}}`: {"b", "a"},
+		`{"subs":["\u0061:b"]}`:                  {"a:b"},
+	} {
+		require.Equal(t, want, (&Identity{Claims: []byte(claims)}).Subs(), claims)
+	}
 }
 
 func TestAnIdentityIsSmall(t *testing.T) {

@@ -83,6 +83,8 @@ func (c *claims) member(name, value []byte) (err error) {
 		c.refresh = c.refresh || textErr == nil && strings.EqualFold(string(text), "refresh")
 	case "wse_topics":
 		err = checkTopics(value)
+	case "subs":
+		err = eachTopic(value, func([]byte) {})
 	}
 	return err
 }
@@ -134,6 +136,19 @@ func checkTopics(value []byte) error {
 		}
 		return nil
 	})
+}
+
+// eachTopic calls f for each topic of the claim subs: an array of topics, or an object whose members are named after them.
+func eachTopic(value []byte, f func(topic []byte)) error {
+	switch jsonscan.KindOf(value) {
+	case jsonscan.KindArray:
+		return eachString(value, f)
+	case jsonscan.KindObject:
+		return members(value, func(name, _ []byte) error { f(name); return nil })
+	case jsonscan.KindNull:
+		return nil
+	}
+	return errors.New("is neither an array of topics nor an object with topics as its names")
 }
 
 // identity makes the identity of claims that have been validated. raw is kept, not copied.

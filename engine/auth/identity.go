@@ -1,6 +1,9 @@
 package auth
 
-import "github.com/wse-engine/wse/engine/message"
+import (
+	"github.com/wse-engine/wse/engine/jsonscan"
+	"github.com/wse-engine/wse/engine/message"
+)
 
 // Identity is who a connection belongs to, as its token says. It is immutable, and small: one is kept per connection.
 type Identity struct {
@@ -15,6 +18,17 @@ type Identity struct {
 	ExpiresMS int64
 	// Claims is the token's claims object as raw JSON, for authorize plugins. No name occurs twice in it.
 	Claims []byte
+}
+
+// Subs returns the topics that the token's claim subs names, in its order: those that its holder gets without asking. It reads
+// the claims, since keeping them apart would cost every connection what few have.
+func (i *Identity) Subs() (topics []string) {
+	for it := jsonscan.Members(i.Claims); it.Next(); {
+		if string(it.Key()) == "subs" {
+			_ = eachTopic(it.Value(), func(topic []byte) { topics = append(topics, string(topic)) }) // Verify has checked it
+		}
+	}
+	return topics
 }
 
 // Permissions is a set of permissions (PROTOCOL §3.2).

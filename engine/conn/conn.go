@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -163,6 +164,12 @@ func (c *Conn) Handler() Handler { return c.handler }
 
 // Dialect returns the protocol the connection speaks.
 func (c *Conn) Dialect() dialect.Dialect { return c.lane.srv.opts.Encodings[c.encoding].Dialect }
+
+// DialectName returns the name of that protocol: the part of its encoding's that stands before the first plus.
+func (c *Conn) DialectName() string {
+	name, _, _ := strings.Cut(c.lane.srv.opts.Encodings[c.encoding].Name, "+")
+	return name
+}
 
 // Lane returns the index of the connection's lane. It never changes.
 func (c *Conn) Lane() int { return c.lane.index }

@@ -88,6 +88,7 @@ type Access struct {
 	Topic    message.Topic // may be a pattern
 	Identity *auth.Identity
 	ConnID   string
+	Dialect  string
 	RemoteIP string
 	Waiter   Waiter // whom to tell of a wait for something slow; may be nil
 }
@@ -123,6 +124,8 @@ type Feed struct {
 	presence   Presence // nil, as is roster: no topic has members
 	roster     Roster
 
+	met met
+
 	seed  maphash.Seed
 	edges [64]sync.Mutex // by topic: serialises first and last subscriber towards the broker
 }
@@ -144,6 +147,7 @@ func (f *Feed) Routes() router.Routes {
 		Sync:      f.sync,
 		Publish:   f.publish,
 		Renewed:   f.renewed,
+		Review:    f.review,
 		Closed:    f.closed,
 	}
 	if f.roster != nil {
@@ -200,7 +204,7 @@ func (f *Feed) closed(ctx context.Context, s *router.Client, _ *message.Request)
 func (f *Feed) authorize(ctx context.Context, s *router.Client, action Action, topic message.Topic) *message.Error {
 	d := s.Conn.Describe()
 	allowed, reason, err := f.authorizer.Authorize(ctx, Access{
-		Action: action, Topic: topic, Identity: s.Identity(), ConnID: d.ID, RemoteIP: d.Remote.Addr().String(),
+		Action: action, Topic: topic, Identity: s.Identity(), ConnID: d.ID, Dialect: d.Dialect, RemoteIP: d.Remote.Addr().String(),
 		Waiter: s,
 	})
 	switch {
@@ -238,8 +242,8 @@ func (f *Feed) publish(ctx context.Context, s *router.Client, req *message.Reque
 	if message.IsEngineType(req.Type) {
 		return message.Errorf(message.CodeUnknownType, "messages of type %q are the engine's own; choose another type", req.Type)
 	}
-	if n, limit := len(body.Payload), f.client.PayloadKiBMax<<10; n > limit {
-		return message.Errorf(message.CodeMessageTooLarge, "p has %d bytes, at most %d are allowed", n, limit)
+	if refused := f.checkPayload(s, req, len(body.Payload)); refused != nil {
+		return refused
 	}
 	topic, err := message.ParseTopic("client:" + s.Identity().UserID + ":messages")
 	if err != nil {
@@ -261,27 +265,4 @@ func (f *Feed) publish(ctx context.Context, s *router.Client, req *message.Reque
 	}
 	_, err = f.broker.Publish(ctx, env)
 	return err
-}
-
-// renewed asks the authorizer again about every topic, since the new token may allow less, and tells the client which
-// subscriptions ended.
-func (f *Feed) renewed(ctx context.Context, s *router.Client, req *message.Request) error {
-	answer := &message.Subscribed{Action: "unsubscribe", Success: true, Message: "Not allowed by the new token",
-		MaxTopics: f.cfg.TopicsPerConnection}
-	for _, sub := range s.Member.Subscriptions() {
-		refused := f.authorize(ctx, s, ActionSubscribe, sub.Topic())
-		if refused == nil {
-			continue
-		}
-		if err := f.leave(ctx, s, sub); err != nil {
-			return err
-		}
-		answer.SuccessTopics = append(answer.SuccessTopics, sub.Topic())
-		answer.FailedTopics = append(answer.FailedTopics, message.FailedTopic{Topic: string(sub.Topic()), Err: refused})
-	}
-	if len(answer.SuccessTopics) > 0 {
-		answer.Topics = s.Member.Topics()
-		s.Conn.Send(&message.Reply{Body: answer})
-	}
-	return nil
 }

@@ -270,7 +270,8 @@ func TestEveryTopicIsAnsweredAndBadFormIsAnErrorToo(t *testing.T) {
 		fmt.Sprintf("public:broken %d", message.CodePluginUnavailable),
 		fmt.Sprintf("public:b %d", message.CodeSubscriptionLimit),
 	}, failed)
-	require.Equal(t, []string{"Subscribed", "Failure", "SnapshotComplete"}, c.take())
+	require.Equal(t, []string{"Subscribed", "Failure", "SnapshotComplete", "Failure"}, c.take())
+	require.True(t, c.answers[len(c.answers)-1].Body.(*message.Failure).Warning, "no more are allowed")
 	require.Zero(t, w.hub.Subscribers("user:u2:events"))
 }
 

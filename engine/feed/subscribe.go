@@ -99,12 +99,16 @@ func (f *Feed) subscribe(ctx context.Context, s *router.Client, req *message.Req
 		joined = append(joined, j)
 		answer.SuccessTopics = append(answer.SuccessTopics, topic)
 	}
-	return f.deliver(ctx, s, req, answer, joined, malformed)
+	before := s.Member.Len() - len(joined)
+	err := f.deliver(ctx, s, req, answer, joined, malformed)
+	f.warnOfTopics(s, req, before)
+	return err
 }
 
 // joinOne checks one topic and joins it.
 func (f *Feed) joinOne(ctx context.Context, s *router.Client, name string, topic message.Topic, body *message.Subscribe) (*joining, *message.Error) {
 	if s.Member.Len() >= f.cfg.TopicsPerConnection {
+		f.met.topicsRefused.Add(1)
 		return nil, message.Errorf(message.CodeSubscriptionLimit, "the connection has %d topics, the most allowed", f.cfg.TopicsPerConnection)
 	}
 	types := body.EventTypes[name]

@@ -76,6 +76,12 @@ type (
 		TraceID      string
 		EventVersion int // 0: none
 	}
+	// Review is the engine's own, which no client sends: whether the subscriptions are still allowed is to be asked again.
+	Review struct {
+		Covers    func(Topic) bool // which of them; nil: all
+		Final     bool             // one that nobody can decide about ends, too
+		Undecided func()           // called for each of those, where they stay
+	}
 )
 
 // RecoverPosition is where a client stopped reading a topic.
@@ -84,6 +90,14 @@ type RecoverPosition struct {
 	Offset uint64
 }
 
+// Everything returns a review of all subscriptions that is otherwise like r.
+func (r *Review) Everything() *Review {
+	wide := *r
+	wide.Covers = nil
+	return &wide
+}
+
+func (*Review) body()          {}
 func (*Hello) body()           {}
 func (*Ping) body()            {}
 func (*Heartbeat) body()       {}

@@ -30,6 +30,7 @@ type Describer interface {
 // Description is a connection's own data.
 type Description struct {
 	ID       string
+	Dialect  string // the name of the protocol
 	Remote   netip.AddrPort
 	State    string
 	Since    time.Time
@@ -117,12 +118,22 @@ func (s *Client) Fail(req *message.Request, err error) {
 	s.Conn.Send(reply)
 }
 
+// Warn tells the client that it comes near the limit whose refusal err would be. req may be nil.
+func (s *Client) Warn(req *message.Request, err *message.Error) {
+	reply := &message.Reply{Body: &message.Failure{Err: err, Warning: true}}
+	if req != nil {
+		reply.CID = req.ReplyCID()
+	}
+	s.Conn.Send(reply)
+}
+
 // Handle takes a message as its dialect decoded it, or the error of decoding it. Only the connection's reading goroutine
 // calls it; it does not block.
 func (s *Client) Handle(req *message.Request, err error) {
 	if err != nil {
 		s.Fail(req, err)
 		if s.bad.count(s.router.cfg.BadMessagesPerMinute, time.Now()) {
+			s.router.flooded.Add(1)
 			s.Conn.CloseWith(nil, dialect.CloseBadMessages, "too many invalid messages")
 		}
 		return
@@ -161,6 +172,7 @@ func (s *Client) submit(req *message.Request) bool {
 	}
 	if s.pending != nil && len(*s.pending) >= s.router.cfg.RequestsPendingMax {
 		s.mu.Unlock()
+		s.router.crowded.Add(1)
 		s.Fail(req, message.Errorf(message.CodeRateLimited,
 			"%d requests are waiting; send the next after an answer", s.router.cfg.RequestsPendingMax))
 		return false
@@ -171,6 +183,30 @@ func (s *Client) submit(req *message.Request) bool {
 		s.router.enqueue(s)
 	}
 	return true
+}
+
+// Review has the client's subscriptions looked at again, behind the requests that wait. It does not block. One that waits
+// already is widened instead: it asks about everything then.
+func (s *Client) Review(r *message.Review) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	if s.pending != nil {
+		for i, waiting := range (*s.pending)[1:] { // the first is running
+			if _, ok := waiting.Body.(*message.Review); ok {
+				(*s.pending)[i+1] = &message.Request{Body: r.Everything()}
+				s.mu.Unlock()
+				return
+			}
+		}
+	}
+	start := s.add(&message.Request{Type: "review", Body: r})
+	s.mu.Unlock()
+	if start {
+		s.router.enqueue(s)
+	}
 }
 
 // Closed ends the client once the requests under way are done. It is called once, when the connection is gone.

@@ -29,6 +29,8 @@ func (s *Client) dispatch(ctx context.Context, req *message.Request) error {
 		return s.call(ctx, routes.PresenceUpdate, req)
 	case *message.Publish:
 		return s.call(ctx, routes.Publish, req)
+	case *message.Review:
+		return s.call(ctx, routes.Review, req)
 	case *message.Batch:
 		return s.batch(ctx, req, body)
 	case *message.StateRequest:

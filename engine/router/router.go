@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -88,6 +89,7 @@ type Routes struct {
 	PresenceUpdate HandlerFunc // *message.PresenceUpdate
 	Publish        HandlerFunc // *message.Publish
 	Renewed        HandlerFunc // after an *message.Authenticate: the identity may have changed
+	Review         HandlerFunc // *message.Review
 	Closed         HandlerFunc // the connection is gone; the last call of a client
 }
 
@@ -110,6 +112,8 @@ type Router struct {
 	verifier Verifier
 	status   Status
 	log      hclog.Logger
+
+	crowded, flooded atomic.Uint64 // see Refused
 
 	mu      sync.Mutex
 	ready   sync.Cond
@@ -193,6 +197,10 @@ func (r *Router) staff() {
 	}
 	r.hire()
 }
+
+// Refused returns how many requests were refused because too many waited, and how many connections were to be closed because
+// they sent too many bad messages.
+func (r *Router) Refused() (requests, floods uint64) { return r.crowded.Load(), r.flooded.Load() }
 
 // StepAside says that the request under way is about to wait for something slow that others may not need: until StepBack its
 // worker does not count against request_workers, and requests_aside_max bounds how many workers there are more. Only a

@@ -339,6 +339,43 @@ func TestRequestsWithoutARouteAreUnknownTypes(t *testing.T) {
 	})
 }
 
+func TestAReviewRunsBehindTheRequestsThatWaitAndOneThatWaitsIsWidened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var order []string
+		routes := Routes{
+			Publish: func(_ context.Context, _ *Client, req *message.Request) error {
+				<-release
+				order = append(order, req.ID)
+				return nil
+			},
+			Review: func(_ context.Context, _ *Client, req *message.Request) error {
+				order = append(order, fmt.Sprint("review of all: ", req.Body.(*message.Review).Covers == nil))
+				return nil
+			},
+		}
+		s, p := start(t, DefaultConfig(), routes)
+		some := &message.Review{Covers: func(message.Topic) bool { return true }}
+		s.Review(some)
+		synctest.Wait()
+		s.Handle(publish("x", "1"), nil)
+		s.Handle(publish("x", "2"), nil)
+		s.Review(some)
+		s.Handle(publish("x", "3"), nil)
+		s.Review(some)
+		close(release)
+		synctest.Wait()
+		require.Equal(t, []string{"review of all: false", "1", "2", "review of all: true", "3"}, order)
+		require.NotNil(t, some.Covers, "others may wait for the same review")
+		s.Closed()
+		synctest.Wait()
+		s.Review(some)
+		synctest.Wait()
+		require.Len(t, order, 5)
+		require.Empty(t, p.errorsSent())
+	})
+}
+
 func TestConfigNamesEveryFieldThatIsOutOfRange(t *testing.T) {
 	err := Config{BadMessagesPerMinute: -1, AuthGrace: -1}.Validate()
 	for _, field := range []string{"bad_messages_per_minute", "requests_pending_max", "request_timeout", "auth_grace", "batch_messages_max"} {
