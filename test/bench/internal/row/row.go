@@ -35,6 +35,7 @@ type Row struct {
 func All() []Row {
 	return []Row{
 		{"fan-out", fanOut},
+		{"compressed", compressed},
 		{"idle memory", idleMemory},
 		{"plugins", pluginRow},
 		{"swaps", swaps},

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/url"
 	"time"
 
@@ -38,4 +40,17 @@ func (s *Server) Request(user, topics string) []byte {
 		query.Set("compression", "false")
 	}
 	return swarm.UpgradeRequest("/wse?" + query.Encode())
+}
+
+// RequestForm returns the upgrade request of a client of wse called user for topics, with a query and extensions that say
+// which form messages are to have.
+func (s *Server) RequestForm(user, topics string, form url.Values, extensions string) []byte {
+	query := maps.Clone(form)
+	query.Set("topics", topics)
+	query.Set("token", Token(s.Secret, user, time.Now()))
+	request := swarm.UpgradeRequest("/wse?" + query.Encode())
+	if extensions == "" {
+		return request
+	}
+	return fmt.Appendf(request[:len(request)-len("\r\n")], "Sec-WebSocket-Extensions: %s\r\n\r\n", extensions)
 }
