@@ -316,3 +316,14 @@ func TestASubscriberOfAPatternIsToldAndIsNoMember(t *testing.T) {
 	require.NoError(t, r.ask(t, alice, string(lobby)))
 	require.Equal(t, []string{"presence_response bob:1"}, alice.got())
 }
+
+func TestWhoHasATopicAndAPatternOverItIsToldOnce(t *testing.T) {
+	r := newRooms(t, nil)
+	alice := r.in(t, "alice")
+	require.NoError(t, r.subscribe(t, alice.Client, message.Subscribe{Topics: []string{"public:room:*"}}))
+	alice.got()
+	r.in(t, "bob")
+	require.Equal(t, []string{"presence_join bob"}, alice.got())
+	require.NoError(t, r.subscribe(t, alice.Client, message.Subscribe{Action: "unsubscribe", Topics: []string{string(lobby)}}))
+	require.Equal(t, []string{"presence_leave alice", "subscription_update"}, alice.got(), "the pattern still tells, also of oneself")
+}
