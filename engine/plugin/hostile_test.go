@@ -70,7 +70,7 @@ func TestLoad_refuses_with_step_and_reason(t *testing.T) {
 		{"an import of the wrong type", imported(w.Import{Module: "wse", Name: "log"}, w.I64Const(1)), plugin.StepImports, "imports wse.log as () -> (), the host offers (i32, i32, i32) -> ()"},
 		{"too much memory", w.Plugin(w.Module{Pages: 300, Funcs: []w.Func{hook}}), plugin.StepScan, "memory_mib"},
 		{"an operand of the wrong type", with(w.Func{Code: w.Cat(w.I64Const(1), []byte{0x45, 0x1a})}), plugin.StepCompile, "type mismatch"},
-		{"a start function without end", starting, plugin.StepInstantiate, "unreachable"},
+		{"a start function without end", starting, plugin.StepInstantiate, "used more than fuel_init"},
 		{"a start function that keeps the host busy", busy, plugin.StepInstantiate, "fuel_init"},
 		{"an _initialize without end", with(w.Func{Export: "_initialize", Code: forever()}), plugin.StepInitialize, "fuel_init"},
 		{"a buffer refused", noBuffer, plugin.StepBuffer, "wse_buffer(65536) refused"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -78,7 +79,11 @@ func (in *instance) start() (Step, error) {
 	ctx := experimental.WithMemoryAllocator(in, experimental.MemoryAllocatorFunc(allocate))
 	mod, err := v.compiled.rt.InstantiateModule(ctx, v.compiled.module, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
-		return StepInstantiate, in.initError(err)
+		err = in.initError(err)
+		if strings.Contains(err.Error(), "unreachable") { // the tank is the module's, which does not exist any more
+			err = fmt.Errorf("the start function stopped, or used more than fuel_init = %d: %w", v.cfg.Limits.FuelInit, err)
+		}
+		return StepInstantiate, err
 	}
 	in.mod, in.mem = mod, mod.Memory()
 	in.fuel = mod.ExportedGlobal(meter.Export).(api.MutableGlobal)
