@@ -158,10 +158,23 @@ func (o operator) Measure() admin.Measurements {
 		BytesReceived: totals.BytesReceived, BytesSent: totals.BytesSent, Writes: totals.Writes,
 		QueuedBytes: gauges.QueuedBytes, PartialBytes: gauges.PartialBytes,
 		Dropped: map[string]uint64{"slow_consumer": totals.Dropped}, Deliveries: e.hub.Delivered(), SubscribedTopics: topics,
-		Presence: o.presence(),
+		Presence:   o.presence(),
+		Encryption: encryption(&totals, &gauges),
 		Broker: admin.BrokerFigures{
 			Topics: stats.Topics, BytesKept: stats.BytesKept, BytesKeptMax: stats.BytesKeptMax, Published: stats.Published,
 			Duplicates: stats.Duplicates, Refused: stats.Refused, Expired: stats.Expired, Evicted: stats.Evicted,
+		},
+	}
+}
+
+// encryption puts the figures of encrypted connections together.
+func encryption(t *conn.Totals, g *conn.Gauges) admin.Encryption {
+	return admin.Encryption{
+		Connections: g.Encrypted, RememberedBytes: g.EncryptedBytes,
+		Keys:     map[string]uint64{"agreed": t.KeysAgreed, "refused": t.KeysRefused},
+		Messages: map[string]uint64{"in": t.Opened, "out": t.Sealed},
+		Refused: map[string]uint64{
+			"not_encrypted": t.NotSealed, "unreadable": t.Unreadable, "replayed": t.Replayed, "worn_out": t.WornOut,
 		},
 	}
 }

@@ -182,7 +182,17 @@ type Measurements struct {
 	Deliveries        uint64            `json:"deliveries"`    // publications times subscribers
 	SubscribedTopics  int               `json:"subscribed_topics"`
 	Presence          PresenceFigures   `json:"presence"`
+	Encryption        Encryption        `json:"encryption"`
 	Broker            BrokerFigures     `json:"broker"`
+}
+
+// Encryption is what became of the encryption that clients asked for.
+type Encryption struct {
+	Connections     int               `json:"connections"`      // now, encrypted
+	RememberedBytes int64             `json:"remembered_bytes"` // now, so that no message is taken twice, beyond 512 bytes each
+	Keys            map[string]uint64 `json:"keys"`             // clients' keys, agreed or refused
+	Messages        map[string]uint64 `json:"messages"`         // encrypted ones, by direction: in or out
+	Refused         map[string]uint64 `json:"refused"`          // messages from encrypted connections, by reason
 }
 
 // LimitMet is how often clients came to one limit.

@@ -145,6 +145,12 @@ func (e emitter) engine(m Measurements) {
 	e.gauge("wse_partial_bytes", "Bytes of messages that have not arrived whole.", float64(m.PartialBytes))
 	e.counters("wse_dropped_total", "Publications not delivered to a slow client.", "reason", m.Dropped)
 	e.counter("wse_deliveries_total", "Publications handed to subscribers' connections.", m.Deliveries)
+	c := m.Encryption
+	e.gauge("wse_encryption_connections", "Encrypted connections.", float64(c.Connections))
+	e.gauge("wse_encryption_remembered_bytes", "What is remembered so that no encrypted message is taken twice.", float64(c.RememberedBytes))
+	e.counters("wse_encryption_keys_total", "Clients' public keys.", "result", c.Keys)
+	e.counters("wse_encryption_messages_total", "Encrypted messages.", "direction", c.Messages)
+	e.counters("wse_encryption_refused_total", "Messages that encrypted connections refused.", "reason", c.Refused)
 	e.gauge("wse_subscribed_topics", "Topics and patterns with a subscriber on this node.", float64(m.SubscribedTopics))
 	e.presence(m.Presence)
 	b := m.Broker

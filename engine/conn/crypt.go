@@ -56,13 +56,18 @@ func (c *Conn) Encrypt(clientKey string, hello func(serverKey string) *message.R
 	return nil
 }
 
-// encrypt sends hello, which is in l.scratch, and turns to a new key. What is queued at the critical level has been promised
-// to leave before hello and does; the rest leaves after it, with the new key.
+// encrypt turns to a new key and sends hello, which is in l.scratch, as it leaves with the key before. What is queued at the
+// critical level has been promised to leave before hello and does; the rest leaves after it, with the new key. The client may
+// use that as soon as hello has left, so the reading goroutine must have it by then.
 func (l *Lane) encrypt(c *Conn, key *seal.Channel, hello []byte) {
 	before := c.crypt.Load()
 	if c.idle() {
-		l.writeNow(c, hello, 1)
+		if before != nil {
+			hello = before.appendTo(l.sealing[:0], hello)
+		}
+		l.counted(c, 1)
 		l.turn(c, &crypt{key: key, prev: before})
+		l.writeSealed(c, hello, 0)
 		return
 	}
 	if c.backlog == nil {
@@ -82,6 +87,7 @@ func (l *Lane) encrypt(c *Conn, key *seal.Channel, hello []byte) {
 	l.flushHot()
 }
 
+// turn makes cr what c is encrypted with, in both directions.
 func (l *Lane) turn(c *Conn, cr *crypt) {
 	l.totals.KeysAgreed++
 	if cr.prev == nil {

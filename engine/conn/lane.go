@@ -287,17 +287,21 @@ func (l *Lane) flush(c *Conn) {
 
 // writeNow writes frames, which belong to the caller, on an idle connection.
 func (l *Lane) writeNow(c *Conn, frames []byte, messages int) {
-	frames = l.sealed(c, frames)
-	n, err := c.sock.Write(frames)
-	if n == len(frames) {
+	l.writeSealed(c, l.sealed(c, frames), messages)
+}
+
+// writeSealed writes what is as it leaves, and belongs to the caller, on an idle connection.
+func (l *Lane) writeSealed(c *Conn, buf []byte, messages int) {
+	n, err := c.sock.Write(buf)
+	if n == len(buf) {
 		l.count(c, messages, n)
 		return
 	}
 	c.backlog = l.takeBacklog()
-	c.backlog.tail = cloneBytes(frames)
-	c.backlog.bytes = len(frames)
+	c.backlog.tail = cloneBytes(buf)
+	c.backlog.bytes = len(buf)
 	l.count(c, messages, 0)
-	l.wrote(c, frames, n, err)
+	l.wrote(c, buf, n, err)
 }
 
 // drainRounds bounds the writes to one connection in a row; a socket with much room must not hold up the others.
