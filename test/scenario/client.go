@@ -44,6 +44,7 @@ type client struct {
 	gate     sync.Mutex    // held while the client is stalled: nothing is read
 	deflated atomic.Bool   // permessage-deflate was negotiated
 	encoding *encoding     // nil: whatever the upgrade's query says
+	crypto   *crypto       // nil: nothing is encrypted
 	verbatim bool          // messages are handed over as they come
 	stalled  bool          // the gate is held
 	ping     int64         // the last timestamp used by no-more
@@ -87,6 +88,9 @@ func dial(e *Engine, c *client, path string, header http.Header, status int) (*c
 	c.conn, c.inbox, c.done = conn, make(chan received, 1<<14), make(chan struct{})
 	c.deflated.Store(response.Header.Get("Sec-WebSocket-Extensions") != "")
 	go c.read(in)
+	if c.crypto != nil && !c.crypto.later {
+		return c, c.encrypt()
+	}
 	return c, nil
 }
 
@@ -146,7 +150,16 @@ func (c *client) deliver(first ws.Header, message []byte) {
 		}
 		message = inflated
 	}
-	c.inbox <- received{text: message, binary: first.OpCode == ws.OpBinary, deflated: first.Rsv1()}
+	r := received{text: message, binary: first.OpCode == ws.OpBinary, deflated: first.Rsv1()}
+	if c.crypto != nil {
+		hidden := false
+		r.text, hidden, r.err = c.crypto.take(message)
+		if hidden && r.err == nil {
+			return
+		}
+		r.binary = len(r.text) > 0 && r.text[0] != '{'
+	}
+	c.inbox <- r
 }
 
 // unpack reads the form that a message came in. The reader leaves it to whoever wants the message, so that a client is no
@@ -217,10 +230,13 @@ func (c *client) sendDeflated(payload []byte) error {
 
 // request sends a message in the form of the client's encoding.
 func (c *client) request(text []byte) error {
-	if c.encoding == nil {
-		return c.send(ws.OpText, text)
+	data, form := text, formText
+	if c.encoding != nil {
+		data, form = c.encoding.pack(text)
 	}
-	data, form := c.encoding.pack(text)
+	if c.crypto != nil && c.crypto.started {
+		return c.sendSealed(data)
+	}
 	switch form {
 	case formDeflate:
 		return c.sendDeflated(data)

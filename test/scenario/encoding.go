@@ -22,6 +22,7 @@ type encoding struct {
 	query     string
 	extension string   // of WebSocket, offered
 	forms     []string // of what comes
+	encrypted bool     // and sealed
 }
 
 // The forms that a message comes in.
@@ -49,6 +50,7 @@ var encodings = []encoding{
 	{name: "zlib", query: "compression=true", forms: []string{formText, formZlib}},
 	{name: "deflate", extension: "permessage-deflate", forms: []string{formText, formDeflate}},
 	{name: "msgpack", query: "format=msgpack", forms: []string{formMsgpack}},
+	{name: "encrypted", forms: []string{formText, formCmp}, encrypted: true},
 	{name: "msgpack+deflate", query: "format=msgpack", extension: "permessage-deflate", forms: []string{formMsgpack, formDeflate}},
 }
 

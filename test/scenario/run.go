@@ -58,7 +58,7 @@ func (r *Runner) closeAll() {
 func (r *Runner) handlers() map[string]func(Step) error {
 	return map[string]func(Step) error{
 		"user": r.user, "token": r.token, "connect": r.connect, "open": r.open,
-		"send": r.send, "send-binary": r.send, "send-deflated": r.send, "send-as": r.sendAs, "frame": r.frame, "raw": r.raw,
+		"send": r.send, "send-binary": r.send, "send-deflated": r.send, "send-as": r.sendAs, "frame": r.frame, "raw": r.raw, "hello": r.hello, "forge": r.forge,
 		"expect": r.expect, "expect-as": r.expectAs, "expect-raw": r.expectRaw, "unordered": r.unordered, "no-more": r.noMore,
 		"expect-close": r.expectClose, "expect-eof": r.expectEOF, "close": r.close, "drop": r.drop, "mute": r.mute,
 		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
@@ -135,7 +135,7 @@ func (r *Runner) connect(s Step) error {
 		}
 		return ok
 	})
-	o, err := options(list, "as", "token", "via", "path", "query", "status", "encoding")
+	o, err := options(list, "as", "token", "via", "path", "query", "status", "encoding", "encryption")
 	if err != nil {
 		return err
 	}
@@ -148,6 +148,9 @@ func (r *Runner) connect(s Step) error {
 		if e.extension != "" {
 			extra = append(extra, "Sec-WebSocket-Extensions: "+e.extension)
 		}
+	}
+	if err := c.encryption(o); err != nil {
+		return err
 	}
 	path, header, err := r.upgrade(name, o, extra)
 	if err != nil {
