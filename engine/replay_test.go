@@ -38,7 +38,7 @@ func TestAReplayLargerThanTheQueueReachesAClientThatReadsSlowly(t *testing.T) {
 		Header:  ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + r.token(t, "u1")}}),
 		NetDial: (&net.Dialer{}).DialContext,
 	}
-	c, br, _, err := dialer.Dial(t.Context(), "ws://"+r.Addr().String()+"/wse")
+	c, br, _, err := dialer.Dial(t.Context(), "ws://"+r.Addr().String()+"/wse?compression=false")
 	require.NoError(t, err)
 	if br != nil { // what came in the same segment as the answer
 		defer ws.PutReader(br)

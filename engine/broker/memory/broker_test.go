@@ -362,7 +362,8 @@ func TestHammer(t *testing.T) {
 	require.Empty(t, sink.broken)
 	checkBytes(t, b)
 	require.LessOrEqual(t, b.Stats().BytesKept, b.bytesMax)
-	require.NotZero(t, b.Stats().Evicted)
+	// Which of the two gets to a publication first depends on how busy the machine is.
+	require.NotZero(t, b.Stats().Evicted+b.Stats().Expired)
 	require.NotZero(t, b.Stats().TopicsDropped)
 }
 
