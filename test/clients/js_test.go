@@ -86,7 +86,7 @@ func script(t *testing.T, set settings, want int, args ...string) {
 // scenarioCount is how many scenarios js/scenarios.mjs has for every client, so that none is lost unseen; packedCount are
 // those for clients with a library for MessagePack.
 const (
-	scenarioCount = 14
+	scenarioCount = 16
 	packedCount   = 1
 )
 

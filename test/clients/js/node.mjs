@@ -2,6 +2,7 @@
 import { WebSocket as WS } from 'ws'
 import { WebSocket as Undici } from 'undici'
 import * as msgpack from '@msgpack/msgpack'
+import { webcrypto } from 'node:crypto'
 import { settings, event, disconnect, report } from './admin.mjs'
 import { run, foreign, packed, scenarios } from './scenarios.mjs'
 
@@ -19,4 +20,4 @@ const clients = {
 
 const { list = { ...scenarios, ...packed }, ...client } = clients[settings.client]
 if (!client.WebSocket) throw new Error('this Node has no WebSocket of its own: ' + process.version)
-await run({ ...settings, ...client, msgpack, event, disconnect }, report, list)
+await run({ ...settings, ...client, msgpack, crypto: webcrypto, event, disconnect }, report, list)

@@ -26,10 +26,44 @@ const base64 = {
   decode: (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
 }
 
+// Seal is a client's side of the encryption (PROTOCOL §2.6), by WebCrypto.
+class Seal {
+  constructor (crypto) {
+    this.crypto = crypto
+    this.key = null
+  }
+
+  // offer makes a pair of keys and returns the public one.
+  async offer () {
+    this.pair = await this.crypto.subtle.generateKey({ name: 'ECDH', namedCurve: 'P-256' }, false, ['deriveBits'])
+    return base64.encode(new Uint8Array(await this.crypto.subtle.exportKey('raw', this.pair.publicKey)))
+  }
+
+  async agree (serverKey) {
+    const { subtle } = this.crypto
+    const theirs = await subtle.importKey('raw', base64.decode(serverKey), { name: 'ECDH', namedCurve: 'P-256' }, false, [])
+    const secret = await subtle.importKey('raw', await subtle.deriveBits({ name: 'ECDH', public: theirs }, this.pair.privateKey, 256), 'HKDF', false, ['deriveKey'])
+    const hkdf = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(0), info: new TextEncoder().encode('wse-encryption/aes-gcm-key') }
+    this.key = await subtle.deriveKey(hkdf, secret, { name: 'AES-GCM', length: 256 }, false, ['encrypt', 'decrypt'])
+  }
+
+  async seal (bytes) {
+    const iv = this.crypto.getRandomValues(new Uint8Array(12))
+    const sealed = new Uint8Array(await this.crypto.subtle.encrypt({ name: 'AES-GCM', iv }, this.key, bytes))
+    return new Uint8Array([0x45, 0x3a, ...iv, ...sealed])
+  }
+
+  async open (bytes) {
+    equal([bytes[0], bytes[1]], [0x45, 0x3a], 'what a sealed frame begins with')
+    return new Uint8Array(await this.crypto.subtle.decrypt({ name: 'AES-GCM', iv: bytes.subarray(2, 14) }, this.key, bytes.subarray(14)))
+  }
+}
+
 // Client reads a WebSocket's messages one after another.
 class Client {
   constructor (env, path, protocols = []) {
     this.msgpack = env.msgpack
+    this.seal = new Seal(env.crypto ?? globalThis.crypto)
     this.queue = []
     this.waiting = null
     this.ws = new env.WebSocket(env.url + path, protocols)
@@ -69,6 +103,11 @@ class Client {
 
   // open reads a message of v2 in whatever form it came (PROTOCOL §2.6) and notes the form.
   async open (data) {
+    if (this.seal.key) {
+      assert(typeof data !== 'string', 'a message came in the clear:', data)
+      data = (await this.seal.open(new Uint8Array(data))).buffer
+      if (new Uint8Array(data)[0] === 0x7b) data = new TextDecoder().decode(data)
+    }
     if (typeof data !== 'string') {
       const bytes = new Uint8Array(data)
       if (bytes[0] === 0x43 && bytes[1] === 0x3a) { // C:
@@ -224,6 +263,54 @@ export const scenarios = {
     equal((await c.until('PONG')).p.client_timestamp, 1700000000000, 'the timestamp of cmp')
     c.ws.send(new TextEncoder().encode('C:this is no zlib'))
     equal((await c.until('error')).p.code, 'INVALID_MESSAGE', 'the code')
+    c.request('ping', 'still', {})
+    equal((await c.until('PONG')).cid, 'still', 'cid')
+    await c.leave()
+  },
+
+  async 'everything is encrypted once a key was agreed on' (env) {
+    const [c, details] = await connect(env, '&encryption=true')
+    equal([details.features.encryption, c.ws.extensions], [true, ''], 'encryption, and no permessage-deflate beside it')
+    const sealed = async (t, id, p) => {
+      const frame = await c.seal.seal(new TextEncoder().encode(JSON.stringify({ t, id, p })))
+      c.ws.send(frame)
+      return frame
+    }
+    c.request('client_hello', 'hello', { encryption_public_key: await c.seal.offer() })
+    const hello = await c.until('server_hello')
+    equal([hello.cid, c.form], ['hello', 'text'], 'server_hello')
+    await c.seal.agree(hello.p.encryption_public_key)
+
+    await sealed('subscription_update', 'sub', { action: 'subscribe', topics: ['position_events'] })
+    equal((await c.until('subscription_update')).p.success, true, 'success')
+    const note = 'żółw 🐢 '.repeat(500)
+    await env.event('PositionOpenedEvent', env.user, { note })
+    equal((await c.until('position_update')).p.note === note, true, 'the note arriving whole')
+    equal(c.form, 'cmp', 'the form inside')
+
+    const again = await sealed('ping', 'once', {})
+    equal((await c.until('PONG')).cid, 'once', 'cid')
+    c.ws.send(again)
+    equal((await c.until('error')).p.code, 'INVALID_MESSAGE', 'what is said to a replay')
+    again[again.length - 1] ^= 1
+    again[3] ^= 1
+    c.ws.send(again)
+    equal((await c.until('error')).p.code, 'INVALID_MESSAGE', 'what is said to a forgery')
+    c.request('ping', 'clear', {})
+    equal((await c.until('error')).p.code, 'INVALID_MESSAGE', 'what is said to a message in the clear')
+
+    await sealed('client_hello', 'renew', { encryption_public_key: await c.seal.offer() })
+    await c.seal.agree((await c.until('server_hello')).p.encryption_public_key)
+    await sealed('ping', 'renewed', {})
+    equal((await c.until('PONG')).cid, 'renewed', 'cid under the new key')
+    await c.leave()
+  },
+
+  async 'a key that is none is refused' (env) {
+    const [c] = await connect(env, '&encryption=true')
+    c.request('client_hello', 'hello', { encryption_public_key: base64.encode(new Uint8Array(65)) })
+    const e = await c.until('error')
+    equal([e.cid, e.p.code], ['hello', 'KEY_EXCHANGE_FAILED'], 'the refusal')
     c.request('ping', 'still', {})
     equal((await c.until('PONG')).cid, 'still', 'cid')
     await c.leave()
