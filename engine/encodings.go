@@ -24,7 +24,7 @@ func encodings(l *Limits) []dialect.Encoding {
 	v2 := wse.New(wse.Config{
 		CompressBytesMin: l.CompressBytesMin, InflatedBytesMax: l.MessageKiBMax << 10, InflateRatioMax: l.InflateRatioMax,
 	})
-	return []dialect.Encoding{
+	list := []dialect.Encoding{
 		encodingWSE:            {Name: "wse", Dialect: v2},
 		encodingWSEDeflate:     {Name: "wse+deflate", Dialect: v2, Deflate: true, DeflateBytesMin: l.CompressBytesMin},
 		encodingWSECmp:         {Name: "wse+cmp", Dialect: v2.CompressPayloads()},
@@ -32,6 +32,12 @@ func encodings(l *Limits) []dialect.Encoding {
 		encodingMsgpack:        {Name: "wse+msgpack", Dialect: v2, Wrapper: v2.MessagePack()},
 		encodingMsgpackDeflate: {Name: "wse+msgpack+deflate", Dialect: v2, Wrapper: v2.MessagePack(), Deflate: true, DeflateBytesMin: l.CompressBytesMin},
 	}
+	for i := range list {
+		if compresses(i) {
+			list[i].KeepBytesMin = max(1, l.CompressBytesMin)
+		}
+	}
+	return list
 }
 
 // chooseEncoding reads what the query of an upgrade says about the form of messages (PROTOCOL §2.6): the encoding to use,

@@ -156,7 +156,7 @@ func (e *Engine) openConns() error {
 	for i, l := range lanes {
 		seams[i] = l
 	}
-	e.hub = hub.New(seams, e.forms)
+	e.hub = hub.New(seams, e.forms, hub.WithKeptBytes(e.cfg.Limits.CompressedMiBMax<<20))
 	for i, w := range e.hub.Works() {
 		lanes[i].Attach(w)
 	}

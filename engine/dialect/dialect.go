@@ -40,6 +40,8 @@ type Encoding struct {
 	Deflate bool    // permessage-deflate was negotiated (RFC 7692)
 	// DeflateBytesMin is the size from which a message is worth deflating.
 	DeflateBytesMin int
+	// KeepBytesMin is the size from which a payload makes a frame so costly that it is kept for replays; 0: none does.
+	KeepBytesMin int
 }
 
 // Wrap replaces the message dst[from:] by what its frame carries; binary says that it goes into a binary frame.

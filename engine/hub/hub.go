@@ -28,6 +28,7 @@ type Hub struct {
 	wild      atomic.Int64 // how many pattern entries there are; spares the look-ups when zero
 	delivered atomic.Uint64
 	deflater  frame.Deflater
+	kept      kept
 }
 
 // shard is a part of the topic index.
@@ -73,9 +74,12 @@ type part struct {
 	pattern bool // the entry's topic is one; fixed
 }
 
+// Option changes how a hub works.
+type Option func(*Hub)
+
 // New makes a hub over lanes, delivering in encodings. Both lists are fixed for the hub's life; subscribers refer to
 // them by index.
-func New(lanes []Lane, encodings []dialect.Encoding) *Hub {
+func New(lanes []Lane, encodings []dialect.Encoding, options ...Option) *Hub {
 	h := &Hub{encodings: slices.Clone(encodings), seed: maphash.MakeSeed()}
 	for i := range h.topics {
 		h.topics[i].entries = make(map[message.Topic]*entry)
@@ -83,6 +87,9 @@ func New(lanes []Lane, encodings []dialect.Encoding) *Hub {
 	h.patterns.entries = make(map[message.Topic]*entry)
 	for _, l := range lanes {
 		h.lanes = append(h.lanes, &lane{hub: h, loop: l})
+	}
+	for _, option := range options {
+		option(h)
 	}
 	return h
 }

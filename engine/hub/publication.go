@@ -56,11 +56,20 @@ const envelopeOverhead = 320
 // spareBytesMax is how much more memory than it is long a frame may hold.
 const spareBytesMax = 2 * envelopeOverhead
 
-// encode makes the frame of env in an encoding.
+// makeFrame makes the frame of env in an encoding.
+func (h *Hub) makeFrame(env *message.Envelope, encoding int) []byte {
+	frame := h.appendFrame(make([]byte, 0, len(env.Payload)+len(env.Topic)+envelopeOverhead), env, encoding)
+	if cap(frame)-len(frame) > spareBytesMax {
+		frame = slices.Clone(frame) // compressed: what the text took must not wait in queues with it
+	}
+	return frame
+}
+
+// encode makes the outgoing frame of env in an encoding.
 func (h *Hub) encode(env *message.Envelope, encoding int) *message.Outgoing {
-	frames := h.appendFrame(make([]byte, 0, len(env.Payload)+len(env.Topic)+envelopeOverhead), env, encoding)
-	if cap(frames)-len(frames) > spareBytesMax {
-		frames = slices.Clone(frames) // compressed: what the text took must not wait in queues with it
+	frames := h.frame(env, encoding)
+	if frames == nil {
+		frames = h.makeFrame(env, encoding)
 	}
 	return &message.Outgoing{
 		Frames:      frames,
@@ -104,13 +113,21 @@ func (h *Hub) appendFrame(dst []byte, env *message.Envelope, encoding int) []byt
 // Batch makes one Outgoing of several envelopes, in order, in an encoding: a replay. It leaves at the given level, is
 // never shed and does not count against its connection's limits; the caller bounds it.
 func (h *Hub) Batch(envs []*message.Envelope, encoding int, level message.Level) *message.Outgoing {
-	size := 0
-	for _, env := range envs {
-		size += len(env.Payload) + len(env.Topic) + envelopeOverhead
+	size, ready := 0, make([][]byte, len(envs))
+	for i, env := range envs {
+		if ready[i] = h.frame(env, encoding); ready[i] != nil {
+			size += len(ready[i])
+		} else {
+			size += len(env.Payload) + len(env.Topic) + envelopeOverhead
+		}
 	}
 	out := &message.Outgoing{Frames: make([]byte, 0, size), Count: len(envs), Level: level, Exempt: true, Replay: true}
-	for _, env := range envs {
-		out.Frames = h.appendFrame(out.Frames, env, encoding)
+	for i, env := range envs {
+		if ready[i] != nil {
+			out.Frames = append(out.Frames, ready[i]...)
+		} else {
+			out.Frames = h.appendFrame(out.Frames, env, encoding)
+		}
 	}
 	if cap(out.Frames)-len(out.Frames) > spareBytesMax*len(envs) {
 		out.Frames = slices.Clone(out.Frames)

@@ -1,8 +1,11 @@
 package conformance
 
 import (
+	"bytes"
+	"compress/zlib"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os/exec"
 	"slices"
@@ -16,7 +19,9 @@ import (
 func publications() []scenario {
 	return []scenario{
 		{"PROTOCOL §2.6: a publication over 1,024 bytes comes compressed where that was agreed on, a small one does not", compressedPublication},
-		{"PROTOCOL §2.6: without permessage-deflate a large publication comes in one text frame", plainPublication},
+		{"PROTOCOL §2.6: without permessage-deflate and with compression=false a large publication comes in one text frame", plainPublication},
+		{"PROTOCOL §2.6: without permessage-deflate and with compression=true it comes as C: and zlib in one binary frame", zlibPublication},
+		{"PROTOCOL §2.6: where nothing is said of compression it comes with its payload compressed in one text frame", cmpPublication},
 		{"PROTOCOL §2.1: what the server sends is text, and t is the first key", firstKey},
 		{"PROTOCOL §2.2: server_ready is the first frame, though requests came behind the handshake in the same packet", readyFirst},
 	}
@@ -25,10 +30,16 @@ func publications() []scenario {
 // subscriber opens a v2 connection for a user of its own, subscribed to order_events.
 func (s *server) subscriber(t *testing.T, user string, lines ...string) *peer {
 	t.Helper()
+	return s.subscriberOf(t, user, "", lines...)
+}
+
+// subscriberOf does the same with more in the query.
+func (s *server) subscriberOf(t *testing.T, user, query string, lines ...string) *peer {
+	t.Helper()
 	token, err := exec.Command(program, "token", "--sub", user, "--set", "data_dir="+s.data).Output()
 	require.NoError(t, err)
 	p := s.dial(t)
-	p.write([]byte(upgradeRequest("/wse?topics=order_events&token="+strings.TrimSpace(string(token)), lines...)), 0)
+	p.write([]byte(upgradeRequest("/wse?topics=order_events"+query+"&token="+strings.TrimSpace(string(token)), lines...)), 0)
 	resp := p.response()
 	requireUpgraded(t, resp)
 	p.compressed = resp.Header.Get("Sec-WebSocket-Extensions") != ""
@@ -74,10 +85,51 @@ func compressedPublication(t *testing.T, s *server) {
 }
 
 func plainPublication(t *testing.T, s *server) {
-	p := s.subscriber(t, "plain")
+	p := s.subscriberOf(t, "plain", "&compression=false")
 	s.order(t, "plain", 4000)
 	require.Equal(t, repeat(4000), noteOf(t, p.envelope("order_update")))
 	p.closeNormally()
+}
+
+func zlibPublication(t *testing.T, s *server) {
+	p := s.subscriberOf(t, "zlib", "&compression=true")
+	p.envelope("snapshot_complete")
+	s.order(t, "zlib", 4000)
+	f, err := p.next()
+	require.NoError(t, err)
+	require.Equal(t, byte(opBinary), f.op, "%s", f)
+	packed, ok := strings.CutPrefix(string(f.payload), "C:")
+	require.True(t, ok, "%s", f)
+	require.Equal(t, repeat(4000), noteOf(t, unzipped(t, []byte(packed))))
+	s.order(t, "zlib", 100)
+	require.Equal(t, repeat(100), noteOf(t, p.envelope("order_update")))
+	p.closeNormally()
+}
+
+func cmpPublication(t *testing.T, s *server) {
+	p := s.subscriber(t, "cmp")
+	s.order(t, "cmp", 4000)
+	var e struct {
+		P   []byte // base64
+		Cmp bool
+	}
+	require.NoError(t, json.Unmarshal(p.envelope("order_update"), &e))
+	require.True(t, e.Cmp)
+	require.Equal(t, repeat(4000), noteOf(t, fmt.Appendf(nil, `{"p":%s}`, unzipped(t, e.P))))
+	s.order(t, "cmp", 100)
+	small := p.envelope("order_update")
+	require.Equal(t, repeat(100), noteOf(t, small))
+	require.NotContains(t, string(small), `"cmp"`)
+	p.closeNormally()
+}
+
+func unzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
+	r, err := zlib.NewReader(bytes.NewReader(data))
+	require.NoError(t, err)
+	out, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return out
 }
 
 func noteOf(t *testing.T, envelope []byte) string {
