@@ -411,6 +411,9 @@ func (s *Server) Drain(ctx context.Context, window time.Duration) error {
 func (c *Conn) restart(window time.Duration) {
 	l := c.lane
 	l.mu.Lock()
+	if l.work != nil {
+		l.work.Run(false) // what was published before the drain is queued before the close
+	}
 	waiting := !c.upgraded()
 	if waiting {
 		l.refuse(c, http.StatusServiceUnavailable, "the server is shutting down")

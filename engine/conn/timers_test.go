@@ -11,6 +11,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/frame"
+	"github.com/wse-engine/wse/engine/message"
 )
 
 func TestTheServerPingsAndTellsThatItLives(t *testing.T) {
@@ -148,6 +149,37 @@ func TestADrainSendsEverybodyAwayInTime(t *testing.T) {
 		require.NoError(t, <-done)
 		_, g := srv.Stats()
 		require.Zero(t, g.Connections)
+	})
+}
+
+// late is work that nobody has woken the lane for yet.
+type late struct{ to *conn.Conn }
+
+func (l *late) Run(bool) {
+	if c := l.to; c != nil {
+		l.to = nil
+		c.Enqueue(publication(message.Normal, "last"))
+	}
+}
+
+func TestWhatWasPublishedBeforeADrainIsSentBeforeTheClose(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		s.opts.Loops = 1
+		srv, err := conn.New(s.cfg, s.beat, s.opts)
+		require.NoError(t, err)
+		work := &late{}
+		lane := srv.Lanes()[0]
+		lane.Attach(work)
+		sv := s.run(t, srv)
+		c := sv.open(t)
+		opened := <-sv.app.opened
+		lane.Do(func() { work.to = opened })
+		done := make(chan error, 1)
+		go func() { done <- sv.Drain(context.Background(), time.Millisecond) }()
+		_, texts := c.expectClose(1012)
+		require.Contains(t, texts, "last")
+		c.write(clientFrame(frame.OpClose, "\x03\xf4"))
+		require.NoError(t, <-done)
 	})
 }
 
