@@ -41,6 +41,7 @@ type client struct {
 	inbox    chan received
 	done     chan struct{} // closed when the reader ends
 	mute     atomic.Bool   // pings are not answered
+	lag      atomic.Int64  // how late pings are answered, a time.Duration
 	gate     sync.Mutex    // held while the client is stalled: nothing is read
 	deflated atomic.Bool   // permessage-deflate was negotiated
 	encoding *encoding     // nil: whatever the upgrade's query says
@@ -117,9 +118,7 @@ func (c *client) read(in io.Reader) {
 			c.inbox <- received{err: errors.New("the server masked a frame")}
 			return
 		case h.OpCode == ws.OpPing:
-			if !c.mute.Load() {
-				_ = c.frame(ws.Header{Fin: true, OpCode: ws.OpPong, Masked: true}, payload)
-			}
+			c.pong(payload)
 			continue
 		case h.OpCode == ws.OpPong:
 			continue
@@ -137,6 +136,18 @@ func (c *client) read(in io.Reader) {
 		if h.Fin {
 			c.deliver(first, message)
 		}
+	}
+}
+
+// pong answers a ping, if the client does, and as late as it does.
+func (c *client) pong(payload []byte) {
+	answer := func() { _ = c.frame(ws.Header{Fin: true, OpCode: ws.OpPong, Masked: true}, payload) }
+	switch late := time.Duration(c.lag.Load()); {
+	case c.mute.Load():
+	case late > 0:
+		time.AfterFunc(late, answer)
+	default:
+		answer()
 	}
 }
 

@@ -194,8 +194,11 @@ func (e *encoding) pack(text []byte) (data []byte, form string) {
 	return data, form
 }
 
-// packForm turns a JSON object into a form.
+// packForm turns a JSON object into a form. Text may be anything.
 func packForm(form string, text []byte) ([]byte, error) {
+	if form == formText {
+		return text, nil
+	}
 	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(text) || !utf8.Valid(text) {
 		return nil, errNotPackable
 	}

@@ -37,7 +37,7 @@ type Step struct {
 // verbs are what a step may begin with. It is read-only.
 var verbs = []string{"user", "token", "connect", "open", "send", "send-binary", "send-deflated", "send-as",
 	"frame", "raw", "hello", "forge", "expect", "expect-as", "expect-raw", "expect-close", "await", "await-close", "stall",
-	"resume", "pad", "expect-eof", "no-more", "close", "drop", "mute", "publish", "event", "post", "get",
+	"resume", "pad", "expect-eof", "no-more", "close", "drop", "mute", "lag", "publish", "event", "post", "get",
 	"delete", "public", "hand", "run", "reload", "signal", "exit", "repeat", "until", "meanwhile", "join",
 	"sequence", "write", "unordered"}
 

@@ -60,7 +60,7 @@ func (r *Runner) handlers() map[string]func(Step) error {
 		"user": r.user, "token": r.token, "connect": r.connect, "open": r.open,
 		"send": r.send, "send-binary": r.send, "send-deflated": r.send, "send-as": r.sendAs, "frame": r.frame, "raw": r.raw, "hello": r.hello, "forge": r.forge,
 		"expect": r.expect, "expect-as": r.expectAs, "expect-raw": r.expectRaw, "unordered": r.unordered, "no-more": r.noMore,
-		"expect-close": r.expectClose, "expect-eof": r.expectEOF, "close": r.close, "drop": r.drop, "mute": r.mute,
+		"expect-close": r.expectClose, "expect-eof": r.expectEOF, "close": r.close, "drop": r.drop, "mute": r.mute, "lag": r.lag,
 		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
 		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.request, "hand": r.hand, "run": r.command,
 		"reload": r.reload, "signal": r.signal, "exit": r.exit, "repeat": r.repeat, "until": r.until, "write": r.write,

@@ -400,3 +400,16 @@ func (r *Runner) mute(s Step) error {
 	}
 	return err
 }
+
+// lag makes a client answer pings later from now on, as over a network with that round trip.
+func (r *Runner) lag(s Step) error {
+	c, rest, err := r.client(s.Rest)
+	if err != nil {
+		return err
+	}
+	late, err := time.ParseDuration(rest)
+	if err == nil {
+		c.lag.Store(int64(late))
+	}
+	return err
+}
