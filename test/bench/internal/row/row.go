@@ -36,6 +36,7 @@ func All() []Row {
 	return []Row{
 		{"fan-out", fanOut},
 		{"compressed", compressed},
+		{"encrypted", encrypted},
 		{"idle memory", idleMemory},
 		{"plugins", pluginRow},
 		{"swaps", swaps},
