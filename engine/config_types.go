@@ -61,7 +61,6 @@ type Limits struct {
 
 	CompressBytesMin int `yaml:"compress_bytes_min"` // messages from this size are compressed, in the form that the connection has
 	CompressedMiBMax int `yaml:"compressed_mib_max"` // compressed publications that are kept so that replays do not compress them again; 0: none
-	InflateRatioMax  int `yaml:"inflate_ratio_max"`  // what a client sends compressed may become so many times longer, beyond the first 64 KiB
 }
 
 // Broker chooses what carries publications. There is one kind today: memory, for one process.
@@ -102,7 +101,7 @@ func DefaultConfig() Config {
 		Limits: Limits{
 			Config: conn.DefaultConfig(), Router: router.DefaultConfig(), Feed: feed.DefaultConfig(), Ingest: ingest.DefaultConfig(),
 			Quota: quota.DefaultConfig(), Presence: presence.DefaultConfig(), ReviewsPerSecond: 5000, DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second,
-			CompressBytesMin: 1024, CompressedMiBMax: 8, InflateRatioMax: 100,
+			CompressBytesMin: 1024, CompressedMiBMax: 8,
 		},
 		Topics:         broker.DefaultClasses(),
 		Plugins:        plugin.Configs{mapping, topicauth},
@@ -136,10 +135,8 @@ func (c *Config) Validate() error {
 	)
 }
 
-const (
-	inflateRatioLimit  = 1100 // more than DEFLATE can achieve
-	compressedMiBLimit = 1 << 10
-)
+// compressedMiBLimit is the largest compressed_mib_max.
+const compressedMiBLimit = 1 << 10
 
 func (l *Limits) validate() error {
 	errs := []error{l.Config.Validate(), l.Router.Validate(), l.Feed.Validate(), l.Presence.Validate(), l.Ingest.Validate(), l.Quota.Validate()}
@@ -158,9 +155,6 @@ func (l *Limits) validate() error {
 	}
 	if l.CompressedMiBMax < 0 || l.CompressedMiBMax > compressedMiBLimit {
 		errs = append(errs, fmt.Errorf("compressed_mib_max: must lie within 0 and %d, is %d", compressedMiBLimit, l.CompressedMiBMax))
-	}
-	if l.InflateRatioMax < 1 || l.InflateRatioMax > inflateRatioLimit {
-		errs = append(errs, fmt.Errorf("inflate_ratio_max: must lie within 1 and %d, which DEFLATE does not exceed, is %d", inflateRatioLimit, l.InflateRatioMax))
 	}
 	return errors.Join(errs...)
 }

@@ -16,8 +16,11 @@ type Config struct {
 	ParkedKiBMax     int           `yaml:"parked_kib_max"`    // from a client whose upgrade is not answered yet; more is not read until it is
 	AdmitWorkers     int           `yaml:"admit_workers"`     // upgrades and HTTP requests that are answered at a time
 
-	FrameKiBMax   int  `yaml:"frame_kib_max"`
-	MessageKiBMax int  `yaml:"message_kib_max"` // as received, and after inflation
+	FrameKiBMax   int `yaml:"frame_kib_max"`
+	MessageKiBMax int `yaml:"message_kib_max"` // as received, and after inflation
+	// InflateRatioMax is how many times longer than it came a message may become, beyond the first 64 KiB.
+	InflateRatioMax int `yaml:"inflate_ratio_max"`
+
 	PartialMiBMax int  `yaml:"partial_mib_max"` // incomplete frames and messages of all connections together
 	Deflate       bool `yaml:"deflate"`         // negotiate permessage-deflate
 
@@ -39,7 +42,7 @@ func DefaultConfig() Config {
 	return Config{
 		ConnectionsMax: 100_000, HandshakeTimeout: 10 * time.Second, HandshakesMax: 4096, HeadKiBMax: 8, BodyKiBMax: 64,
 		ParkedKiBMax: 64, AdmitWorkers: 32,
-		FrameKiBMax: 1024, MessageKiBMax: 1024, PartialMiBMax: 64, Deflate: true,
+		FrameKiBMax: 1024, MessageKiBMax: 1024, InflateRatioMax: 100, PartialMiBMax: 64, Deflate: true,
 		QueueKiBSoft: 256, QueueKiBMax: 1024, QueueMiBTotal: 256, StallTimeout: time.Minute, NotSentLowatKiB: 16,
 		DegradedRTTMS: 1000, RecoverAfter: 30 * time.Second, CloseTimeout: 5 * time.Second,
 		EncryptedMessagesMax: 250_000, EncryptedMiBTotal: 64,
@@ -64,6 +67,7 @@ func (c Config) Validate() error {
 		checkInt("admit_workers", c.AdmitWorkers, 1, 10_000),
 		checkInt("frame_kib_max", c.FrameKiBMax, 1, kibMax),
 		checkInt("message_kib_max", c.MessageKiBMax, 1, kibMax),
+		checkInt("inflate_ratio_max", c.InflateRatioMax, 1, 1100), // DEFLATE does not exceed that
 		checkInt("partial_mib_max", c.PartialMiBMax, 1, mibMax),
 		checkInt("queue_kib_soft", c.QueueKiBSoft, 1, kibMax),
 		checkInt("queue_kib_max", c.QueueKiBMax, 1, kibMax),

@@ -118,7 +118,7 @@ func New(cfg Config, beat Heartbeat, opts Options) (*Server, error) {
 		limits: limits{queueSoft: cfg.QueueKiBSoft << 10, queueMax: cfg.QueueKiBMax << 10},
 		frames: frame.Limits{
 			FrameBytesMax: int64(cfg.FrameKiBMax) << 10, MessageBytesMax: int64(cfg.MessageKiBMax) << 10,
-			InflatedBytesMax: int64(cfg.MessageKiBMax) << 10,
+			InflatedBytesMax: int64(cfg.MessageKiBMax) << 10, InflateRatioMax: int64(cfg.InflateRatioMax),
 		},
 		echoFrames:  echoLimits(cfg),
 		partials:    frame.NewBudget(int64(cfg.PartialMiBMax) << 20),

@@ -97,7 +97,7 @@ func (i *Inflater) Inflate(dst, payload []byte, bytesMax int64) ([]byte, error) 
 // inflated inflates and delivers a message.
 func (f *feed) inflated(op Opcode, payload []byte) error {
 	s := f.inflate.get()
-	err := s.run(payload, f.lim.InflatedBytesMax, f.budget)
+	err := s.run(payload, f.lim.inflatedBytes(len(payload)), f.budget)
 	if err == nil && op == OpText && !utf8.Valid(s.out) {
 		err = errText()
 	}

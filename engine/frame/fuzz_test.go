@@ -168,9 +168,10 @@ func FuzzInflate(f *testing.F) {
 
 func TestLimitsNameTheirFaults(t *testing.T) {
 	require.NoError(t, frame.DefaultLimits().Validate())
-	err := frame.Limits{FrameBytesMax: -1, MessageBytesMax: 1 << 31, InflatedBytesMax: 1}.Validate()
+	err := frame.Limits{FrameBytesMax: -1, MessageBytesMax: 1 << 31, InflatedBytesMax: 1, InflateRatioMax: -1}.Validate()
 	require.EqualError(t, err, "frame_bytes_max: -1 is not between 1 and 1073741824 bytes\n"+
-		"message_bytes_max: 2147483648 is not between 1 and 1073741824 bytes")
+		"message_bytes_max: 2147483648 is not between 1 and 1073741824 bytes\n"+
+		"inflate_ratio_max: -1 is not between 0 and 1100")
 }
 
 func TestABudgetGrantsNoMoreThanItHas(t *testing.T) {

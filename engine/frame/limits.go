@@ -15,6 +15,19 @@ type Limits struct {
 	FrameBytesMax    int64 `yaml:"frame_bytes_max"`    // the payload of one data frame
 	MessageBytesMax  int64 `yaml:"message_bytes_max"`  // the payloads of one message's frames together, as received
 	InflatedBytesMax int64 `yaml:"inflated_bytes_max"` // a deflated message after inflation
+	// InflateRatioMax is how many times longer than it came a message may become, beyond the first 64 KiB; 0: any.
+	InflateRatioMax int64 `yaml:"inflate_ratio_max"`
+}
+
+// ratioFreeBytes is what a message may inflate to however short it came.
+const ratioFreeBytes = 64 << 10
+
+// inflatedBytes is how long a message that came in n bytes may become.
+func (l *Limits) inflatedBytes(n int) int64 {
+	if l.InflateRatioMax == 0 {
+		return l.InflatedBytesMax
+	}
+	return min(l.InflatedBytesMax, max(ratioFreeBytes, l.InflateRatioMax*int64(n)))
 }
 
 // DefaultLimits returns 1 MiB for each.
@@ -28,12 +41,23 @@ func (l Limits) Validate() error {
 		checkLimit("frame_bytes_max", l.FrameBytesMax),
 		checkLimit("message_bytes_max", l.MessageBytesMax),
 		checkLimit("inflated_bytes_max", l.InflatedBytesMax),
+		checkRatio(l.InflateRatioMax),
 	)
 }
 
 func checkLimit(path string, n int64) error {
 	if n < 1 || n > limitBytesMax {
 		return fmt.Errorf("%s: %d is not between 1 and %d bytes", path, n, limitBytesMax)
+	}
+	return nil
+}
+
+// ratioLimit is more than DEFLATE can achieve.
+const ratioLimit = 1100
+
+func checkRatio(n int64) error {
+	if n < 0 || n > ratioLimit {
+		return fmt.Errorf("inflate_ratio_max: %d is not between 0 and %d", n, ratioLimit)
 	}
 	return nil
 }

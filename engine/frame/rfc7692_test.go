@@ -3,6 +3,7 @@ package frame_test
 import (
 	"bytes"
 	stdflate "compress/flate"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -146,6 +147,28 @@ func TestWhatIsDeflatedInflatesAnywhere(t *testing.T) {
 	var e *frame.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, frame.StatusTooBig, e.Code)
+}
+
+func TestInflationIsBoundedByTheRatioBeyondTheFirst64KiB(t *testing.T) {
+	lim := frame.DefaultLimits()
+	lim.InflateRatioMax = 100
+	for size, code := range map[int]frame.StatusCode{64 << 10: 0, 64<<10 + 1: frame.StatusTooBig, 1 << 20: frame.StatusTooBig} {
+		b := stream(part{op: frame.OpBinary, rsv1: true, payload: string(new(frame.Deflater).Deflate(nil, make([]byte, size)))})
+		err := new(frame.Parser).Feed(b, &lim, new(frame.Inflater), frame.NewBudget(1<<30), &record{})
+		if code == 0 {
+			require.NoError(t, err, "%d bytes", size)
+			continue
+		}
+		var e *frame.Error
+		require.ErrorAs(t, err, &e, "%d bytes", size)
+		require.Equal(t, code, e.Code)
+	}
+	var mixed []byte
+	for len(mixed) < 1<<20 {
+		mixed = fmt.Appendf(mixed, "%d,", len(mixed))
+	}
+	b := stream(part{op: frame.OpBinary, rsv1: true, payload: string(new(frame.Deflater).Deflate(nil, mixed[:1<<20]))})
+	require.NoError(t, new(frame.Parser).Feed(b, &lim, new(frame.Inflater), frame.NewBudget(1<<30), &record{}), "fair data up to the limit")
 }
 
 func TestInflationIsBoundedByTheBudget(t *testing.T) {
