@@ -259,6 +259,7 @@ func (f *Feed) publish(ctx context.Context, s *router.Client, req *message.Reque
 	env := &message.Envelope{
 		Type: req.Type, Topic: topic, Payload: payload, CID: req.ReplyCID(), TimeMS: time.Now().UnixMilli(),
 		Category: message.CategoryOf(req.Type), Priority: req.Priority, TraceID: body.TraceID, EventVersion: body.EventVersion,
+		Encrypted: body.Encrypted,
 	}
 	if req.ID != "" { // else the broker makes one: two messages without an id are not one message twice
 		env.ID = s.Conn.Describe().ID + "-" + req.ID

@@ -25,6 +25,7 @@ const (
 	fieldTime
 	fieldPriority
 	fieldVersion
+	fieldEncrypted
 
 	fieldCount
 )
@@ -32,7 +33,7 @@ const (
 // String returns the member's name.
 func (f field) String() string {
 	return [fieldCount]string{
-		"type", "payload", "t", "p", "topic", "user_id", "id", "cid", "trace_id", "ts", "pri", "event_version",
+		"type", "payload", "t", "p", "topic", "user_id", "id", "cid", "trace_id", "ts", "pri", "event_version", "enc",
 	}[f]
 }
 
@@ -143,6 +144,16 @@ func (f *fields) integer(name field, value []byte, least, most int64) int64 {
 		return 0
 	}
 	return n
+}
+
+func (f *fields) bool(name field, value []byte) bool {
+	if !f.given(name, value) {
+		return false
+	}
+	if jsonscan.KindOf(value) != jsonscan.KindBool {
+		f.fail(name, "must be true or false")
+	}
+	return value[0] == 't'
 }
 
 func (f *fields) priority(name field, value []byte) message.Priority {

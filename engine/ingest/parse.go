@@ -83,7 +83,7 @@ func (in *Ingest) ParseEvent(raw []byte) (*message.Event, error) {
 }
 
 // ParsePublish reads an envelope to publish: {"topic","t"|"type","p"|"payload","pri"?,"id"?,"cid"?,"ts"?,"trace_id"?,
-// "event_version"?}. Unknown fields are refused as in [Ingest.ParseEvent]. Nothing of the envelope is a part of raw. The
+// "event_version"?, "enc"?}. Unknown fields are refused as in [Ingest.ParseEvent]. Nothing of the envelope is a part of raw. The
 // error is a [*message.Error] that names the field.
 func (in *Ingest) ParsePublish(raw []byte) (*message.Envelope, error) {
 	if err := in.checkSize(raw); err != nil {
@@ -114,6 +114,8 @@ func (in *Ingest) ParsePublish(raw []byte) (*message.Envelope, error) {
 			trace = f.text(fieldTraceID, value, in.cfg.IDBytesMax)
 		case "event_version":
 			env.EventVersion = f.version(fieldVersion, value)
+		case "enc":
+			env.Encrypted = f.bool(fieldEncrypted, value)
 		default:
 			f.unknown(key)
 		}

@@ -97,6 +97,7 @@ func TestEveryFaultOfAnEnvelopeNamesItsField(t *testing.T) {
 		{`{"topic":"user:u1:events","t":"x","p":{},"priority":3}`, message.CodeInvalidArgument, "priority: is no field here"},
 		{`{"topic":"user:u1:events","t":"x","p":{},"pri":0}`, message.CodeInvalidArgument, "pri: "},
 		{`{"topic":"user:u1:events","t":"x","p":{},"ts":"?"}`, message.CodeInvalidArgument, "ts: "},
+		{`{"topic":"user:u1:events","t":"x","p":{},"enc":1}`, message.CodeInvalidArgument, "enc: must be true or false"},
 	} {
 		_, err := in.ParsePublish([]byte(c.raw))
 		refused(t, err, c.code, c.want)

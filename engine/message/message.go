@@ -155,6 +155,8 @@ type Envelope struct {
 	TimeMS   int64 // Unix milliseconds, UTC
 	Category Category
 	Priority Priority // as sent on the wire; 0: none
+	// Encrypted says that the publisher has encrypted the payload for whom it concerns. The engine passes it on as it is.
+	Encrypted bool
 
 	Seq   uint64 // the topic's own counter, +1 per publication inside one epoch
 	Epoch Epoch  // set where the topic's class keeps history; then Seq is also the offset

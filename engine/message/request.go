@@ -74,7 +74,8 @@ type (
 	Publish struct {
 		Payload      []byte // a JSON object, verbatim
 		TraceID      string
-		EventVersion int // 0: none
+		EventVersion int  // 0: none
+		Encrypted    bool // the payload is, by whoever published it
 	}
 	// Review is the engine's own, which no client sends: whether the subscriptions are still allowed is to be asked again.
 	Review struct {

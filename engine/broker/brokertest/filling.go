@@ -46,6 +46,7 @@ func filling() []promise {
 			sent := message.Envelope{
 				Type: "order_update", Topic: topic, Payload: []byte(`{"order_id":"ord_1","n":[1,2.5e3,null]}`), ID: "evt_1",
 				TimeMS: 1_763_800_000_123, Priority: 7, CID: "c1", TraceID: "tr1", EventVersion: 3, LatencyMS: 12,
+				Encrypted: true,
 			}
 			env := sent
 			f.publish(&env)

@@ -83,9 +83,7 @@ func (d Dialect) decodeObject(object []byte, prefix string) (*message.Request, e
 	req.Type = intern(r.required("t", f.t.raw, typeBytesMax))
 	req.Category = f.category(&r, prefix, req.Type)
 	req.Priority = message.Priority(r.integer("pri", f.pri.raw, 1, 10))
-	if r.bool("enc", f.enc.raw, false) {
-		r.fail("enc", "must be false: an encrypted payload is not read here")
-	}
+	encrypted := r.bool("enc", f.enc.raw, false)
 	if r.bool("cmp", f.cmp.raw, false) {
 		tools := d.bounds()
 		s := f.inflatePayload(&r, tools)
@@ -93,6 +91,12 @@ func (d Dialect) decodeObject(object []byte, prefix string) (*message.Request, e
 	}
 	if r.err == nil {
 		req.Body = decodeBody(&r, req.Type, &f)
+	}
+	switch own, ok := req.Body.(*message.Publish); {
+	case ok:
+		own.Encrypted = encrypted
+	case encrypted:
+		r.fail("enc", "must be false in a request: the server has no key for its payload")
 	}
 	if r.err != nil {
 		req.Body = nil

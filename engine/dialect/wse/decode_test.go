@@ -105,6 +105,7 @@ func TestEveryAliasIsReadAndTheShortNameWins(t *testing.T) {
 		{"compressed", `{"t":"x","p":{"a":1},"compressed":false}`, message.Request{Type: "x", Body: own}},
 		{"cmp wins", `{"t":"x","p":{"a":1},"cmp":false,"compressed":true}`, message.Request{Type: "x", Body: own}},
 		{"encrypted", `{"t":"x","p":{"a":1},"encrypted":false}`, message.Request{Type: "x", Body: own}},
+		{"enc", `{"t":"x","p":{"a":1},"encrypted":true}`, message.Request{Type: "x", Body: &message.Publish{Payload: []byte(`{"a":1}`), Encrypted: true}}},
 		{"enc wins", `{"t":"x","p":{"a":1},"enc":false,"encrypted":true}`, message.Request{Type: "x", Body: own}},
 		{"version 1", `{"t":"x","p":{"a":1},"version":1}`, message.Request{Type: "x", Body: own}},
 		{"v 99", `{"t":"x","p":{"a":1},"v":99}`, message.Request{Type: "x", Body: own}},
@@ -189,7 +190,7 @@ func TestAFaultOfTheEnvelopeIsNamedWithItsFieldAndWhatWasExpected(t *testing.T) 
 		{"category as a number", `{"t":"x","_msg_cat":1}`, "_msg_cat must be a string, not a number"},
 		{"cmp", `{"t":"x","cmp":true}`, "p must be base64 of zlib data where cmp is true, not absent"},
 		{"cmp as a number", `{"t":"x","cmp":1}`, "cmp must be true or false, not a number"},
-		{"enc", `{"t":"x","encrypted":true}`, "enc must be false: an encrypted payload is not read here"},
+		{"enc", `{"t":"sync_request","encrypted":true}`, "enc must be false in a request: the server has no key for its payload"},
 		{"trace_id", `{"t":"x","trace_id":1}`, "trace_id must be a string, not a number"},
 		{"event_version", `{"t":"x","event_version":-1}`, "event_version must be an integer from 0 to 2147483647, not -1"},
 	})

@@ -57,7 +57,7 @@ func FuzzDecode(f *testing.F) {
 
 func comesBack(t *testing.T, req *message.Request, own *message.Publish) {
 	env := &message.Envelope{Type: req.Type, Payload: own.Payload, ID: req.ID, Seq: 1, Category: req.Category,
-		Priority: req.Priority, CID: req.CID, TraceID: own.TraceID, EventVersion: own.EventVersion}
+		Priority: req.Priority, CID: req.CID, TraceID: own.TraceID, EventVersion: own.EventVersion, Encrypted: own.Encrypted}
 	text := wse.Dialect{}.AppendPublication(nil, env)
 	require.True(t, json.Valid(text), "%s", text)
 	again, err := wse.Dialect{}.Decode(text, false)

@@ -128,6 +128,7 @@ func TestAPublicationCarriesOptionalFieldsOnlyWherePresent(t *testing.T) {
 				ID:      "evt_2", TimeMS: at + 500, Seq: 1, Epoch: 0x6543beef, CID: "c", Priority: 8, TraceID: "t",
 				EventVersion: 1, LatencyMS: 5}
 		}},
+		{"enc", func(e *message.Envelope) { e.Encrypted = true }},
 		{"hostile_strings", func(e *message.Envelope) { e.Type, e.ID = "a\"b\\\x00\u2028", "\xff</script>" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

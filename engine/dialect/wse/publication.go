@@ -60,6 +60,9 @@ func appendOptional(dst []byte, env *message.Envelope, compressed bool) []byte {
 	if compressed {
 		dst = append(dst, compressedMark...)
 	}
+	if env.Encrypted {
+		dst = append(dst, `,"enc":true`...)
+	}
 	if env.EventVersion != 0 {
 		dst = append(dst, `,"event_version":`...)
 		dst = strconv.AppendInt(dst, int64(env.EventVersion), 10)
