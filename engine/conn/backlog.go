@@ -9,8 +9,8 @@ type backlog struct {
 	rings [message.Levels]ring
 	bytes int // in tail and rings
 
-	asked     int  // of bytes: replays, which the client asked for
-	askedTail bool // tail is of a replay
+	asked     int // of bytes: replays, which the client asked for
+	askedTail int // of tail: the same
 
 	charged  int64  // bytes taken from the server's budget
 	place    int    // in lane.stalled, while the connection is blocked
@@ -63,10 +63,7 @@ func (b *backlog) gather(dst []byte, limit int) []byte {
 func (b *backlog) sent(n int) (messages int) {
 	b.bytes -= n
 	k := min(n, len(b.tail))
-	b.tail = b.tail[k:]
-	if b.askedTail {
-		b.asked -= k
-	}
+	b.sentTail(k)
 	n -= k
 	for level := 0; n > 0; {
 		r := &b.rings[level]
@@ -91,6 +88,16 @@ func (b *backlog) sent(n int) (messages int) {
 	return messages
 }
 
+// sentTail takes n bytes off the tail. What was not asked for leaves first, as far as the figures go: what is there counts for
+// too little that way, never for more than there is.
+func (b *backlog) sentTail(n int) {
+	b.tail = b.tail[n:]
+	if left := min(b.askedTail, len(b.tail)); left != b.askedTail {
+		b.asked -= b.askedTail - left
+		b.askedTail = left
+	}
+}
+
 // begun keeps the rest of out, of which n bytes have left. Where out is a burst, only the frame that was begun must be
 // finished; the others go back, each for itself.
 func (b *backlog) begun(r *ring, out *message.Outgoing, n int) (messages int) {
@@ -98,7 +105,7 @@ func (b *backlog) begun(r *ring, out *message.Outgoing, n int) (messages int) {
 		if n < len(part.Frames) {
 			rest := out.Parts[i:]
 			if n > 0 {
-				b.tail, b.askedTail = part.Frames[n:], false
+				b.tail, b.askedTail = part.Frames[n:], 0
 				messages += part.Count
 				rest = rest[1:]
 			}
@@ -108,9 +115,10 @@ func (b *backlog) begun(r *ring, out *message.Outgoing, n int) (messages int) {
 		n -= len(part.Frames)
 		messages += part.Count
 	}
-	b.tail = out.Frames[n:]
-	if b.askedTail = out.Replay; b.askedTail {
+	b.tail, b.askedTail = out.Frames[n:], 0
+	if out.Replay {
 		b.asked -= n
+		b.askedTail = len(b.tail)
 	}
 	return out.Count
 }
@@ -209,9 +217,7 @@ func (b *backlog) discard() {
 	for level := range b.rings {
 		b.rings[level].reset()
 	}
-	if b.bytes, b.asked = len(b.tail), 0; b.askedTail {
-		b.asked = b.bytes
-	}
+	b.bytes, b.asked = len(b.tail), b.askedTail
 }
 
 // ringMax is how long a ring may be and still be kept for reuse.

@@ -17,7 +17,14 @@ type crypt struct {
 	// prev is the key before, which opens what the client sent until it had this one; nil once something came with this one.
 	// It is the reading goroutine's.
 	prev *crypt
+	// unused is how many keys there are since the last that the client used.
+	unused int
+	used   atomic.Bool // something came with this one
 }
+
+// unusedKeysMax is how many keys a client may ask for without having used one: it may have asked for the next before it got
+// the last, but all of them are kept until it uses one.
+const unusedKeysMax = 8
 
 // cryptCounts are what a lane's connections did to encrypted frames.
 type cryptCounts struct {
@@ -33,6 +40,12 @@ func (c *Conn) Encrypt(clientKey string, hello func(serverKey string) *message.R
 	if s.opts.Encodings[c.encoding].Deflate {
 		return message.Errorf(message.CodeKeyExchangeFailed,
 			"the connection was opened with permessage-deflate; open it with encryption=true, which declines that")
+	}
+	before := c.crypt.Load()
+	if before != nil && !before.used.Load() && before.unused >= unusedKeysMax {
+		s.keysRefused.Add(1)
+		return message.Errorf(message.CodeKeyExchangeFailed,
+			"%d keys were agreed on and none was used; use the key of the last server_hello before you ask for another", unusedKeysMax)
 	}
 	key, serverKey, err := seal.Exchange(clientKey, seal.Limits{OpensMax: s.cfg.EncryptedMessagesMax, Memory: s.cryptBudget})
 	if err != nil {
@@ -80,7 +93,7 @@ func (l *Lane) encrypt(c *Conn, key *seal.Channel, hello []byte) {
 	l.counted(c, c.backlog.commit(before, hello)+1)
 	l.turn(c, &crypt{key: key, prev: before})
 	if c.blocked {
-		l.charge(c)
+		l.bound(c)
 		return
 	}
 	l.mark(c, message.Critical)
@@ -90,8 +103,12 @@ func (l *Lane) encrypt(c *Conn, key *seal.Channel, hello []byte) {
 // turn makes cr what c is encrypted with, in both directions.
 func (l *Lane) turn(c *Conn, cr *crypt) {
 	l.totals.KeysAgreed++
-	if cr.prev == nil {
+	cr.unused = 1
+	switch {
+	case cr.prev == nil:
 		l.encrypted++
+	case !cr.prev.used.Load():
+		cr.unused += cr.prev.unused
 	}
 	c.crypt.Store(cr)
 }
@@ -99,20 +116,24 @@ func (l *Lane) turn(c *Conn, cr *crypt) {
 // commit puts all that is critical, and hello, behind the tail as it leaves under cr, which may be nil: from now on nothing
 // comes between. It returns how many publications that was.
 func (b *backlog) commit(cr *crypt, hello []byte) (messages int) {
-	tail := cloneBytes(b.tail) // it may be the rest of a shared frame
+	tail := b.tail
+	if cr == nil {
+		tail = cloneBytes(tail) // it may be the rest of a shared frame; what was sealed is the connection's own
+	}
 	r := &b.rings[message.Critical]
 	for out := r.pop(); out != nil; out = r.pop() {
+		before := len(tail)
 		tail = cr.appendTo(tail, out.Frames)
 		b.took(out)
 		messages += out.Count
+		if out.Replay { // it goes on not to count; all else counts as before, and so does hello
+			b.askedTail += len(tail) - before
+			b.asked += len(tail) - before
+		}
 	}
 	tail = cr.appendTo(tail, hello)
 	b.bytes += len(tail) - len(b.tail)
-	if b.askedTail {
-		b.asked -= len(b.tail)
-	}
-	b.asked += len(tail) // the client asked for the hello; what it has to wait for is not counted against it either
-	b.tail, b.askedTail = tail, true
+	b.tail = tail
 	return messages
 }
 
@@ -213,11 +234,8 @@ func (b *backlog) gatherSealed(dst []byte, limit int, cr *crypt) []byte {
 // that was begun the rest is kept as it was sealed; those that were not are still what they were.
 func (b *backlog) sentSealed(buf []byte, n int) (messages int) {
 	at := min(n, len(b.tail))
-	b.tail = b.tail[at:]
+	b.sentTail(at)
 	b.bytes -= at
-	if b.askedTail {
-		b.asked -= at
-	}
 	if len(b.tail) == 0 {
 		b.tail = nil
 	}
@@ -237,10 +255,11 @@ func (b *backlog) sentSealed(buf []byte, n int) (messages int) {
 			at += sealed
 		}
 		if at > n {
-			b.tail, b.askedTail = cloneBytes(buf[n:at]), out.Replay
+			b.tail, b.askedTail = cloneBytes(buf[n:at]), 0
 			b.bytes += len(b.tail)
-			if b.askedTail {
-				b.asked += len(b.tail)
+			if out.Replay {
+				b.askedTail = len(b.tail)
+				b.asked += b.askedTail
 			}
 		}
 		if left < len(out.Frames) {
@@ -319,16 +338,20 @@ func notOpened(reason string) error {
 
 // open opens a frame in place, with the newest key or the one before.
 func (cr *crypt) open(payload []byte) ([]byte, error) {
-	if cr.prev == nil {
+	if cr.prev == nil && cr.used.Load() {
 		return cr.key.Open(payload)
 	}
-	cr.prev.forget()
-	again := cloneBytes(payload) // a frame that does not open is destroyed
+	var again []byte
+	if cr.prev != nil {
+		cr.prev.forget()
+		again = cloneBytes(payload) // a frame that does not open is destroyed
+	}
 	plain, err := cr.key.Open(payload)
-	if errors.Is(err, seal.ErrFrame) {
+	if errors.Is(err, seal.ErrFrame) && cr.prev != nil {
 		return cr.prev.key.Open(again)
 	}
 	if plain != nil {
+		cr.used.Store(true)
 		cr.forget()
 	}
 	return plain, err

@@ -373,3 +373,54 @@ func TestAKeyForAClientThatDoesNotReadYetIsAgreedOnInItsPlace(t *testing.T) {
 		}
 	})
 }
+
+// A hello is made room for, whatever waits; what waits must not become free of the limits by it.
+func TestAClientThatRenewsItsKeyAndReadsNothingIsBoundedAsAnyOther(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		s.cfg.QueueKiBSoft, s.cfg.QueueKiBMax = 64, 128
+		s.encrypts()
+		srv := s.start(t)
+		srv.open(t).narrow()
+		sc := <-srv.app.opened
+		srv.fill(t, sc, publication(message.Critical, strings.Repeat("d", 1000)))
+		for range 200 {
+			key := newCrypto(t).public()
+			_ = sc.Encrypt(key, func(key string) *message.Reply { return &message.Reply{Body: &message.HelloAnswer{PublicKey: key}} })
+			srv.enqueue(sc, publication(message.Critical, strings.Repeat("d", 10_000)))
+			require.Less(t, sc.Counters().QueuedBytes, uint64(192<<10))
+		}
+		require.Equal(t, "closing", sc.State())
+		require.EqualValues(t, 4503, sc.CloseCode())
+	})
+}
+
+// Keys that nobody uses take memory that no budget knows.
+func TestAClientThatUsesNoneOfItsKeysGetsOnlySoMany(t *testing.T) {
+	s := newSetup()
+	s.encrypts()
+	srv := s.start(t)
+	c := srv.open(t)
+	sc := <-srv.app.opened
+	k := c.encrypt(t)
+	hello := func(key string) *message.Reply { return &message.Reply{Body: &message.HelloAnswer{PublicKey: key}} }
+	next, answers := k, 0
+	for sc.Encrypt(newCrypto(t).public(), hello) == nil {
+		answers++
+		require.Less(t, answers, 100)
+		c.readText()
+	}
+	require.Positive(t, answers)
+	err := sc.Encrypt(newCrypto(t).public(), hello)
+	require.ErrorContains(t, err, "use the key")
+	require.Equal(t, message.CodeKeyExchangeFailed, message.AsError(err).Code)
+
+	// A client that uses its keys may have as many as it likes.
+	c = srv.open(t)
+	<-srv.app.opened
+	k = c.encrypt(t)
+	for range 3 * answers {
+		next = newCrypto(t)
+		c.sendSealed(k.seal("hello " + next.public()))
+		k = next.agree(serverKey(t, k.open(c.readText())))
+	}
+}
