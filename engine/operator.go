@@ -152,12 +152,18 @@ func (o operator) Measure() admin.Measurements {
 	return admin.Measurements{
 		Connections: gauges.Connections, Handshakes: gauges.Handshakes, Stalled: gauges.Stalled,
 		Accepted: totals.Accepted, Upgraded: totals.Upgraded, HandshakesRefused: e.refusals.counts(totals.Refused),
-		Closed: map[string]uint64{"overloaded": totals.Overloaded, "silent": totals.Silent, "lost": totals.Lost, "rate_limited": e.quota.Closed()},
+		Closed: map[string]uint64{
+			"queue_full": totals.Overloaded.Own, "queues_full": totals.Overloaded.All, "stalled": totals.Overloaded.Stalled,
+			"silent": totals.Silent, "lost": totals.Lost, "rate_limited": e.quota.Closed(),
+		},
 		Limits: e.limitsMet(), Reviewed: e.reviews(),
 		Degraded: totals.Degraded, MessagesReceived: totals.MessagesReceived, MessagesSent: totals.MessagesSent,
 		BytesReceived: totals.BytesReceived, BytesSent: totals.BytesSent, Writes: totals.Writes,
 		QueuedBytes: gauges.QueuedBytes, PartialBytes: gauges.PartialBytes,
-		Dropped: map[string]uint64{"slow_consumer": totals.Dropped}, Deliveries: e.hub.Delivered(), SubscribedTopics: topics,
+		Dropped: map[string]uint64{
+			"oldest": totals.Dropped.Oldest, "conflated": totals.Dropped.Conflated, "closed": totals.Dropped.Closed,
+		},
+		Deliveries: e.hub.Delivered(), SubscribedTopics: topics,
 		Presence:   o.presence(),
 		Encryption: encryption(&totals, &gauges),
 		Broker: admin.BrokerFigures{

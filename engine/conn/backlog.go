@@ -191,9 +191,10 @@ func conflatable(out *message.Outgoing) bool {
 	return out.Overflow == message.Conflate && !out.Exempt && out.ConflateKey != "" && out.Level > message.High
 }
 
-// droppable reports whether a slow client may lose out. Critical and high levels are never dropped.
+// droppable reports whether a slow client may lose out. Critical and high levels are never dropped, and of a class that
+// conflates only what a newer one replaces.
 func droppable(out *message.Outgoing) bool {
-	return out.Overflow != message.Keep && !out.Exempt && out.Level > message.High
+	return out.Overflow == message.DropOldest && !out.Exempt && out.Level > message.High
 }
 
 // dropOldest removes the oldest droppable publication of the least urgent level that is not above level, and reports

@@ -35,7 +35,7 @@ func (l *Lane) makeRoom(c *Conn, more int64) (again bool) {
 	if worst == nil {
 		return false // closed already: what is left of their queues is a frame or two
 	}
-	l.overload(worst, "too much is queued for all clients")
+	l.overload(worst, &l.totals.Overloaded.All, "too much is queued for all clients")
 	return true
 }
 
@@ -59,7 +59,7 @@ func (l *Lane) relievePressure() {
 		if worst == nil {
 			return
 		}
-		l.overload(worst, "too much is queued for all clients")
+		l.overload(worst, &l.totals.Overloaded.All, "too much is queued for all clients")
 	}
 }
 

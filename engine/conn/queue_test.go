@@ -132,7 +132,7 @@ func TestASlowClientIsToldAndSheds(t *testing.T) {
 		}
 		require.Contains(t, told, `"OldState":"connected","NewState":"degraded"`)
 		totals, _ := srv.Stats()
-		require.Equal(t, counters.Dropped, totals.Dropped)
+		require.Equal(t, counters.Dropped, totals.Dropped.Oldest+totals.Dropped.Conflated+totals.Dropped.Closed)
 		require.EqualValues(t, 1, totals.Degraded)
 	})
 }
@@ -220,7 +220,7 @@ func TestAllQueuesTogetherAreBounded(t *testing.T) {
 		}
 		require.NotEqual(t, "closing", conns[0].State(), "the biggest goes first")
 		totals, _ := srv.Stats()
-		require.Positive(t, totals.Overloaded)
+		require.Positive(t, totals.Overloaded.All)
 	})
 }
 
@@ -265,7 +265,7 @@ func TestTheLongestQueueOfTheProcessMakesRoomWhicheverLaneNeedsIt(t *testing.T) 
 		}
 		require.Eventually(t, func() bool { return long.State() == "closing" && srv.queuedBytes() <= 1<<20 }, 10*time.Second, time.Millisecond)
 		totals, _ := srv.Stats()
-		require.EqualValues(t, 1, totals.Overloaded)
+		require.EqualValues(t, 1, totals.Overloaded.All)
 		for _, sc := range short {
 			require.NotEqual(t, "closing", sc.State(), "there was a longer queue")
 		}
@@ -281,7 +281,7 @@ func TestALaneThatCannotWaitForAnotherMakesRoomItself(t *testing.T) {
 			}
 		})
 		totals, _ := srv.Stats()
-		require.EqualValues(t, 1, totals.Overloaded, "not more than was needed")
+		require.EqualValues(t, 1, totals.Overloaded.All, "not more than was needed")
 		require.Eventually(t, func() bool { return long.State() == "closing" && srv.queuedBytes() <= 1<<20 }, 10*time.Second, time.Millisecond)
 	})
 }

@@ -205,16 +205,31 @@ func (s *Server) Each(f func(*Conn) bool) {
 
 // Totals are figures since the start.
 type Totals struct {
-	Accepted, Refused, Upgraded        uint64 // connections; refused are those closed before an upgrade was accepted
-	MessagesSent, BytesSent, Writes    uint64
-	MessagesReceived, BytesReceived    uint64
-	Dropped                            uint64 // publications shed
-	Degraded, Overloaded, Silent, Lost uint64 // connections: told so, closed with 4503, with 4408, by the peer without a close frame
-	KeysAgreed, KeysRefused            uint64 // key exchanges of encrypted connections
-	Sealed, Opened                     uint64 // messages encrypted, decrypted
+	Accepted, Refused, Upgraded     uint64 // connections; refused are those closed before an upgrade was accepted
+	MessagesSent, BytesSent, Writes uint64
+	MessagesReceived, BytesReceived uint64
+	Dropped                         Drops
+	Overloaded                      Overloads
+	Degraded, Silent, Lost          uint64 // connections: told so, closed with 4408, by the peer without a close frame
+	KeysAgreed, KeysRefused         uint64 // key exchanges of encrypted connections
+	Sealed, Opened                  uint64 // messages encrypted, decrypted
 	// Messages that encrypted connections refused: not encrypted, not to be opened, seen before, of a key that has opened as
 	// many as it may.
 	NotSealed, Unreadable, Replayed, WornOut uint64
+}
+
+// Drops are publications that clients did not get because they were slow.
+type Drops struct {
+	Oldest    uint64 // over the soft limit, of classes that drop the oldest
+	Conflated uint64 // replaced by a newer one with the same key
+	Closed    uint64 // in the queues of connections closed with 4503
+}
+
+// Overloads are connections closed with 4503, by the limit that was exceeded.
+type Overloads struct {
+	Own     uint64 // queue_kib_max
+	All     uint64 // queue_mib_total
+	Stalled uint64 // stall_timeout
 }
 
 // Gauges are figures of this moment.
@@ -243,9 +258,13 @@ func (s *Server) Stats() (Totals, Gauges) {
 		t.MessagesSent += o.MessagesSent
 		t.BytesSent += o.BytesSent
 		t.Writes += o.Writes
-		t.Dropped += o.Dropped
+		t.Dropped.Oldest += o.Dropped.Oldest
+		t.Dropped.Conflated += o.Dropped.Conflated
+		t.Dropped.Closed += o.Dropped.Closed
 		t.Degraded += o.Degraded
-		t.Overloaded += o.Overloaded
+		t.Overloaded.Own += o.Overloaded.Own
+		t.Overloaded.All += o.Overloaded.All
+		t.Overloaded.Stalled += o.Overloaded.Stalled
 		t.Silent += o.Silent
 		t.Lost += o.Lost
 		t.KeysAgreed += o.KeysAgreed

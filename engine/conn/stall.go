@@ -57,7 +57,7 @@ func (l *Lane) pushStalled(c *Conn, out *message.Outgoing) {
 
 func (l *Lane) pushBounded(c *Conn, out *message.Outgoing) {
 	if c.degraded&degradedQueue != 0 && conflatable(out) && c.backlog.replace(out) {
-		l.shed(c, 1)
+		l.shed(c, 1, &l.totals.Dropped.Conflated)
 	}
 	c.backlog.push(out)
 	l.bound(c)
@@ -78,32 +78,32 @@ func (l *Lane) bound(c *Conn) {
 	}
 	if b.unasked() > limits.queueSoft {
 		if c.degraded&degradedQueue == 0 {
-			l.shed(c, b.conflate(l.seen))
+			l.shed(c, b.conflate(l.seen), &l.totals.Dropped.Conflated)
 			l.degrade(c, degradedQueue, "the client reads too slowly")
 		}
 		for b.unasked() > limits.queueSoft && b.dropOldest(message.Normal) {
-			l.shed(c, 1)
+			l.shed(c, 1, &l.totals.Dropped.Oldest)
 		}
 	}
 	if b.unasked() > limits.queueMax {
-		l.overload(c, "too much is queued for this client")
+		l.overload(c, &l.totals.Overloaded.Own, "too much is queued for this client")
 		return
 	}
 	l.charge(c)
 }
 
-// shed counts publications that the client will not get.
-func (l *Lane) shed(c *Conn, n int) {
+// shed counts publications that the client will not get, and why.
+func (l *Lane) shed(c *Conn, n int, why *uint64) {
 	c.dropped += uint64(n)
-	l.totals.Dropped += uint64(n)
+	*why += uint64(n)
 }
 
 // overload closes a connection with 4503. Its queue is given up, so that the close frame follows the frame that was begun.
-func (l *Lane) overload(c *Conn, reason string) {
+func (l *Lane) overload(c *Conn, why *uint64, reason string) {
 	if c.out != outOpen {
 		return
 	}
-	l.totals.Overloaded++
+	*why++
 	dropped := 0
 	for level := range c.backlog.rings {
 		r := &c.backlog.rings[level]
@@ -113,7 +113,7 @@ func (l *Lane) overload(c *Conn, reason string) {
 			}
 		}
 	}
-	l.shed(c, dropped)
+	l.shed(c, dropped, &l.totals.Dropped.Closed)
 	c.backlog.discard()
 	l.charge(c) // gives back what that freed
 	l.tellState(c, c.state(), "closing", reason)

@@ -120,7 +120,7 @@ func (l *Lane) look(c *Conn, tick uint32, beat *heartbeat) (deadline bool) {
 	}
 	switch {
 	case c.blocked && tick-c.backlog.progress >= l.srv.stallTicks:
-		l.overload(c, "the client has taken nothing for too long")
+		l.overload(c, &l.totals.Overloaded.Stalled, "the client has taken nothing for too long")
 		return false
 	case tick-min(tick, c.seen.Load()) >= l.srv.idleTicks:
 		l.totals.Silent++

@@ -178,7 +178,7 @@ func (r *Runner) matchBody(want string, got []byte) error {
 			return err
 		}
 		if matched, err := regexp.Match(expr, got); err != nil || !matched {
-			return fmt.Errorf("the answer does not match (%v): %s", err, got)
+			return fmt.Errorf("the answer does not match (%v): %.4000s", err, got)
 		}
 		return nil
 	}
