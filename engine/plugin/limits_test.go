@@ -58,7 +58,7 @@ func TestLog_of_a_guest_is_capped_by_call_by_second_and_by_line(t *testing.T) {
 
 // The page about the sandbox names every limit, and every test that it names is there.
 func TestSandbox_page_names_every_limit_and_a_test_for_it(t *testing.T) {
-	page, err := os.ReadFile("../../docs/sandbox.md")
+	page, err := os.ReadFile("SANDBOX.md")
 	require.NoError(t, err)
 	rows := map[string]string{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `[a-z0-9_]+`.*$").FindAllString(string(page), -1) {

@@ -1,4 +1,4 @@
-// Package docs runs what the pages under docs tell a reader to paste, and compares what comes out with what they show.
+// Package docs runs what engine/OPERATING.md and sdk/FIRST-PLUGIN.md tell a reader to paste, and compares what comes out with what they show.
 //
 // A page is cut into runs by comments: <!-- run: NAME --> begins one, in an empty directory and a shell of its own, and
 // <!-- run: NAME needs TOOL --> one that is left out, loudly, where .ci/setup cannot provide the tool. In a run every block

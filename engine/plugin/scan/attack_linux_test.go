@@ -71,7 +71,7 @@ func peakMiB() (mib int) {
 }
 
 // TestAttacks prints what each attack does to a runtime without a scan: as much of it as the default limit admits, and
-// far more, in a file of at most 16 MiB. It asserts nothing; its output is the table of docs/sandbox.md:
+// far more, in a file of at most 16 MiB. It asserts nothing; its output is the table of engine/plugin/SANDBOX.md:
 //
 //	WSE_ATTACKS=1 go test -v -run TestAttacks ./engine/plugin/scan
 func TestAttacks(t *testing.T) {
