@@ -33,7 +33,7 @@ type cryptCounts struct {
 
 // Encrypt agrees on a key with the client, whose public key is given as it sent it, base64. hello makes the answer that
 // tells the client the server's. The answer leaves in the clear, or with the key before where there is one; whatever leaves
-// after it is encrypted, and what comes must be. It may be called by any goroutine but a lane's and takes about 0.1 ms.
+// after it is encrypted, and what comes must be. It may be called by any goroutine but a lane's and takes a few tenths of a millisecond.
 // The error is a *message.Error.
 func (c *Conn) Encrypt(clientKey string, hello func(serverKey string) *message.Reply) error {
 	l, s := c.lane, c.lane.srv

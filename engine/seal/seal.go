@@ -94,8 +94,8 @@ type Channel struct {
 }
 
 // Exchange makes a key pair for one client, agrees with its public key, base64 of 65 bytes, on a key, and returns the
-// engine's public key in the same form. The error is [ErrKey] with what is wrong. It takes about 0.1 ms
-// (BenchmarkExchange).
+// engine's public key in the same form. The error is [ErrKey] with what is wrong. It takes a few tenths of a
+// millisecond (BenchmarkExchange).
 func Exchange(clientKey string, lim Limits) (c *Channel, serverKey string, err error) {
 	if len(clientKey) > 2*keyText { // there is no need to decode it, then
 		return nil, "", badKey("it has %d characters, base64 of an uncompressed point on P-256 has %d", len(clientKey), keyText)
