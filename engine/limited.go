@@ -27,11 +27,24 @@ func (c *client) takeBatch(r *message.Request) bool {
 	if more <= 0 {
 		return true
 	}
-	v := c.meter.Take(c.engine.quota, c.protocol.Identity().UserID, more, 0)
-	if v.Action == quota.RefuseSilent {
-		v.Action = quota.Refuse // it has an id, by which its sender waits for an answer
+	return c.passes(c.meter.Take(c.engine.quota, c.protocol.Identity().UserID, more, 0), r)
+}
+
+// takeInflated asks for what inflating a message made, which is known only now. Its length as it came was asked for before.
+func (c *client) takeInflated(r *message.Request) bool {
+	if r.Inflated == 0 {
+		return true
 	}
-	return v.Action == quota.Pass || c.limited(v, r.ReplyCID())
+	return c.passes(c.meter.Take(c.engine.quota, c.protocol.Identity().UserID, 0, r.Inflated), r)
+}
+
+// passes reports whether a message that can be read is handled, by the verdict about it.
+func (c *client) passes(v quota.Verdict, r *message.Request) bool {
+	cid := r.ReplyCID()
+	if v.Action == quota.RefuseSilent && cid != "" {
+		v.Action = quota.Refuse // its sender waits for an answer
+	}
+	return v.Action == quota.Pass || c.limited(v, cid)
 }
 
 // limited tells a client that it comes near a limit, or reached it, and reports whether its message is handled all the same.

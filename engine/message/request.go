@@ -9,6 +9,9 @@ type Request struct {
 	Category Category // as the client wrote it, else derived from Type
 	Priority Priority // as sent; 0: none
 	Body     Body
+	// Inflated is how many bytes longer inflating made it, where it or its payload came compressed; a compressed frame does not
+	// count, which is inflated before it is a message.
+	Inflated int
 }
 
 // ReplyCID returns what an answer to the request carries as its correlation id: the request's id, or, where it has none,

@@ -155,17 +155,19 @@ func (s *Client) batch(ctx context.Context, req *message.Request, body *message.
 		return message.Errorf(message.CodeInvalidMessage, "p.messages: %d messages, at most %d are allowed", n, limit)
 	}
 	result := &message.BatchResult{Results: make([]message.BatchItem, 0, len(body.Messages))}
+	inflated, most := 0, s.router.status.Limits().MessageBytesMax
 	for _, raw := range body.Messages {
 		item := message.BatchItem{}
-		inner, err := s.Conn.Dialect().Decode(raw, false)
-		if inner != nil {
+		var err error
+		if inflated > most { // a batch is one message: what is in it together is no longer than one may be
+			err = message.Errorf(message.CodeMessageTooLarge, "the compressed payloads of the batch hold more than %d bytes together; send them in several", most)
+		} else {
+			var inner *message.Request
+			inner, err = s.Conn.Dialect().Decode(raw, false)
 			item.ID = inner.ID
-		}
-		if err == nil {
-			if _, nested := inner.Body.(*message.Batch); nested {
-				err = message.Errorf(message.CodeInvalidMessage, "a batch_message may not hold another")
-			} else {
-				err = s.dispatch(ctx, inner)
+			inflated += inner.Inflated
+			if err == nil {
+				err = s.unbatch(ctx, inner)
 			}
 		}
 		if err != nil {
@@ -175,4 +177,12 @@ func (s *Client) batch(ctx context.Context, req *message.Request, body *message.
 	}
 	s.Reply(req, result)
 	return nil
+}
+
+// unbatch handles one message of a batch.
+func (s *Client) unbatch(ctx context.Context, req *message.Request) error {
+	if _, nested := req.Body.(*message.Batch); nested {
+		return message.Errorf(message.CodeInvalidMessage, "a batch_message may not hold another")
+	}
+	return s.dispatch(ctx, req)
 }

@@ -84,6 +84,7 @@ func (decoder) Decode(data []byte, _ bool) (*message.Request, error) {
 		return &message.Request{ID: string(data)}, message.Errorf(message.CodeInvalidMessage, "no id")
 	}
 	req := &message.Request{Type: kind, ID: id, Body: &message.Publish{}}
+	req.Inflated, _ = strconv.Atoi(strings.TrimPrefix(kind, "inflated"))
 	if kind == "batch" {
 		req.Body = &message.Batch{}
 	}
@@ -106,9 +107,11 @@ func (tokens) Verify(_ context.Context, token string) (*auth.Identity, error) {
 
 type status struct{}
 
-func (status) Health() message.Health           { return message.Health{Status: "ok"} }
-func (status) Limits() message.ConnectionLimits { return message.ConnectionLimits{TopicsMax: 7} }
-func (status) Version() string                  { return "test" }
+func (status) Health() message.Health { return message.Health{Status: "ok"} }
+func (status) Limits() message.ConnectionLimits {
+	return message.ConnectionLimits{TopicsMax: 7, MessageBytesMax: 1000}
+}
+func (status) Version() string { return "test" }
 
 // start runs a router inside a synctest bubble and returns a client of user u1 whose token lasts an hour.
 func start(t *testing.T, cfg Config, routes Routes) (*Client, *peer) {
@@ -285,6 +288,25 @@ func TestABatchHandlesEachMessageAndReportsEachFailure(t *testing.T) {
 		}
 		require.Equal(t, []message.Code{message.CodeForbidden, message.CodeInvalidMessage, message.CodeInvalidMessage}, codes)
 		require.Nil(t, result.Results[0].Err)
+	})
+}
+
+// Each of a hundred compressed payloads may be as long as a message; together they must not be.
+func TestABatchInflatesNoMoreThanAMessageMayHave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var handled []string
+		s, p := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Client, req *message.Request) error {
+			handled = append(handled, req.ID)
+			return nil
+		}})
+		s.Handle(&message.Request{Type: "batch_message", ID: "b", Body: &message.Batch{Messages: [][]byte{
+			[]byte("inflated400 1"), []byte("inflated600 2"), []byte("inflated1 3"), []byte("inflated0 4"),
+		}}}, nil)
+		synctest.Wait()
+		require.Equal(t, []string{"1", "2", "3"}, handled)
+		result := p.sent[0].Body.(*message.BatchResult)
+		require.Nil(t, result.Results[2].Err)
+		require.Equal(t, message.CodeMessageTooLarge, result.Results[3].Err.Code)
 	})
 }
 

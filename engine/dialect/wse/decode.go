@@ -23,25 +23,28 @@ func (d Dialect) Decode(data []byte, _ bool) (*message.Request, error) {
 		case 'E':
 			return &message.Request{}, invalid("", "no key was agreed on for encrypted (E:) frames: connect with encryption=true and send client_hello with encryption_public_key")
 		case 'M':
-			return d.decodePacked(data[2:])
+			return d.decodePacked(data[2:], len(data))
 		}
 	}
-	return d.decodeText(data)
+	return d.decodeText(data, len(data))
 }
 
 // decodeZlib reads a message that is compressed whole.
 func (d Dialect) decodeZlib(data []byte) (*message.Request, error) {
 	tools := d.bounds()
-	s, reason := tools.inflate(data)
+	s, reason := tools.inflate(data, len(data))
 	defer tools.finish(s)
+	more := max(0, len(s.out)-len(data))
 	if reason != "" {
-		return &message.Request{}, invalid("", "what follows C: "+reason)
+		return &message.Request{Inflated: more}, invalid("", "what follows C: "+reason)
 	}
-	return d.decodeText(s.out)
+	req, err := d.decodeText(s.out, len(data))
+	req.Inflated += more
+	return req, err
 }
 
 // decodePacked reads a message in MessagePack.
-func (d Dialect) decodePacked(data []byte) (*message.Request, error) {
+func (d Dialect) decodePacked(data []byte, came int) (*message.Request, error) {
 	tools := d.bounds()
 	text := tools.buffer()
 	defer tools.release(text)
@@ -54,23 +57,23 @@ func (d Dialect) decodePacked(data []byte) (*message.Request, error) {
 		}
 		return &message.Request{}, invalid("", reason)
 	}
-	return d.decodeObject(text.b, "")
+	return d.decodeObject(text.b, "", came)
 }
 
-// decodeText reads a message that is not compressed.
-func (d Dialect) decodeText(data []byte) (*message.Request, error) {
+// decodeText reads a message that is not compressed, or not any more: it came as so many bytes.
+func (d Dialect) decodeText(data []byte, came int) (*message.Request, error) {
 	if msgpack.IsMap(data) {
-		return d.decodePacked(data)
+		return d.decodePacked(data, came)
 	}
 	if req, err, ok := decodeBare(data); ok {
 		return req, err
 	}
 	object, prefix := cutCategory(data)
-	return d.decodeObject(object, prefix)
+	return d.decodeObject(object, prefix, came)
 }
 
 // decodeObject reads a message that is a JSON object.
-func (d Dialect) decodeObject(object []byte, prefix string) (*message.Request, error) {
+func (d Dialect) decodeObject(object []byte, prefix string, came int) (*message.Request, error) {
 	var f fields
 	walk := f.collect(object)
 	req := &message.Request{}
@@ -86,8 +89,10 @@ func (d Dialect) decodeObject(object []byte, prefix string) (*message.Request, e
 	encrypted := r.bool("enc", f.enc.raw, false)
 	if r.bool("cmp", f.cmp.raw, false) {
 		tools := d.bounds()
-		s := f.inflatePayload(&r, tools)
+		compressed := len(f.p.raw)
+		s := f.inflatePayload(&r, tools, came)
 		defer tools.finish(s)
+		req.Inflated = max(0, len(s.out)-compressed)
 	}
 	if r.err == nil {
 		req.Body = decodeBody(&r, req.Type, &f)
@@ -106,7 +111,7 @@ func (d Dialect) decodeObject(object []byte, prefix string) (*message.Request, e
 }
 
 // inflatePayload replaces a compressed payload by the object that it holds. What it returns has the object's bytes.
-func (f *fields) inflatePayload(r *reader, tools *tools) *inflating {
+func (f *fields) inflatePayload(r *reader, tools *tools, came int) *inflating {
 	const want = "must be base64 of zlib data where cmp is true"
 	raw := tools.buffer()
 	defer tools.release(raw)
@@ -122,7 +127,7 @@ func (f *fields) inflatePayload(r *reader, tools *tools) *inflating {
 		r.fail("p", want+": it is no base64")
 		return &inflating{}
 	}
-	s, reason := tools.inflate(raw.b)
+	s, reason := tools.inflate(raw.b, came)
 	if reason != "" {
 		r.fail("p", want+": it "+reason)
 		return s

@@ -196,6 +196,7 @@ func TestARequestIsTheSameInEveryForm(t *testing.T) {
 					require.JSONEq(t, string(want.Body.(*message.Publish).Payload), string(own.Payload))
 					own.Payload = want.Body.(*message.Publish).Payload
 				}
+				got.Inflated = 0 // TestARequestTellsHowMuchInflatingMadeOfIt
 				require.Equal(t, want, got, "%s: %s", form, text)
 			}
 		}
@@ -388,4 +389,38 @@ func BenchmarkCompressed(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A compressed payload in a compressed message is no way round the ratio: what counts is how long the message came.
+func TestWhatIsCompressedTwiceInflatesNoMoreThanWhatIsCompressedOnce(t *testing.T) {
+	d := wse.New(wse.Config{InflatedBytesMax: 1 << 20, InflateRatioMax: 100})
+	payload := []byte(`{"text":"` + strings.Repeat("a", 900<<10) + `"}`)
+	text := `{"t":"x_y","cmp":true,"p":"` + base64.StdEncoding.EncodeToString(zipped(payload)) + `"}`
+	for range 3 { // there is little in it that a second compression finds
+		text = strings.TrimSuffix(text, "}") + `,"pad":"` + strings.Repeat("b", 20<<10) + `"}`
+	}
+	bomb := append([]byte("C:"), zipped([]byte(text))...)
+	require.Less(t, len(bomb), 2<<10)
+	_, err := d.Decode(bomb, true)
+	require.ErrorContains(t, err, "bytes allowed for its length")
+}
+
+func TestARequestTellsHowMuchInflatingMadeOfIt(t *testing.T) {
+	d := wse.New(wse.Config{InflatedBytesMax: 1 << 20, InflateRatioMax: 100})
+	text := []byte(`{"t":"x_y","p":{"text":"` + strings.Repeat("a", 30_000) + `"}}`)
+	req, err := d.Decode(text, false)
+	require.NoError(t, err)
+	require.Zero(t, req.Inflated)
+	packed := zipped(text)
+	req, err = d.Decode(append([]byte("C:"), packed...), true)
+	require.NoError(t, err)
+	require.Equal(t, len(text)-len(packed), req.Inflated)
+	payload := base64.StdEncoding.EncodeToString(zipped([]byte(`{"text":"` + strings.Repeat("a", 30_000) + `"}`)))
+	req, err = d.Decode([]byte(`{"t":"x_y","cmp":true,"p":"`+payload+`"}`), false)
+	require.NoError(t, err)
+	require.Equal(t, 30_011-len(payload)-2, req.Inflated)
+	bomb := zipped([]byte(strings.Repeat("a", 10<<20)))
+	req, err = d.Decode(append([]byte("C:"), bomb...), true)
+	require.Error(t, err)
+	require.Greater(t, req.Inflated, 900_000, "what was refused was inflated too")
 }

@@ -145,14 +145,15 @@ type inflating struct {
 	out []byte
 }
 
-// inflate returns what data, a zlib stream, holds. The result is valid until finish. If reason is not empty it says what is
+// inflate returns what data, a zlib stream, holds. It is bounded by the length that data came as, which is less than data's
+// where that had to be inflated first. The result is valid until finish. If reason is not empty it says what is
 // wrong with data.
-func (t *tools) inflate(data []byte) (s *inflating, reason string) {
+func (t *tools) inflate(data []byte, came int) (s *inflating, reason string) {
 	s, _ = t.readers.Get().(*inflating)
 	if s == nil {
 		s = &inflating{}
 	}
-	bytesMax := min(t.cfg.InflatedBytesMax, max(ratioFreeBytes, t.cfg.InflateRatioMax*len(data)))
+	bytesMax := min(t.cfg.InflatedBytesMax, max(ratioFreeBytes, t.cfg.InflateRatioMax*min(came, len(data))))
 	return s, s.run(data, bytesMax)
 }
 
