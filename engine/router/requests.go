@@ -134,7 +134,7 @@ func (s *Client) state() *message.State {
 func (s *Client) authenticate(ctx context.Context, req *message.Request, body *message.Authenticate) error {
 	identity, err := s.router.verifier.Verify(ctx, body.Token)
 	if err != nil {
-		return err
+		return notRenewed(err)
 	}
 	if identity.UserID != s.Identity().UserID {
 		return message.Errorf(message.CodeAuthFailed, "the token belongs to another user; open a connection of its own for it")
@@ -147,6 +147,17 @@ func (s *Client) authenticate(ctx context.Context, req *message.Request, body *m
 	}
 	s.Reply(req, &message.Authenticated{UserID: identity.UserID, ExpiresMS: identity.ExpiresMS})
 	return nil
+}
+
+// notRenewed is why a token does not renew: to who has one already, none and one that ran out are bad ones.
+func notRenewed(err error) error {
+	switch e := message.AsError(err); e.Code {
+	case message.CodeAuthRequired:
+		return message.Errorf(message.CodeAuthFailed, "p.token must be a new token of the same user")
+	case message.CodeAuthExpired:
+		return message.Errorf(message.CodeAuthFailed, "%s", e.Message)
+	}
+	return err
 }
 
 // batch handles several messages in order. Each gets its own answer; the result tells which were refused.
