@@ -401,9 +401,9 @@ func TestAClientThatUsesNoneOfItsKeysGetsOnlySoMany(t *testing.T) {
 	srv := s.start(t)
 	c := srv.open(t)
 	sc := <-srv.app.opened
-	k := c.encrypt(t)
+	c.encrypt(t)
 	hello := func(key string) *message.Reply { return &message.Reply{Body: &message.HelloAnswer{PublicKey: key}} }
-	next, answers := k, 0
+	answers := 0
 	for sc.Encrypt(newCrypto(t).public(), hello) == nil {
 		answers++
 		require.Less(t, answers, 100)
@@ -417,9 +417,9 @@ func TestAClientThatUsesNoneOfItsKeysGetsOnlySoMany(t *testing.T) {
 	// A client that uses its keys may have as many as it likes.
 	c = srv.open(t)
 	<-srv.app.opened
-	k = c.encrypt(t)
+	k := c.encrypt(t)
 	for range 3 * answers {
-		next = newCrypto(t)
+		next := newCrypto(t)
 		c.sendSealed(k.seal("hello " + next.public()))
 		k = next.agree(serverKey(t, k.open(c.readText())))
 	}
