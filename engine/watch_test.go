@@ -32,11 +32,11 @@ type watched struct {
 func watch(t *testing.T, dir string) *watched {
 	t.Helper()
 	file := filepath.Join(dir, "wse.yaml")
-	load := func() (cfg engine.Config, err error) {
+	load := func(read func(string, []string, []string, any) error) (cfg engine.Config, err error) {
 		cfg = engine.DefaultConfig()
-		return cfg, config.Load(file, nil, nil, &cfg)
+		return cfg, read(file, nil, nil, &cfg)
 	}
-	cfg, err := load()
+	cfg, err := load(config.Load)
 	require.NoError(t, err)
 	cfg.Listen, cfg.Admin.Listen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	cfg.Limits.DrainJitter, cfg.Lifecycle.Debounce = 0, 20*time.Millisecond
@@ -50,7 +50,7 @@ func watch(t *testing.T, dir string) *watched {
 	}()
 	x.Engine, err = engine.New(cfg, engine.Options{
 		Log: hclog.New(&hclog.LoggerOptions{Output: out, Level: hclog.Info}), Dir: dir, File: file,
-		Reread: func() (plugin.Configs, error) { again, err := load(); return again.Plugins, err },
+		Reread: func() (plugin.Configs, error) { again, err := load(config.Reload); return again.Plugins, err },
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -386,3 +386,15 @@ func FuzzYAMLToJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestReload_takes_an_empty_file_for_one_that_is_being_written(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "wse.yaml")
+	for _, text := range []string{"", " \n\t\n"} {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		var into struct {
+			A int `yaml:"a"`
+		}
+		require.NoError(t, config.Load(file, nil, nil, &into))
+		require.ErrorContains(t, config.Reload(file, nil, nil, &into), "is empty; to run on the defaults, write {}")
+	}
+}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,15 @@ const EnvPrefix = "WSE_"
 // Load fills into, a pointer to a struct that holds the defaults, from file ("" for none), then from env (as os.Environ
 // gives it), then from sets. If into has a method Validate() error, that is called last, and each error it joins, which
 // begins with a path, is traced to the source of that path. The error joins a [*Fault] for everything that is wrong.
-func Load(file string, env, sets []string, into any) error {
+func Load(file string, env, sets []string, into any) error { return load(file, env, sets, into, true) }
+
+// Reload is Load for a program that runs already: a file with nothing in it is a fault then, for it is being written and does
+// not mean the defaults. It is read once, so that what is looked at is what is loaded.
+func Reload(file string, env, sets []string, into any) error {
+	return load(file, env, sets, into, false)
+}
+
+func load(file string, env, sets []string, into any, mayBeEmpty bool) error {
 	root := reflect.ValueOf(into)
 	if root.Kind() != reflect.Pointer || root.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("config: Load needs a pointer to a struct, not %T", into))
@@ -27,6 +36,10 @@ func Load(file string, env, sets []string, into any) error {
 		text, err := readFile(file)
 		if err != nil {
 			f.add(file, "", "%v", err)
+			return f.err()
+		}
+		if !mayBeEmpty && len(bytes.TrimSpace(text)) == 0 {
+			f.add(file, "", "is empty; to run on the defaults, write {}")
 			return f.err()
 		}
 		if !decodeFile(f, file, text, root.Elem()) {

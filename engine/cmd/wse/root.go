@@ -75,12 +75,14 @@ const mappingsFile = "configs/mappings.yaml"
 
 // load reads the configuration. Without a file the stock mapping's table is configs/mappings.yaml of the working directory
 // where there is one, so that it can be edited and reloaded, and else the copy of it inside the program.
-func (g *globals) load() (engine.Config, error) {
+func (g *globals) load() (engine.Config, error) { return g.loadBy(config.Load) }
+
+func (g *globals) loadBy(read func(file string, env, sets []string, into any) error) (engine.Config, error) {
 	cfg := engine.DefaultConfig()
 	if info, err := os.Stat(mappingsFile); g.file == "" && err == nil && info.Mode().IsRegular() {
 		cfg.Plugins[0].Config, cfg.Plugins[0].ConfigFile = nil, mappingsFile
 	}
-	err := config.Load(g.file, os.Environ(), g.sets, &cfg)
+	err := read(g.file, os.Environ(), g.sets, &cfg)
 	return cfg, err
 }
 

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wse-engine/wse/engine"
+	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/plugin"
 )
 
@@ -64,16 +63,9 @@ func (g *globals) serve(ctx context.Context) error {
 	}
 }
 
-// reread reads the section plugins of a running engine again. A file that is empty is being written, and does not mean the
-// defaults, as it would at the start.
+// reread reads the section plugins of a running engine again.
 func (g *globals) reread() (plugin.Configs, error) {
-	if g.file != "" {
-		text, err := os.ReadFile(g.file)
-		if err == nil && len(bytes.TrimSpace(text)) == 0 {
-			return nil, fmt.Errorf("%s is empty; to run on the defaults, write {}", g.file)
-		}
-	}
-	again, err := g.load()
+	again, err := g.loadBy(config.Reload)
 	return again.Plugins, err
 }
 
