@@ -41,7 +41,7 @@ func newCrypto(later bool) *crypto { return &crypto{later: later, agreed: make(c
 func (c *client) encryption(o map[string]string) error {
 	switch want := o["encryption"]; want {
 	case "":
-		if c.encoding == nil || !c.encoding.encrypted {
+		if c.encoding == nil || !c.encoding.encrypted || strings.Contains(o["query"], "encryption=") {
 			return nil
 		}
 	case "yes", "later":

@@ -52,6 +52,9 @@ func (r *Runner) sendAs(s Step) error {
 	if err != nil {
 		return err
 	}
+	if c.crypto != nil && c.crypto.started {
+		return c.sendSealed(data)
+	}
 	if form == formZlib || form == formMsgpack {
 		return c.send(ws.OpBinary, data)
 	}
