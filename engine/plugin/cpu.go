@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	// cpuEvery is how many calls there are for each one whose thread's time is looked up: that takes two system calls
-	// (BenchmarkBorder).
-	cpuEvery = 64
+	// cpuEvery is how many calls there are for each one whose thread's time is looked up, cpuSoon the same for the first
+	// cpuEvery calls of an instance, so that there is something to go by early. Looking takes two system calls, which one in
+	// 64 would make a sixth of what a call costs (BenchmarkBorder).
+	cpuEvery, cpuSoon = 1024, 64
 	// longFuel is the fuel from which on a call takes so long that looking costs nothing beside it: about 5 µs.
 	longFuel = 1 << 16
 	// nsPerFuel is what a unit usually takes.
@@ -21,7 +22,7 @@ type timing struct {
 	begin  time.Time     // for the latency histogram
 	cpu    time.Duration // of this thread, for the processor's share
 	sample bool          // one in latencyEvery
-	exact  bool          // one in cpuEvery, and every one whose predecessor on the instance was long
+	exact  bool          // one in cpuEvery, more at first, and every one whose predecessor on the instance was long
 }
 
 // begin is for the start of a call; end must follow on the same goroutine.
@@ -31,7 +32,11 @@ func (in *instance) begin() (t timing) {
 		t.begin = time.Now()
 	}
 	// The first call of an instance finds everything cold and stands for no other.
-	if t.exact = in.calls%cpuEvery == cpuEvery/2 || in.used > longFuel; t.exact {
+	every := uint64(cpuEvery)
+	if in.calls < cpuEvery {
+		every = cpuSoon
+	}
+	if t.exact = in.calls%every == every/2 || in.used > longFuel; t.exact {
 		runtime.LockOSThread()
 		t.cpu = threadTime()
 	}
