@@ -130,7 +130,7 @@ func (s *server) bystand(t *testing.T) (check func(t *testing.T)) {
 		}
 	}
 	c, err := client.New(client.Config{
-		URL: "ws://" + s.addr, Token: client.StaticToken(s.token(t)), Topics: []string{topic},
+		URL: "ws://" + s.Public, Token: client.StaticToken(s.token(t)), Topics: []string{topic},
 		OnNotice: func(n client.Notice) {
 			if n.Kind == client.Connected {
 				connected <- struct{}{}
@@ -184,7 +184,7 @@ func (s *server) publish(ctx context.Context, topic string, sent *atomic.Uint64,
 			return
 		case <-tick.C:
 		}
-		resp, err := http.Post("http://"+s.admin+"/api/v1/publish", "application/json", strings.NewReader(`{"topic":"`+topic+`","t":"quiet","p":{}}`))
+		resp, err := http.Post("http://"+s.Admin+"/api/v1/publish", "application/json", strings.NewReader(`{"topic":"`+topic+`","t":"quiet","p":{}}`))
 		if err != nil {
 			tell(err)
 			return
@@ -201,10 +201,9 @@ func (s *server) publish(ctx context.Context, topic string, sent *atomic.Uint64,
 // token has the program issue a token, as a user would.
 func (s *server) token(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command(program, "token", "--sub", "u1", "--config", s.cmd.Args[len(s.cmd.Args)-1])
-	out, err := cmd.Output()
-	require.NoError(t, err)
-	return strings.TrimSpace(string(out))
+	token, said, _, err := s.Command("token", "--sub", "u1")
+	require.NoError(t, err, said)
+	return strings.TrimSpace(token)
 }
 
 // guarding is an authorizer that allows.
@@ -256,7 +255,7 @@ func (s *server) subscribe(t *testing.T, topic string) error {
 	defer stop()
 	subscribed := false
 	c, err := client.New(client.Config{
-		URL: "ws://" + s.addr, Token: client.StaticToken(s.token(t)), Topics: []string{topic},
+		URL: "ws://" + s.Public, Token: client.StaticToken(s.token(t)), Topics: []string{topic},
 		OnNotice: func(n client.Notice) {
 			if n.Kind == client.Connected {
 				subscribed = true

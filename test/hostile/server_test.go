@@ -5,25 +5,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/test/scenario"
 )
 
 // patience bounds every wait for the engine; what takes longer has failed.
 const patience = 20 * time.Second
 
-// program is the binary under test: WSE_BIN, or what TestMain builds.
+// program is the binary under test: WSE_BINARY, or what TestMain builds.
 var program string
 
 func TestMain(m *testing.M) {
@@ -31,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if program = os.Getenv("WSE_BIN"); program != "" {
+	if program = os.Getenv("WSE_BINARY"); program != "" {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "wse-hostile-")
@@ -50,35 +49,9 @@ func run(m *testing.M) int {
 
 // server is a running `wse serve` with two plugins that attacks are put in the place of, victim for events and guard for
 // topics, and the stock plugins for everybody else.
-type server struct {
-	addr, admin string
-	cmd         *exec.Cmd
-	log         *output
-	ended       chan struct{}
-}
+type server struct{ *scenario.Engine }
 
-// output keeps what a process prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-const configuration = `listen: %s
-admin: {listen: %s}
-data_dir: %s
-lifecycle: {watch: false}
+const configuration = `lifecycle: {watch: false}
 plugins:
   - {name: victim, kinds: [transform], path: victim.wasm, bind: ["Victim*"], limits: {instances: 1, fuel: 2000000, fuel_init: 2000000, compile_timeout: 10s}}
   - {name: mapping, kinds: [transform], path: "stock:mapping"}
@@ -86,95 +59,26 @@ plugins:
   - {name: topicauth, kinds: [authorize], path: "stock:topicauth"}
 `
 
+// start runs the program until the test ends. That it panics fails the test.
 func start(t *testing.T) *server {
 	t.Helper()
-	for range 3 { // a port may be taken between asking for it and listening on it
-		s := launch(t)
-		if s.ready() {
-			t.Cleanup(func() { s.stop(t) })
-			return s
-		}
-		_ = s.cmd.Process.Kill() // it may have ended
-		<-s.ended
-		if !strings.Contains(s.log.String(), "in use") {
-			t.Fatalf("the engine did not become ready:\n%s", s.log)
-		}
-	}
-	t.Fatal("no free port")
-	return nil
-}
-
-func launch(t *testing.T) *server {
-	t.Helper()
 	dir := t.TempDir()
-	s := &server{addr: freeAddr(t), admin: freeAddr(t), log: new(output), ended: make(chan struct{})}
 	for name, content := range map[string][]byte{
-		"victim.wasm": good(), "guard.wasm": guarding().Bytes(),
-		"wse.yaml": fmt.Appendf(nil, configuration, s.addr, s.admin, filepath.Join(dir, "data")),
+		"victim.wasm": good(), "guard.wasm": guarding().Bytes(), "wse.yaml": []byte(configuration),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
 	}
-	s.cmd = exec.Command(program, "serve", "--config", filepath.Join(dir, "wse.yaml"))
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	require.NoError(t, s.cmd.Start())
-	go func() {
-		_ = s.cmd.Wait() // the exit status is asked for in stop
-		close(s.ended)
-	}()
-	return s
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	e, err := scenario.Start(program, dir, nil, false)
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func (s *server) ready() bool {
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ended:
-			return false
-		case <-deadline:
-			return false
-		case <-tick.C:
-		}
-		resp, err := http.Get("http://" + s.addr + "/readyz")
-		if err != nil {
-			continue
-		}
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
-			return true
-		}
-	}
-}
-
-// stop ends the process as an operator would.
-func (s *server) stop(t *testing.T) {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended; then its status tells
-	select {
-	case <-s.ended:
-	case <-time.After(patience):
-		_ = s.cmd.Process.Kill()
-		t.Errorf("the engine did not leave after SIGTERM:\n%s", s.log)
-		return
-	}
-	if code := s.cmd.ProcessState.ExitCode(); code != 0 || strings.Contains(s.log.String(), "panic:") {
-		t.Errorf("the engine left with status %d:\n%s", code, s.log)
-	}
+	t.Cleanup(func() { require.NoError(t, e.Stop()) })
+	return &server{e}
 }
 
 // post sends a body to the admin API and returns the answer.
 func (s *server) post(t *testing.T, path, contentType string, body []byte) (status int, answer []byte) {
 	t.Helper()
-	resp, err := http.Post("http://"+s.admin+path, contentType, bytes.NewReader(body))
-	require.NoError(t, err, "the engine must answer:\n%s", s.log)
+	resp, err := http.Post("http://"+s.Admin+path, contentType, bytes.NewReader(body))
+	require.NoError(t, err, "the engine must answer:\n%s", s.Output())
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(resp.Body)
 	require.NoError(t, err)
@@ -212,7 +116,7 @@ func (s *server) event(t *testing.T, name string, padding int) fate {
 // resident is the engine's resident memory and its peak, in MiB; the children that compile are other processes.
 func (s *server) resident(t *testing.T) (now, peak int) {
 	t.Helper()
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
 	if err != nil {
 		t.Skip("this system does not tell resident memory under /proc")
 	}

@@ -167,6 +167,9 @@ func (e *Engine) publicURL() string {
 	return "http://" + e.Public
 }
 
+// PID returns the number of the process.
+func (e *Engine) PID() int { return e.cmd.Process.Pid }
+
 // Signal sends the process a signal.
 func (e *Engine) Signal(s syscall.Signal) error { return e.cmd.Process.Signal(s) }
 
