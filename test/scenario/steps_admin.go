@@ -51,18 +51,23 @@ func (r *Runner) request(s Step) error {
 	return r.exchange(req, answer)
 }
 
+// call reads WORDS => ANSWER, in which an answer begins with what is called result.
+func (r *Runner) call(s Step, result string) (list []string, answer string, err error) {
+	text, answer, ok := strings.Cut(s.Rest, " => ")
+	if !ok {
+		return nil, "", fmt.Errorf("=> %s is missing", result)
+	}
+	if text, err = r.vars.expand(text); err != nil {
+		return nil, "", err
+	}
+	list, err = words(text)
+	return list, answer, err
+}
+
 // hand posts files of the engine's directory to the admin API: PATH [FILE...] [header="K: V"]... => STATUS [PATTERN]. One is
 // sent as what its name says it is, two as the parts module and config of a form.
 func (r *Runner) hand(s Step) error {
-	call, answer, ok := strings.Cut(s.Rest, " => ")
-	if !ok {
-		return errors.New("=> STATUS is missing")
-	}
-	call, err := r.vars.expand(call)
-	if err != nil {
-		return err
-	}
-	list, err := words(call)
+	list, answer, err := r.call(s, "STATUS")
 	if err != nil {
 		return err
 	}
@@ -124,15 +129,7 @@ func (r *Runner) candidate(files []string) (body []byte, kind string, err error)
 // command runs a command of the program: ARGS => EXIT [PATTERN]. A regular expression is matched with all that it printed, standard error last,
 // any other pattern with its standard output.
 func (r *Runner) command(s Step) error {
-	call, answer, ok := strings.Cut(s.Rest, " => ")
-	if !ok {
-		return errors.New("=> EXIT is missing")
-	}
-	call, err := r.vars.expand(call)
-	if err != nil {
-		return err
-	}
-	args, err := words(call)
+	args, answer, err := r.call(s, "EXIT")
 	if err != nil {
 		return err
 	}
