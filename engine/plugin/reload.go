@@ -151,12 +151,10 @@ func (h *Host) commit(p *plan) error {
 		p.table.retire()
 		return err
 	}
-	if p.over != nil {
-		p.over.retire()
-	}
 	if p.over == nil {
 		return nil // whoever opens a host asks it what serves, once everything else is open too
 	}
+	p.over.retire()
 	for _, n := range notices {
 		h.tell(n)
 	}
