@@ -279,9 +279,14 @@ func TestALaneThatCannotWaitForAnotherMakesRoomItself(t *testing.T) {
 			for short[0].State() != "closing" && short[1].State() != "closing" {
 				grow()
 			}
+			closed := 0 // looked at while the lane is held: its own queue was asked for too, and goes as soon as it can
+			for _, sc := range short {
+				if sc.State() == "closing" {
+					closed++
+				}
+			}
+			require.Equal(t, 1, closed, "not more than was needed")
 		})
-		totals, _ := srv.Stats()
-		require.EqualValues(t, 1, totals.Overloaded.All, "not more than was needed")
 		require.Eventually(t, func() bool { return long.State() == "closing" && srv.queuedBytes() <= 1<<20 }, 10*time.Second, time.Millisecond)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // blobs keeps modules by their SHA-256.
@@ -23,7 +24,7 @@ type blobs interface {
 
 var (
 	_ blobs = dirBlobs("")
-	_ blobs = memoryBlobs(nil)
+	_ blobs = (*memoryBlobs)(nil)
 )
 
 // dirBlobs is a directory with a file for each module, written whole or not at all.
@@ -100,26 +101,35 @@ func isDigest(s string) bool {
 }
 
 // memoryBlobs is for a host that keeps nothing beyond its own life.
-type memoryBlobs map[string][]byte
+type memoryBlobs struct {
+	mu      sync.Mutex
+	modules map[string][]byte // guarded by mu
+}
 
-func (m memoryBlobs) put(digest string, module []byte) error {
-	if m[digest] == nil {
-		m[digest] = bytes.Clone(module)
+func (m *memoryBlobs) put(digest string, module []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.modules[digest] == nil {
+		m.modules[digest] = bytes.Clone(module)
 	}
 	return nil
 }
 
-func (m memoryBlobs) get(digest string) ([]byte, error) {
-	if module, ok := m[digest]; ok {
+func (m *memoryBlobs) get(digest string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if module, ok := m.modules[digest]; ok {
 		return module, nil
 	}
 	return nil, errors.New("it is not kept")
 }
 
-func (m memoryBlobs) retain(named map[string]bool) {
-	for digest := range m {
+func (m *memoryBlobs) retain(named map[string]bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for digest := range m.modules {
 		if !named[digest] {
-			delete(m, digest)
+			delete(m.modules, digest)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func New(cfgs Configs, deps Deps) (*Host, error) {
 		deps.Lifecycle = DefaultLifecycle()
 	}
 	h := &Host{deps: deps, gate: newGate()}
-	var kept blobs = memoryBlobs{}
+	var kept blobs = &memoryBlobs{modules: map[string][]byte{}}
 	if deps.Records != nil {
 		kept = dirBlobs(filepath.Join(deps.DataDir, "plugins", "modules"))
 	}
