@@ -32,6 +32,22 @@ const (
 	CodeUnavailable                     // the engine cannot take it now; try again
 	CodeInvalidArgument                 // a field of an otherwise good request is wrong
 
+	// Those of protocol v1's actions (PROTOCOL §3.3).
+	CodeUnsubscriptionFailed     // a stream the connection is not subscribed to
+	CodeInvalidSessionType       // neither backtest nor paper nor live
+	CodeMissingStrategyConfig    // a session without strategies or symbols
+	CodeSessionConflict          // another session has the symbols
+	CodeSessionNotFound          // no such session or collection, or another owner's
+	CodeStrategyActivationFailed // a strategy that cannot be started
+	CodeStrategyNotFound         // no strategy of that name
+	CodeDeactivationFailed       // a strategy that does not run, or whose session needs it
+	CodeBudgetCapExceeded        // allocations over the cap
+	CodeInvalidRequestType       // results of a kind that there is not
+	CodeCollectionStartFailed    // a collection that cannot be started
+	CodeCommandFailed            // what was asked for did not work out
+	CodeRoutingError             // a known request that is switched off here
+	CodeProcessingError          // a failure before anybody could handle the request
+
 	Codes // how many there are
 )
 

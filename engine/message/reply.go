@@ -73,8 +73,9 @@ type (
 	}
 	// Authenticated answers an Authenticate.
 	Authenticated struct {
-		UserID    string
-		ExpiresMS int64
+		UserID      string
+		ExpiresMS   int64
+		Permissions []string // told in protocol v1
 	}
 	// State answers a StateRequest, Health a HealthCheck, Metrics a MetricsRequest.
 	State struct {
