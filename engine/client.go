@@ -67,13 +67,10 @@ func (c *client) open(cn *conn.Conn) {
 		c.warn(limit)
 	}
 	for _, assigned := range e.feed.Assigned(from.identity) {
-		c.protocol.Handle(&message.Request{Type: "subscription_update", Body: assigned}, nil)
+		c.protocol.Assign(assigned)
 	}
 	if len(from.topics) > 0 {
-		c.protocol.Handle(&message.Request{
-			Type: "subscription_update",
-			Body: &message.Subscribe{Action: "subscribe", Topics: from.topics},
-		}, nil)
+		c.protocol.Assign(&message.Subscribe{Action: "subscribe", Topics: from.topics})
 	}
 }
 

@@ -255,9 +255,9 @@ func syncFailed(topic message.Topic, err error) error {
 // All of it leaves at the highest level: at its topic's own, a publication of a more urgent topic could overtake the end
 // mark, and a live one its own topic's replay.
 func (f *Feed) sendAll(s *router.Client, req *message.Request, answer *message.Subscribed, joined []*joining, malformed []*message.Error) {
-	s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: answer})
+	s.ReplyLocked(req, answer)
 	for _, e := range malformed {
-		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: &message.Failure{Err: e}})
+		s.ReplyLocked(req, &message.Failure{Err: e})
 	}
 	done := &message.SnapshotComplete{}
 	retains := false
@@ -270,7 +270,7 @@ func (f *Feed) sendAll(s *router.Client, req *message.Request, answer *message.S
 		done.HistorySent += f.enqueue(s, j.sub.Filter(j.history.Publications))
 	}
 	if retains {
-		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: done})
+		s.ReplyLocked(req, done)
 	}
 }
 
@@ -351,7 +351,7 @@ func (f *Feed) sync(ctx context.Context, s *router.Client, req *message.Request)
 	s.Member.Do(func() {
 		done.SnapshotsSent = f.enqueue(s, snapshots)
 		done.HistorySent = f.enqueue(s, history)
-		s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: done})
+		s.ReplyLocked(req, done)
 	})
 	return nil
 }

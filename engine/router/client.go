@@ -79,11 +79,22 @@ type Client struct {
 	seen *filter // ids seen; the reading goroutine's
 	bad  flood   // bad messages; the reading goroutine's
 
+	// asked is the client's request that a worker has, until its answer is on its way: it no longer counts then, since the
+	// client may send the next before the worker is back.
+	asked   atomic.Pointer[message.Request]
+	waiting atomic.Int32 // the client's requests without an answer; only the reading goroutine adds
+
 	mu       sync.Mutex
-	running  bool                // a worker has the client, or will; guarded by mu
-	closed   bool                // guarded by mu
-	expiring bool                // AUTH_EXPIRED was sent; guarded by mu
-	pending  *[]*message.Request // nil when there are none; the first is running where running is true; guarded by mu
+	running  bool    // a worker has the client, or will; guarded by mu
+	closed   bool    // guarded by mu
+	expiring bool    // AUTH_EXPIRED was sent; guarded by mu
+	pending  *[]task // nil when there are none; the first is running where running is true; guarded by mu
+}
+
+// task is something a worker does for a client.
+type task struct {
+	req   *message.Request // nil is the end of the client
+	asked bool             // by the client, who waits for an answer
 }
 
 // Open makes s the client of a connection that was admitted as identity. s is the caller's, so that a client can be a
@@ -101,7 +112,21 @@ func (s *Client) Identity() *auth.Identity { return s.identity.Load() }
 
 // Reply sends an answer to req.
 func (s *Client) Reply(req *message.Request, body message.ReplyBody) {
+	s.answered(req)
 	s.Conn.Send(&message.Reply{CID: req.ReplyCID(), Body: body})
+}
+
+// ReplyLocked queues an answer to req from inside Member.Do.
+func (s *Client) ReplyLocked(req *message.Request, body message.ReplyBody) {
+	s.answered(req)
+	s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: body})
+}
+
+// answered makes room for the client's next request, before it can know that req has its answer. It takes no lock.
+func (s *Client) answered(req *message.Request) {
+	if req != nil && s.asked.CompareAndSwap(req, nil) {
+		s.waiting.Add(-1)
+	}
 }
 
 // Fail sends an error. What is foreign in it goes to the log and not to the client. req may be nil.
@@ -115,6 +140,7 @@ func (s *Client) Fail(req *message.Request, err error) {
 	if e.Code == message.CodeInternal || e.Err != nil {
 		s.router.log.Warn("request failed", "connection", s.Conn.Describe().ID, "request", kind, "error", err)
 	}
+	s.answered(req)
 	s.Conn.Send(reply)
 }
 
@@ -163,26 +189,33 @@ func (s *Client) accept(req *message.Request) bool {
 	return true
 }
 
-// submit queues a request for a worker and reports whether there was room.
+// submit queues a request of the client for a worker and reports whether there was room.
 func (s *Client) submit(req *message.Request) bool {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return true
-	}
-	if s.pending != nil && len(*s.pending) >= s.router.cfg.RequestsPendingMax {
-		s.mu.Unlock()
+	if int(s.waiting.Load()) >= s.router.cfg.RequestsPendingMax {
 		s.router.crowded.Add(1)
 		s.Fail(req, message.Errorf(message.CodeRateLimited,
 			"%d requests are waiting; send the next after an answer", s.router.cfg.RequestsPendingMax))
 		return false
 	}
-	start := s.add(req)
+	s.waiting.Add(1)
+	s.queue(task{req, true})
+	return true
+}
+
+// Assign has a subscription made that the client did not send a request for: its token or its upgrade request asked for it.
+// It does not block, and is no request that waits.
+func (s *Client) Assign(body *message.Subscribe) {
+	s.queue(task{req: &message.Request{Type: "subscription_update", Body: body}})
+}
+
+// queue has a worker do something, unless the client is gone.
+func (s *Client) queue(t task) {
+	s.mu.Lock()
+	start := !s.closed && s.add(t)
 	s.mu.Unlock()
 	if start {
 		s.router.enqueue(s)
 	}
-	return true
 }
 
 // Review has the client's subscriptions looked at again, behind the requests that wait. It does not block. One that waits
@@ -195,14 +228,14 @@ func (s *Client) Review(r *message.Review) {
 	}
 	if s.pending != nil {
 		for i, waiting := range (*s.pending)[1:] { // the first is running
-			if _, ok := waiting.Body.(*message.Review); ok {
-				(*s.pending)[i+1] = &message.Request{Body: r.Everything()}
+			if _, ok := waiting.req.Body.(*message.Review); ok {
+				(*s.pending)[i+1].req = &message.Request{Type: "review", Body: r.Everything()}
 				s.mu.Unlock()
 				return
 			}
 		}
 	}
-	start := s.add(&message.Request{Type: "review", Body: r})
+	start := s.add(task{req: &message.Request{Type: "review", Body: r}})
 	s.mu.Unlock()
 	if start {
 		s.router.enqueue(s)
@@ -213,36 +246,40 @@ func (s *Client) Review(r *message.Review) {
 func (s *Client) Closed() {
 	s.mu.Lock()
 	s.closed = true
-	start := s.add(nil) // nil stands for the end
+	start := s.add(task{})
 	s.mu.Unlock()
 	if start {
 		s.router.enqueue(s)
 	}
 }
 
-// add appends a request and reports whether no worker knows of the client yet. mu is held.
-func (s *Client) add(req *message.Request) (start bool) {
+// add appends a task and reports whether no worker knows of the client yet. mu is held.
+func (s *Client) add(t task) (start bool) {
 	if s.pending == nil {
-		s.pending = new([]*message.Request)
+		s.pending = new([]task)
 	}
-	*s.pending = append(*s.pending, req)
+	*s.pending = append(*s.pending, t)
 	start = !s.running
 	s.running = true
 	return start
 }
 
-// runOne runs the client's next request and puts the client back in the queue when there are more.
+// runOne does the client's next task and puts the client back in the queue when there are more.
 func (s *Client) runOne(ctx context.Context) {
 	s.mu.Lock()
-	req := (*s.pending)[0]
+	next := (*s.pending)[0]
 	s.mu.Unlock()
 
+	if next.asked {
+		s.asked.Store(next.req)
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.router.cfg.RequestTimeout)
-	s.serve(ctx, req)
+	s.serve(ctx, next.req)
 	cancel()
+	s.answered(next.req) // one that needs no answer is done now
 
 	s.mu.Lock()
-	(*s.pending)[0] = nil
+	(*s.pending)[0] = task{}
 	*s.pending = (*s.pending)[1:]
 	more := len(*s.pending) > 0
 	if !more {

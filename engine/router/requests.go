@@ -105,6 +105,7 @@ func (s *Client) greet(req *message.Request, body *message.Hello) error {
 		return nil
 	}
 	return s.Conn.Encrypt(body.PublicKey, func(serverKey string) *message.Reply {
+		s.answered(req)
 		return &message.Reply{CID: req.ReplyCID(), Body: s.hello(serverKey)}
 	})
 }

@@ -26,12 +26,16 @@ type peer struct {
 	sent     []*message.Reply
 	code     uint16
 	deadline time.Time
+	onSend   func(r *message.Reply) // what the client does about it, at once; nil: nothing
 }
 
 func (p *peer) Send(r *message.Reply) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.sent = append(p.sent, r)
+	p.mu.Unlock()
+	if p.onSend != nil {
+		p.onSend(r)
+	}
 }
 
 func (p *peer) SendLocked(_ message.Level, r *message.Reply) { p.Send(r) }
@@ -225,6 +229,97 @@ func TestARequestThatWasRefusedForWantOfRoomMayComeAgain(t *testing.T) {
 		s.Handle(publish("x", "a"), nil)
 		synctest.Wait()
 		require.Equal(t, []string{"a", "b"}, handled)
+	})
+}
+
+// Whichever way an answer leaves, its request no longer waits then: the client may be faster than the worker.
+func TestAClientThatWaitsForEachAnswerIsNeverRefused(t *testing.T) {
+	for name, answer := range map[string]HandlerFunc{
+		"a reply": func(_ context.Context, s *Client, req *message.Request) error {
+			s.Reply(req, &message.Authenticated{})
+			return nil
+		},
+		"a reply with the lane's lock held": func(_ context.Context, s *Client, req *message.Request) error {
+			s.ReplyLocked(req, &message.Authenticated{})
+			return nil
+		},
+		"an error": func(context.Context, *Client, *message.Request) error {
+			return message.Errorf(message.CodeForbidden, "no")
+		},
+		"none": func(context.Context, *Client, *message.Request) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := DefaultConfig()
+				cfg.RequestsPendingMax = 1
+				s, p := start(t, cfg, Routes{Publish: answer})
+				left := 20
+				next := func(*message.Reply) {
+					if left--; left > 0 {
+						s.Handle(publish("x", ""), nil)
+					}
+				}
+				if name != "none" {
+					p.onSend = next
+				}
+				s.Handle(publish("x", ""), nil)
+				synctest.Wait()
+				for name == "none" && left > 0 {
+					next(nil)
+					synctest.Wait()
+				}
+				require.NotContains(t, p.errorsSent(), message.CodeRateLimited)
+				require.Zero(t, left)
+			})
+		})
+	}
+}
+
+func TestTheAnswerToOneMessageOfABatchDoesNotMakeRoomForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.RequestsPendingMax = 1
+		release := make(chan struct{})
+		s, p := start(t, cfg, Routes{Publish: func(_ context.Context, s *Client, req *message.Request) error {
+			s.Reply(req, &message.Authenticated{})
+			<-release
+			return nil
+		}})
+		s.Handle(&message.Request{Type: "batch_message", Body: &message.Batch{Messages: [][]byte{[]byte("x 1"), []byte("x 2")}}}, nil)
+		synctest.Wait()
+		s.Handle(publish("x", ""), nil)
+		require.Equal(t, []message.Code{message.CodeRateLimited}, p.errorsSent())
+		close(release)
+		synctest.Wait()
+		s.Handle(publish("x", ""), nil)
+		synctest.Wait()
+		require.Len(t, p.errorsSent(), 1)
+	})
+}
+
+// What a token or the upgrade request asks for, and what plugins are asked again, is no request that a client could wait for.
+func TestWhatTheEngineItselfHasDoneLeavesTheClientItsRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.RequestsPendingMax = 1
+		release := make(chan struct{})
+		var done []string
+		wait := func(_ context.Context, s *Client, req *message.Request) error {
+			<-release
+			done = append(done, fmt.Sprintf("%T", req.Body))
+			return nil
+		}
+		s, p := start(t, cfg, Routes{Subscribe: wait, Review: wait, Publish: wait})
+		s.Assign(&message.Subscribe{Action: "subscribe"})
+		s.Assign(&message.Subscribe{Action: "subscribe"})
+		s.Review(&message.Review{})
+		s.Handle(publish("x", ""), nil)
+		require.Empty(t, p.errorsSent())
+		s.Handle(publish("x", ""), nil)
+		require.Equal(t, []message.Code{message.CodeRateLimited}, p.errorsSent())
+		close(release)
+		synctest.Wait()
+		require.Equal(t, []string{"*message.Subscribe", "*message.Subscribe", "*message.Review", "*message.Publish"}, done)
 	})
 }
 
