@@ -4,7 +4,9 @@
 //
 // A topic has a version, one more for each notice. Whoever asks for the members gets them as of a version, while that
 // topic stands still: every notice with a later version is handed on after the answer, and none is left out, so that a
-// subscriber who passes over the earlier ones has the members of every moment (PROTOCOL §2.3).
+// subscriber who passes over the earlier ones has the members of every moment (PROTOCOL §2.3). The answer is of now: what
+// is still to be told is in it, and its notice, which says nothing new to who asked, comes at its own time, so that nobody
+// can hurry the notices by asking.
 //
 // Ownership: all methods may be called by any number of goroutines. A topic's lock guards it and its members; notices are
 // handed on and answers are given with it held, which is what keeps them in order. The index's lock and that of the alarms
@@ -68,14 +70,15 @@ type topic struct {
 	mu      sync.Mutex         // guards all that follows, and the members
 	dropped bool               // out of the index: look it up again
 	version uint64             // of the last notice
-	users   map[string]*member // by user
+	users   map[string]*member // by user; who is gone is among them until that is told
+	present int                // users who are not gone
 	conns   map[string]*member // by connection
 	bytes   int                // of the members' data
 	changes []*member          // not told yet, in order
 	due     bool               // notices is set
 }
 
-// member is a user on a topic. It stays as gone until that is told.
+// member is a user on a topic.
 type member struct {
 	user        string
 	data        []byte // a JSON object; replaced, never changed, since notices share it
@@ -85,6 +88,7 @@ type member struct {
 	departure   alarm
 	gone        bool
 	known       bool // to the subscribers
+	listed      bool // in an answer since the changes were told last
 	updated     bool // the data, since that was told
 	changing    bool // among the changes of the topic
 }
@@ -214,18 +218,20 @@ func (p *Presence) Leave(_ context.Context, name message.Topic, conn string, los
 	return nil
 }
 
-// Members calls show with the members of a topic, by user. The topic stands still meanwhile: changes after the version
-// shown are told after show returns, so show must not wait. It may keep the list.
+// Members calls show with the members of a topic as of now, by user. The topic stands still meanwhile: notices after the version
+// shown are handed on after show returns, so show must not wait. It may keep the list.
 func (p *Presence) Members(_ context.Context, name message.Topic, show func(*message.Members)) error {
 	if !p.Tracks(name) {
 		return untracked(name)
 	}
 	t := p.acquire(name)
 	defer p.release(t)
-	p.tell(t) // so that the version says it all
-	list := &message.Members{Topic: name, Version: t.version, Members: make([]message.Member, 0, len(t.users))}
+	list := &message.Members{Topic: name, Version: t.version, Members: make([]message.Member, 0, t.present)}
 	for _, m := range t.users {
-		list.Members = append(list.Members, m.shown())
+		if !m.gone {
+			m.listed = m.changing
+			list.Members = append(list.Members, m.shown())
+		}
 	}
 	slices.SortFunc(list.Members, func(a, b message.Member) int { return strings.Compare(a.UserID, b.UserID) })
 	show(list)

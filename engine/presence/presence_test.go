@@ -250,6 +250,63 @@ func TestChangesOfOneMemberWithinTheDelayAreToldAsOne(t *testing.T) {
 	})
 }
 
+// Who asks gets everybody as of now, and makes nobody else hear of it sooner.
+func TestAskingDoesNotHurryTheNotices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, nil)
+		w.enter("alice", "a1")
+		var first uint64
+		for n := range 50 {
+			w.update("alice", "a1", fmt.Sprintf(`{"n":%d}`, n))
+			list, version := w.members()
+			require.Equal(t, []string{fmt.Sprintf(`alice 1 {"n":%d}`, n)}, list)
+			if n == 0 {
+				first = version
+			}
+			require.Equal(t, first, version, "nothing was told")
+			time.Sleep(time.Millisecond)
+		}
+		require.Empty(t, w.after(0))
+		require.Equal(t, []string{`join alice {"n":49}`}, w.after(delay))
+		_, version := w.members()
+		require.Equal(t, first+1, version)
+	})
+}
+
+func TestWhoWasInAnAnswerIsToldToHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, nil)
+		w.enter("alice", "a1")
+		w.after(delay)
+		w.enter("bob", "b1")
+		require.Equal(t, []string{"alice 1", "bob 1"}, w.listed())
+		w.leave("b1")
+		require.Equal(t, []string{"alice 1"}, w.listed())
+		require.Equal(t, []string{"leave bob"}, w.after(delay), "though nobody was told that he came")
+		w.leave("a1")
+		require.Empty(t, w.listed())
+		w.enter("alice", "a2")
+		require.Equal(t, []string{"update alice"}, w.after(delay), "an answer left her out")
+	})
+}
+
+func TestComingAndGoingOnAFullTopicDoesNotHurryTheNotices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, func(cfg *presence.Config) { cfg.MembersMax = 1 })
+		w.enter("alice", "a1")
+		for range 20 {
+			w.leave("a1")
+			w.enter("bob", "b1")
+			requireCode(t, message.CodeSubscriptionLimit, w.Enter(t.Context(), room, "alice", "a1"))
+			w.leave("b1")
+			w.enter("alice", "a1")
+		}
+		require.Empty(t, w.after(0))
+		require.Equal(t, []string{"alice 1"}, w.listed())
+		require.Equal(t, []string{"join alice"}, w.after(delay))
+	})
+}
+
 func TestWithoutADelayEveryChangeIsToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, func(cfg *presence.Config) { cfg.NoticeDelay, cfg.Grace = 0, 0 })
@@ -353,63 +410,71 @@ func TestANewLifeOfATopicGoesOnWithHigherVersions(t *testing.T) {
 
 // A subscriber takes an answer and then every notice of a later version, in the order in which they were queued for him.
 func TestAnAnswerAndTheNoticesAfterItAreTheMembersAtEveryMoment(t *testing.T) {
-	w := start(t, func(cfg *presence.Config) { cfg.NoticeDelay, cfg.Grace = time.Microsecond, time.Millisecond })
-	w.enter("anchor", "a1") // the subscriber himself: the topic has one life as long as he is there
-	var changers sync.WaitGroup
-	for i := range 4 {
-		changers.Go(func() {
-			random := rand.New(rand.NewPCG(1, uint64(i)))
-			for n := range 2000 {
-				user, conn := fmt.Sprintf("u%d", random.IntN(6)), fmt.Sprintf("c%d-%d", i, random.IntN(3))
-				conn += user // a connection is one user's
-				switch random.IntN(4) {
-				case 0:
-					w.enter(user, conn)
-				case 1:
-					w.update(user, conn, fmt.Sprintf(`{"n":%d}`, n))
-				case 2:
-					w.leave(conn)
-				default:
-					w.lose(conn)
-				}
-			}
-		})
-	}
 	type answer struct {
 		at      int // notices queued before it
 		members *message.Members
 	}
-	var answers []answer
-	for range 200 {
-		require.NoError(t, w.Members(t.Context(), room, func(m *message.Members) {
-			w.board.mu.Lock()
-			defer w.board.mu.Unlock()
-			answers = append(answers, answer{len(w.board.notices), m})
-		}))
-	}
-	changers.Wait()
-	var last *message.Members
-	require.NoError(t, w.Members(t.Context(), room, func(m *message.Members) { last = m }))
-	want := table(last)
-	w.board.mu.Lock()
-	defer w.board.mu.Unlock()
-	for _, a := range answers {
-		got, version := table(a.members), a.members.Version
-		for _, n := range w.board.notices[a.at:] {
-			if n.Version <= version {
-				continue // the answer held it
-			}
-			require.Equal(t, version+1, n.Version, "no version is left out")
-			version = n.Version
-			if n.Kind == message.PresenceLeave {
-				delete(got, n.Member.UserID)
-			} else {
-				got[n.Member.UserID] = string(n.Member.Data)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, func(cfg *presence.Config) { cfg.NoticeDelay, cfg.Grace = 10*time.Microsecond, time.Millisecond })
+		w.enter("anchor", "a1") // the subscriber himself: the topic has one life as long as he is there
+		var changers sync.WaitGroup
+		for i := range 4 {
+			changers.Go(func() { w.bustle(i) })
 		}
-		require.Equal(t, want, got)
+		var answers []answer
+		ask := func() {
+			require.NoError(t, w.Members(t.Context(), room, func(m *message.Members) {
+				w.board.mu.Lock()
+				defer w.board.mu.Unlock()
+				answers = append(answers, answer{len(w.board.notices), m})
+			}))
+		}
+		for range 200 {
+			ask()
+			time.Sleep(7 * time.Microsecond)
+		}
+		changers.Wait()
+		ask()
+		time.Sleep(time.Second) // until everything is told
+		synctest.Wait()
+		ask()
+		want := table(answers[len(answers)-1].members)
+		for _, a := range answers {
+			got, version := table(a.members), a.members.Version
+			for _, n := range w.board.notices[a.at:] {
+				require.Equal(t, version+1, n.Version, "no version is left out, and none comes late")
+				version = n.Version
+				if n.Kind == message.PresenceLeave {
+					delete(got, n.Member.UserID)
+				} else {
+					got[n.Member.UserID] = string(n.Member.Data)
+				}
+			}
+			require.Equal(t, want, got)
+		}
+		require.NotEmpty(t, w.board.notices)
+	})
+}
+
+// bustle has six users come, go, and speak of themselves, as the i-th of several that do so.
+func (w *world) bustle(i int) {
+	random := rand.New(rand.NewPCG(1, uint64(i)))
+	for n := range 2000 {
+		user, conn := fmt.Sprintf("u%d", random.IntN(6)), fmt.Sprintf("c%d-%d", i, random.IntN(3))
+		conn += user // a connection is one user's
+		switch random.IntN(5) {
+		case 0:
+			w.enter(user, conn)
+		case 1:
+			w.update(user, conn, fmt.Sprintf(`{"n":%d}`, n))
+		case 2:
+			w.leave(conn)
+		case 3:
+			w.lose(conn)
+		default:
+			time.Sleep(time.Duration(random.IntN(5)) * time.Microsecond)
+		}
 	}
-	require.NotEmpty(t, w.board.notices)
 }
 
 func table(m *message.Members) map[string]string {

@@ -72,22 +72,20 @@ func (p *Presence) enter(t *topic, user, conn string) (*member, error) {
 		return m, nil
 	}
 	m := t.users[user]
+	if (m == nil || m.gone) && t.present >= p.cfg.MembersMax {
+		p.refusedMembers.Add(1)
+		return nil, message.Errorf(message.CodeSubscriptionLimit,
+			"%s has %d members, the most allowed; you are subscribed and not listed: try again by presence_update", t.name, p.cfg.MembersMax).
+			WithDetails(map[string]string{"topic": string(t.name)})
+	}
 	if m == nil {
-		if len(t.users) >= p.cfg.MembersMax {
-			p.tell(t) // who is gone makes room
-		}
-		if len(t.users) >= p.cfg.MembersMax {
-			p.refusedMembers.Add(1)
-			return nil, message.Errorf(message.CodeSubscriptionLimit,
-				"%s has %d members, the most allowed; you are subscribed and not listed: try again by presence_update", t.name, p.cfg.MembersMax).
-				WithDetails(map[string]string{"topic": string(t.name)})
-		}
 		m = &member{user: user, gone: true}
 		m.departure.topic, m.departure.member = t, m
 		t.users[user] = m
 	}
 	if m.gone {
 		m.gone, m.sinceMS, m.updated = false, time.Now().UnixMilli(), true
+		t.present++
 		p.members.Add(1)
 		t.change(m)
 	}
@@ -102,6 +100,7 @@ func (p *Presence) enter(t *topic, user, conn string) (*member, error) {
 func (p *Presence) depart(t *topic, m *member) {
 	p.take(t, -len(m.data))
 	m.data, m.gone, m.lost = nil, true, time.Time{}
+	t.present--
 	p.members.Add(-1)
 	t.change(m)
 }
@@ -128,13 +127,13 @@ func (t *topic) change(m *member) {
 }
 
 // tell hands on what changed, one notice for each member. Who came and went meanwhile, or went and came, is told of as
-// what he is now.
+// what he is now; where an answer held something in between, that is enough to put it right.
 func (p *Presence) tell(t *topic) {
 	for i, m := range t.changes {
 		switch {
 		case m.gone:
 			delete(t.users, m.user)
-			if m.known {
+			if m.known || m.listed {
 				p.notify(t, message.PresenceLeave, m)
 			}
 		case !m.known:
@@ -143,7 +142,7 @@ func (p *Presence) tell(t *topic) {
 		case m.updated:
 			p.notify(t, message.PresenceUpdated, m)
 		}
-		m.changing, m.updated = false, false
+		m.changing, m.updated, m.listed = false, false, false
 		t.changes[i] = nil
 	}
 	t.changes = t.changes[:0]
