@@ -29,10 +29,11 @@ func table() []rule {
 	return []rule{
 		{path: "engine/message"},
 		{path: "engine/jsonscan"},
-		{path: "engine/dialect", own: []string{"engine/message"}},
+		{path: "engine/dialect", own: []string{"engine/message", "engine/jsonscan"}},
 		{path: "engine/msgpack", own: []string{"engine/jsonscan"}},
 		{path: "engine/dialect/wse", own: []string{"engine/message", "engine/dialect", "engine/jsonscan", "engine/msgpack"},
 			outside: []string{"github.com/klauspost/compress/zlib"}},
+		{path: "engine/dialect/wsapi", own: []string{"engine/message", "engine/dialect", "engine/jsonscan"}},
 		{path: "engine/frame", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsflate", "github.com/gobwas/httphead", "github.com/klauspost/compress/flate"}},
 		{path: "engine/seal"},
 		{path: "engine/netpoll", outside: []string{"golang.org/x/sys/unix"}},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -52,36 +53,36 @@ func decodePresenceUpdate(r *reader, p []byte) message.Body {
 	return b
 }
 
-func writeMembers(w *writer, b *message.Members) {
-	w.string("topic", string(b.Topic))
-	w.uint("version", b.Version)
-	w.int("count", int64(len(b.Members)))
-	w.begin("members", '[')
+func writeMembers(w *dialect.Writer, b *message.Members) {
+	w.String("topic", string(b.Topic))
+	w.Uint("version", b.Version)
+	w.Int("count", int64(len(b.Members)))
+	w.Begin("members", '[')
 	for i := range b.Members {
 		m := &b.Members[i]
-		w.open('{')
+		w.Open('{')
 		writeMember(w, m)
-		w.int("connections", int64(m.Connections))
-		w.time("since", m.SinceMS)
-		w.end('}')
+		w.Int("connections", int64(m.Connections))
+		w.Time("since", m.SinceMS)
+		w.End('}')
 	}
-	w.end(']')
+	w.End(']')
 }
 
 // writeMember writes who a member is and what he says of himself; data that was never set is an empty object.
-func writeMember(w *writer, m *message.Member) {
-	w.string("user_id", m.UserID)
-	w.key("data")
-	w.dst = appendObject(w.dst, m.Data)
+func writeMember(w *dialect.Writer, m *message.Member) {
+	w.String("user_id", m.UserID)
+	w.Key("data")
+	w.Dst = appendObject(w.Dst, m.Data)
 }
 
-func writePresenceNotice(w *writer, b *message.PresenceNotice) {
-	w.string("topic", string(b.Topic))
-	w.uint("version", b.Version)
+func writePresenceNotice(w *dialect.Writer, b *message.PresenceNotice) {
+	w.String("topic", string(b.Topic))
+	w.Uint("version", b.Version)
 	if b.Kind == message.PresenceLeave {
-		w.string("user_id", b.Member.UserID)
+		w.String("user_id", b.Member.UserID)
 		return
 	}
 	writeMember(w, &b.Member)
-	w.time("since", b.Member.SinceMS)
+	w.Time("since", b.Member.SinceMS)
 }

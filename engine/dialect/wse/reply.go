@@ -14,9 +14,9 @@ func (d Dialect) AppendReply(dst []byte, r *message.Reply) []byte {
 	dst = append(dst, t...)
 	dst = append(dst, `","p":{`...)
 	from, compressed := len(dst)-1, false
-	w := writer{dst: dst}
+	w := dialect.Writer{Dst: dst}
 	writeBody(&w, r.Body)
-	dst = append(w.dst, '}')
+	dst = append(w.Dst, '}')
 	if d.compress {
 		dst, compressed = d.tools.compressPayload(dst, from)
 	}
@@ -81,7 +81,7 @@ func replyType(body message.ReplyBody) string {
 
 // writeBody writes the members of p. A body that this protocol has no message for becomes an internal error, which the
 // golden files would show.
-func writeBody(w *writer, body message.ReplyBody) {
+func writeBody(w *dialect.Writer, body message.ReplyBody) {
 	switch b := body.(type) {
 	case *message.Ready:
 		writeReady(w, b)
@@ -90,7 +90,7 @@ func writeBody(w *writer, body message.ReplyBody) {
 	case *message.Pong:
 		writePong(w, b)
 	case *message.HeartbeatNotice:
-		w.time("server_time", b.ServerTimeMS)
+		w.Time("server_time", b.ServerTimeMS)
 	case *message.Subscribed:
 		writeSubscribed(w, b)
 	case *message.SnapshotComplete:
@@ -110,8 +110,8 @@ func writeBody(w *writer, body message.ReplyBody) {
 	case *message.Members:
 		writeMembers(w, b)
 	case *message.PresenceAccepted:
-		w.string("topic", string(b.Topic))
-		w.bool("success", true)
+		w.String("topic", string(b.Topic))
+		w.Bool("success", true)
 	case *message.PresenceNotice:
 		writePresenceNotice(w, b)
 	case *message.Failure:
@@ -121,207 +121,216 @@ func writeBody(w *writer, body message.ReplyBody) {
 	}
 }
 
-func writeReady(w *writer, b *message.Ready) {
-	w.string("message", "Connected to WSE")
-	w.begin("details", '{')
-	w.int("version", Version)
-	w.string("connection_id", b.ConnectionID)
-	w.time("server_time", b.ServerTimeMS)
-	w.string("user_id", b.UserID)
+func writeReady(w *dialect.Writer, b *message.Ready) {
+	w.String("message", "Connected to WSE")
+	w.Begin("details", '{')
+	w.Int("version", Version)
+	w.String("connection_id", b.ConnectionID)
+	w.Time("server_time", b.ServerTimeMS)
+	w.String("user_id", b.UserID)
 	writeFeatures(w, "features", b.Features)
-	w.begin("endpoints", '{')
-	w.int("heartbeat_interval", b.HeartbeatMS)
-	w.int("idle_timeout", b.IdleTimeoutMS)
-	w.int("reconnect_jitter", b.ReconnectJitterMS)
-	w.end('}')
-	w.end('}')
+	w.Begin("endpoints", '{')
+	w.Int("heartbeat_interval", b.HeartbeatMS)
+	w.Int("idle_timeout", b.IdleTimeoutMS)
+	w.Int("reconnect_jitter", b.ReconnectJitterMS)
+	w.End('}')
+	w.End('}')
 }
 
 // writeHello writes the features twice: PROTOCOL §2.2 calls them supported_features, and published clients read features.
-func writeHello(w *writer, b *message.HelloAnswer) {
-	w.string("server_version", b.ServerVersion)
-	w.int("protocol_version", Version)
+func writeHello(w *dialect.Writer, b *message.HelloAnswer) {
+	w.String("server_version", b.ServerVersion)
+	w.Int("protocol_version", Version)
 	writeFeatures(w, "supported_features", b.Features)
 	writeFeatures(w, "features", b.Features)
-	w.string("connection_id", b.ConnectionID)
-	w.time("server_time", b.ServerTimeMS)
-	w.begin("limits", '{')
-	w.int("max_message_bytes", int64(b.Limits.MessageBytesMax))
-	w.int("max_topics", int64(b.Limits.TopicsMax))
-	w.int("requests_per_second", int64(b.Limits.RequestsPerSec))
-	w.int("requests_burst", int64(b.Limits.RequestsBurst))
-	w.int("bytes_per_second", int64(b.Limits.BytesPerSec))
+	w.String("connection_id", b.ConnectionID)
+	w.Time("server_time", b.ServerTimeMS)
+	w.Begin("limits", '{')
+	w.Int("max_message_bytes", int64(b.Limits.MessageBytesMax))
+	w.Int("max_topics", int64(b.Limits.TopicsMax))
+	w.Int("requests_per_second", int64(b.Limits.RequestsPerSec))
+	w.Int("requests_burst", int64(b.Limits.RequestsBurst))
+	w.Int("bytes_per_second", int64(b.Limits.BytesPerSec))
 	if b.Limits.EncryptedMessagesMax > 0 {
-		w.int("encrypted_messages_max", int64(b.Limits.EncryptedMessagesMax))
+		w.Int("encrypted_messages_max", int64(b.Limits.EncryptedMessagesMax))
 	}
-	w.end('}')
+	w.End('}')
 	if b.PublicKey != "" {
-		w.string("encryption_public_key", b.PublicKey)
+		w.String("encryption_public_key", b.PublicKey)
 	}
 }
 
-func writeFeatures(w *writer, key string, f message.Features) {
-	w.begin(key, '{')
-	w.bool("compression", f.Compression)
-	w.bool("encryption", f.Encryption)
-	w.bool("priority_queue", f.PriorityQueue)
-	w.bool("recovery", f.Recovery)
-	w.bool("presence", f.Presence)
-	w.bool("batching", f.Batching)
-	w.bool("msgpack", f.MessagePack)
-	w.end('}')
+func writeFeatures(w *dialect.Writer, key string, f message.Features) {
+	w.Begin(key, '{')
+	w.Bool("compression", f.Compression)
+	w.Bool("encryption", f.Encryption)
+	w.Bool("priority_queue", f.PriorityQueue)
+	w.Bool("recovery", f.Recovery)
+	w.Bool("presence", f.Presence)
+	w.Bool("batching", f.Batching)
+	w.Bool("msgpack", f.MessagePack)
+	w.End('}')
 }
 
 // writePong answers a ping. A client whose clock is ahead gets a latency of 0 rather than a negative one.
-func writePong(w *writer, b *message.Pong) {
+func writePong(w *dialect.Writer, b *message.Pong) {
 	if b.ClientTimestamp != 0 {
-		w.int("client_timestamp", b.ClientTimestamp)
+		w.Int("client_timestamp", b.ClientTimestamp)
 	}
-	w.int("server_timestamp", b.ServerTimestamp)
+	w.Int("server_timestamp", b.ServerTimestamp)
 	if b.ClientTimestamp != 0 {
-		w.int("latency_ms", max(0, b.ServerTimestamp-b.ClientTimestamp))
+		w.Int("latency_ms", max(0, b.ServerTimestamp-b.ClientTimestamp))
 	}
-	w.string("connection_id", b.ConnectionID)
+	w.String("connection_id", b.ConnectionID)
 }
 
-func writeSubscribed(w *writer, b *message.Subscribed) {
-	w.string("action", b.Action)
-	w.bool("success", b.Success)
-	w.string("message", b.Message)
-	w.topics("topics", b.Topics)
-	w.topics("success_topics", b.SuccessTopics)
-	w.begin("failed_topics", '[')
+func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
+	w.String("action", b.Action)
+	w.Bool("success", b.Success)
+	w.String("message", b.Message)
+	writeTopics(w, "topics", b.Topics)
+	writeTopics(w, "success_topics", b.SuccessTopics)
+	w.Begin("failed_topics", '[')
 	for i := range b.FailedTopics {
 		f := &b.FailedTopics[i]
-		w.open('{')
-		w.string("topic", f.Topic)
-		w.string("error", dialect.SpellingOf(f.Err.Code).WSE)
-		w.string("reason", f.Err.Message)
-		w.end('}')
+		w.Open('{')
+		w.String("topic", f.Topic)
+		w.String("error", dialect.SpellingOf(f.Err.Code).WSE)
+		w.String("reason", f.Err.Message)
+		w.End('}')
 	}
-	w.end(']')
-	w.topics("already_subscribed", b.AlreadySubscribed)
-	w.topics("active_subscriptions", b.Topics)
-	w.begin("subscription_limits", '{')
-	w.int("max_topics", int64(b.MaxTopics))
-	w.int("current_topics", int64(len(b.Topics)))
-	w.end('}')
+	w.End(']')
+	writeTopics(w, "already_subscribed", b.AlreadySubscribed)
+	writeTopics(w, "active_subscriptions", b.Topics)
+	w.Begin("subscription_limits", '{')
+	w.Int("max_topics", int64(b.MaxTopics))
+	w.Int("current_topics", int64(len(b.Topics)))
+	w.End('}')
 	if len(b.Recovery) != 0 {
 		writeRecovery(w, b.Recovery)
 	}
 }
 
-func writeRecovery(w *writer, recovery []message.Recovered) {
-	w.begin("recovery", '{')
+func writeRecovery(w *dialect.Writer, recovery []message.Recovered) {
+	w.Begin("recovery", '{')
 	for i := range recovery {
 		r := &recovery[i]
-		w.begin(string(r.Topic), '{')
-		w.key("epoch")
-		w.dst = append(appendEpoch(append(w.dst, '"'), r.Epoch), '"')
-		w.uint("offset", r.Offset)
-		w.bool("recovered", r.Recovered)
-		w.int("count", int64(r.Count))
-		w.end('}')
+		w.Begin(string(r.Topic), '{')
+		w.Key("epoch")
+		w.Dst = append(appendEpoch(append(w.Dst, '"'), r.Epoch), '"')
+		w.Uint("offset", r.Offset)
+		w.Bool("recovered", r.Recovered)
+		w.Int("count", int64(r.Count))
+		w.End('}')
 	}
-	w.end('}')
+	w.End('}')
 }
 
-func writeSnapshotComplete(w *writer, b *message.SnapshotComplete) {
-	w.int("snapshots_sent", int64(b.SnapshotsSent))
-	w.begin("details", '{')
-	w.topics("topics", b.Topics)
-	w.int("history_sent", int64(b.HistorySent))
-	w.end('}')
+func writeSnapshotComplete(w *dialect.Writer, b *message.SnapshotComplete) {
+	w.Int("snapshots_sent", int64(b.SnapshotsSent))
+	w.Begin("details", '{')
+	writeTopics(w, "topics", b.Topics)
+	w.Int("history_sent", int64(b.HistorySent))
+	w.End('}')
 }
 
-func writeStateChange(w *writer, b *message.StateChange) {
-	w.string("old_state", b.OldState)
-	w.string("new_state", b.NewState)
+func writeStateChange(w *dialect.Writer, b *message.StateChange) {
+	w.String("old_state", b.OldState)
+	w.String("new_state", b.NewState)
 	if b.Reason != "" {
-		w.string("reason", b.Reason)
+		w.String("reason", b.Reason)
 	}
-	w.uint("dropped", b.Dropped)
+	w.Uint("dropped", b.Dropped)
 	if b.RetryAfterMS != 0 {
-		w.int("retry_after_ms", b.RetryAfterMS)
+		w.Int("retry_after_ms", b.RetryAfterMS)
 	}
 }
 
-func writeAuthenticated(w *writer, b *message.Authenticated) {
-	w.bool("success", true)
-	w.string("user_id", b.UserID)
+func writeAuthenticated(w *dialect.Writer, b *message.Authenticated) {
+	w.Bool("success", true)
+	w.String("user_id", b.UserID)
 	if b.ExpiresMS != 0 {
-		w.time("expires_at", b.ExpiresMS)
+		w.Time("expires_at", b.ExpiresMS)
 	}
 }
 
-func writeState(w *writer, b *message.State) {
-	w.string("connection_id", b.ConnectionID)
-	w.string("user_id", b.UserID)
-	w.string("state", b.State)
-	w.time("connected_at", b.ConnectedMS)
-	w.topics("topics", b.Topics)
+func writeState(w *dialect.Writer, b *message.State) {
+	w.String("connection_id", b.ConnectionID)
+	w.String("user_id", b.UserID)
+	w.String("state", b.State)
+	w.Time("connected_at", b.ConnectedMS)
+	writeTopics(w, "topics", b.Topics)
 	if b.ExpiresMS != 0 {
-		w.time("expires_at", b.ExpiresMS)
+		w.Time("expires_at", b.ExpiresMS)
 	}
 }
 
-func writeHealth(w *writer, b *message.Health) {
-	w.string("status", b.Status)
-	w.time("server_time", b.ServerTimeMS)
-	w.int("uptime_ms", b.UptimeMS)
-	w.int("connections", int64(b.Connections))
+func writeHealth(w *dialect.Writer, b *message.Health) {
+	w.String("status", b.Status)
+	w.Time("server_time", b.ServerTimeMS)
+	w.Int("uptime_ms", b.UptimeMS)
+	w.Int("connections", int64(b.Connections))
 }
 
-func writeMetrics(w *writer, c *message.ConnectionCounters) {
-	w.uint("messages_sent", c.MessagesSent)
-	w.uint("messages_received", c.MessagesReceived)
-	w.uint("bytes_sent", c.BytesSent)
-	w.uint("bytes_received", c.BytesReceived)
-	w.uint("dropped", c.Dropped)
-	w.uint("queued_bytes", c.QueuedBytes)
+func writeMetrics(w *dialect.Writer, c *message.ConnectionCounters) {
+	w.Uint("messages_sent", c.MessagesSent)
+	w.Uint("messages_received", c.MessagesReceived)
+	w.Uint("bytes_sent", c.BytesSent)
+	w.Uint("bytes_received", c.BytesReceived)
+	w.Uint("dropped", c.Dropped)
+	w.Uint("queued_bytes", c.QueuedBytes)
 }
 
-func writeBatchResult(w *writer, b *message.BatchResult) {
+func writeBatchResult(w *dialect.Writer, b *message.BatchResult) {
 	failed := 0
 	for i := range b.Results {
 		if b.Results[i].Err != nil {
 			failed++
 		}
 	}
-	w.int("total", int64(len(b.Results)))
-	w.int("successful", int64(len(b.Results)-failed))
-	w.int("failed", int64(failed))
-	w.begin("results", '[')
+	w.Int("total", int64(len(b.Results)))
+	w.Int("successful", int64(len(b.Results)-failed))
+	w.Int("failed", int64(failed))
+	w.Begin("results", '[')
 	for i := range b.Results {
 		item := &b.Results[i]
-		w.open('{')
+		w.Open('{')
 		if item.ID != "" {
-			w.string("id", item.ID)
+			w.String("id", item.ID)
 		}
-		w.bool("success", item.Err == nil)
+		w.Bool("success", item.Err == nil)
 		if item.Err != nil {
-			w.begin("error", '{')
+			w.Begin("error", '{')
 			writeError(w, item.Err)
-			w.end('}')
+			w.End('}')
 		}
-		w.end('}')
+		w.End('}')
 	}
-	w.end(']')
+	w.End(']')
 }
 
 // writeError writes the members of an error. Details that nobody gave are an empty object, because clients read into them.
-func writeError(w *writer, err *message.Error) { writeFailure(w, &message.Failure{Err: err}) }
+func writeError(w *dialect.Writer, err *message.Error) { writeFailure(w, &message.Failure{Err: err}) }
 
 // writeFailure is writeError for what may be a warning only.
-func writeFailure(w *writer, b *message.Failure) {
+func writeFailure(w *dialect.Writer, b *message.Failure) {
 	s := dialect.SpellingOf(b.Err.Code)
 	if b.Warning {
 		s.Severity = "warning"
 	}
-	w.string("code", s.WSE)
-	w.string("message", b.Err.Message)
-	w.key("details")
-	w.dst = appendObject(w.dst, b.Err.Details)
-	w.bool("recoverable", s.Recoverable)
-	w.string("severity", s.Severity)
+	w.String("code", s.WSE)
+	w.String("message", b.Err.Message)
+	w.Key("details")
+	w.Dst = appendObject(w.Dst, b.Err.Details)
+	w.Bool("recoverable", s.Recoverable)
+	w.String("severity", s.Severity)
+}
+
+func writeTopics(w *dialect.Writer, key string, topics []message.Topic) {
+	w.Begin(key, '[')
+	for _, topic := range topics {
+		w.Comma()
+		w.Dst = jsonscan.AppendQuoted(w.Dst, string(topic))
+	}
+	w.End(']')
 }
