@@ -23,6 +23,7 @@ const (
 func encodings(l *Limits) []dialect.Encoding {
 	v2 := wse.New(wse.Config{
 		CompressBytesMin: l.CompressBytesMin, InflatedBytesMax: l.MessageKiBMax << 10, InflateRatioMax: l.InflateRatioMax,
+		BatchMessagesMax: l.Router.BatchMessagesMax,
 	})
 	list := []dialect.Encoding{
 		encodingWSE:            {Name: "wse", Dialect: v2},

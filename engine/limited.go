@@ -23,7 +23,7 @@ func (c *client) takeBatch(r *message.Request) bool {
 	if !ok {
 		return true
 	}
-	more := min(len(batch.Messages), c.engine.cfg.Limits.Router.BatchMessagesMax) - 1
+	more := min(max(len(batch.Messages), batch.TooMany), c.engine.cfg.Limits.Router.BatchMessagesMax) - 1
 	if more <= 0 {
 		return true
 	}

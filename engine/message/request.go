@@ -71,8 +71,11 @@ type (
 		Topic string
 		Data  []byte // a JSON object, verbatim
 	}
-	// Batch holds several messages, each a raw JSON object, to be handled in order.
-	Batch struct{ Messages [][]byte }
+	// Batch holds several messages to be handled in order.
+	Batch struct {
+		Messages [][]byte // each a raw JSON object
+		TooMany  int      // how many there were, where that is more than are allowed: Messages is nil then
+	}
 	// Publish is any other message: a client's own, for client:{user_id}:messages.
 	Publish struct {
 		Payload      []byte // a JSON object, verbatim

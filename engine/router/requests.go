@@ -163,7 +163,7 @@ func notRenewed(err error) error {
 
 // batch handles several messages in order. Each gets its own answer; the result tells which were refused.
 func (s *Client) batch(ctx context.Context, req *message.Request, body *message.Batch) error {
-	if n, limit := len(body.Messages), s.router.cfg.BatchMessagesMax; n > limit {
+	if n, limit := max(len(body.Messages), body.TooMany), s.router.cfg.BatchMessagesMax; n > limit || body.TooMany > 0 {
 		return message.Errorf(message.CodeInvalidMessage, "p.messages: %d messages, at most %d are allowed", n, limit)
 	}
 	result := &message.BatchResult{Results: make([]message.BatchItem, 0, len(body.Messages))}

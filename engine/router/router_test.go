@@ -386,6 +386,21 @@ func TestABatchHandlesEachMessageAndReportsEachFailure(t *testing.T) {
 	})
 }
 
+func TestABatchOfTooManyMessagesIsRefusedWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.BatchMessagesMax = 1
+		s, p := start(t, cfg, Routes{Publish: func(context.Context, *Client, *message.Request) error { panic("handled") }})
+		for _, batch := range []*message.Batch{{Messages: [][]byte{[]byte("x 1"), []byte("x 2")}}, {TooMany: 2}} {
+			s.Handle(&message.Request{Type: "batch_message", Body: batch}, nil)
+			synctest.Wait()
+		}
+		require.Equal(t, []message.Code{message.CodeInvalidMessage, message.CodeInvalidMessage}, p.errorsSent())
+		require.Equal(t, p.sent[0], p.sent[1])
+		require.Equal(t, "p.messages: 2 messages, at most 1 are allowed", p.sent[1].Body.(*message.Failure).Err.Message)
+	})
+}
+
 // Each of a hundred compressed payloads may be as long as a message; together they must not be.
 func TestABatchInflatesNoMoreThanAMessageMayHave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -95,7 +95,7 @@ func (d Dialect) decodeObject(object []byte, prefix string, came int) (*message.
 		req.Inflated = max(0, len(s.out)-compressed)
 	}
 	if r.err == nil {
-		req.Body = decodeBody(&r, req.Type, &f)
+		req.Body = d.decodeBody(&r, req.Type, &f)
 	}
 	switch own, ok := req.Body.(*message.Publish); {
 	case ok:

@@ -34,7 +34,7 @@ func intern(t []byte) string {
 }
 
 // decodeBody reads what a request of type t asks (PROTOCOL §2.3).
-func decodeBody(r *reader, t string, f *fields) message.Body {
+func (d Dialect) decodeBody(r *reader, t string, f *fields) message.Body {
 	switch t {
 	case "heartbeat", "PONG", "pong":
 		return &message.Heartbeat{} // whatever it carries
@@ -62,7 +62,7 @@ func decodeBody(r *reader, t string, f *fields) message.Body {
 	case "presence_update":
 		return decodePresenceUpdate(r, p)
 	case "batch_message":
-		return decodeBatch(r, p)
+		return decodeBatch(r, p, d.bounds().cfg.BatchMessagesMax)
 	}
 	return &message.Publish{
 		Payload:      bytes.Clone(p),
@@ -240,7 +240,8 @@ func decodeAuth(r *reader, p []byte) message.Body {
 	return b
 }
 
-func decodeBatch(r *reader, p []byte) message.Body {
+// decodeBatch reads a batch. The messages are counted before they are copied, so that one of too many costs no memory.
+func decodeBatch(r *reader, p []byte, most int) message.Body {
 	var messages []byte
 	for it := jsonscan.Members(p); it.Next(); {
 		if string(it.Key()) == "messages" {
@@ -251,13 +252,25 @@ func decodeBatch(r *reader, p []byte) message.Body {
 		r.fail("p.messages", "must be an array of messages, not "+kindName(messages))
 		return nil
 	}
-	b := &message.Batch{}
-	for it := jsonscan.Elements(messages); it.Next(); {
-		if jsonscan.KindOf(it.Value()) != jsonscan.KindObject {
-			r.fail(fmt.Sprintf("p.messages[%d]", len(b.Messages)), "must be an object, not "+kindName(it.Value()))
+	n, size := 0, 0
+	for it := jsonscan.Elements(messages); it.Next(); n++ {
+		if n < most && jsonscan.KindOf(it.Value()) != jsonscan.KindObject {
+			r.fail(fmt.Sprintf("p.messages[%d]", n), "must be an object, not "+kindName(it.Value()))
 			return nil
 		}
-		b.Messages = append(b.Messages, bytes.Clone(it.Value()))
+		size += len(it.Value())
+	}
+	switch {
+	case n > most:
+		return &message.Batch{TooMany: n}
+	case n == 0:
+		return &message.Batch{}
+	}
+	b, all := &message.Batch{Messages: make([][]byte, 0, n)}, make([]byte, 0, size)
+	for it := jsonscan.Elements(messages); it.Next(); {
+		from := len(all)
+		all = append(all, it.Value()...)
+		b.Messages = append(b.Messages, all[from:len(all):len(all)])
 	}
 	return b
 }

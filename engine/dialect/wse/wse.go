@@ -16,7 +16,7 @@ const (
 	idBytesMax   = 256 // of id, cid and trace_id
 )
 
-// Config bounds what compressing and inflating may cost.
+// Config bounds what reading messages and compressing them may cost.
 type Config struct {
 	// CompressBytesMin is the size from which a message, or in the form cmp a payload, is worth compressing.
 	CompressBytesMin int
@@ -24,12 +24,15 @@ type Config struct {
 	InflatedBytesMax int
 	// InflateRatioMax is how many times longer than it came a message may become, beyond the first 64 KiB; 0: 100.
 	InflateRatioMax int
+	// BatchMessagesMax is how many messages a batch may hold; 0: 100. Those of a larger one are counted only.
+	BatchMessagesMax int
 }
 
 // The values of a Dialect that was not made with [New].
 const (
 	inflatedBytesDefault = 1 << 20
 	inflateRatioDefault  = 100
+	batchMessagesDefault = 100
 )
 
 // Dialect reads protocol v2 in all its forms and writes plain JSON, or with [Dialect.CompressPayloads] payloads
@@ -48,6 +51,9 @@ func New(cfg Config) Dialect {
 	}
 	if cfg.InflateRatioMax == 0 {
 		cfg.InflateRatioMax = inflateRatioDefault
+	}
+	if cfg.BatchMessagesMax == 0 {
+		cfg.BatchMessagesMax = batchMessagesDefault
 	}
 	return Dialect{tools: &tools{cfg: cfg}}
 }
