@@ -81,7 +81,6 @@ func (c *connection) Send(r *message.Reply) {
 func (c *connection) SendLocked(_ message.Level, r *message.Reply) { c.Send(r) }
 func (c *connection) CloseWith(*message.Reply, uint16, string)     {}
 func (c *connection) SetDeadline(time.Time)                        {}
-func (c *connection) Dialect() dialect.Dialect                     { return plain{} }
 func (c *connection) Encrypt(string, func(string) *message.Reply) error {
 	return message.Errorf(message.CodeKeyExchangeFailed, "nothing is encrypted here")
 }

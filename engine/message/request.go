@@ -9,8 +9,8 @@ type Request struct {
 	Category Category // as the client wrote it, else derived from Type
 	Priority Priority // as sent; 0: none
 	Body     Body
-	// Inflated is how many bytes longer inflating made it, where it or its payload came compressed; a compressed frame does not
-	// count, which is inflated before it is a message.
+	// Inflated is how many bytes longer inflating made it, where it, its payload, or what is in a batch came compressed; a
+	// compressed frame does not count, which is inflated before it is a message.
 	Inflated int
 }
 
@@ -73,8 +73,13 @@ type (
 	}
 	// Batch holds several messages to be handled in order.
 	Batch struct {
-		Messages [][]byte // each a raw JSON object
-		TooMany  int      // how many there were, where that is more than are allowed: Messages is nil then
+		Messages []Batched
+		TooMany  int // how many there were, where that is more than are allowed: Messages is nil then
+	}
+	// Batched is one message of a batch, never a batch itself.
+	Batched struct {
+		Request *Request // never nil; with Err it holds what could be read
+		Err     error    // why it cannot be handled, a *Error
 	}
 	// Publish is any other message: a client's own, for client:{user_id}:messages.
 	Publish struct {

@@ -24,7 +24,6 @@ type Peer interface {
 // Describer tells what a connection is and did.
 type Describer interface {
 	Describe() Description
-	Dialect() dialect.Dialect
 }
 
 // Description is a connection's own data.

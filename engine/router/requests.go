@@ -167,20 +167,10 @@ func (s *Client) batch(ctx context.Context, req *message.Request, body *message.
 		return message.Errorf(message.CodeInvalidMessage, "p.messages: %d messages, at most %d are allowed", n, limit)
 	}
 	result := &message.BatchResult{Results: make([]message.BatchItem, 0, len(body.Messages))}
-	inflated, most := 0, s.router.status.Limits().MessageBytesMax
-	for _, raw := range body.Messages {
-		item := message.BatchItem{}
-		var err error
-		if inflated > most { // a batch is one message: what is in it together is no longer than one may be
-			err = message.Errorf(message.CodeMessageTooLarge, "the compressed payloads of the batch hold more than %d bytes together; send them in several", most)
-		} else {
-			var inner *message.Request
-			inner, err = s.Conn.Dialect().Decode(raw, false)
-			item.ID = inner.ID
-			inflated += inner.Inflated
-			if err == nil {
-				err = s.unbatch(ctx, inner)
-			}
+	for _, one := range body.Messages {
+		item, err := message.BatchItem{ID: one.Request.ID}, one.Err
+		if err == nil {
+			err = s.dispatch(ctx, one.Request)
 		}
 		if err != nil {
 			item.Err = message.AsError(err)
@@ -189,12 +179,4 @@ func (s *Client) batch(ctx context.Context, req *message.Request, body *message.
 	}
 	s.Reply(req, result)
 	return nil
-}
-
-// unbatch handles one message of a batch.
-func (s *Client) unbatch(ctx context.Context, req *message.Request) error {
-	if _, nested := req.Body.(*message.Batch); nested {
-		return message.Errorf(message.CodeInvalidMessage, "a batch_message may not hold another")
-	}
-	return s.dispatch(ctx, req)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/auth"
-	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/hub"
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -63,8 +62,6 @@ func (p *peer) Encrypt(clientKey string, hello func(serverKey string) *message.R
 	return nil
 }
 
-func (p *peer) Dialect() dialect.Dialect { return decoder{} }
-
 func (p *peer) Describe() Description { return Description{ID: "c1", State: "connected"} }
 
 // errorsSent returns the codes of the errors sent so far.
@@ -78,24 +75,6 @@ func (p *peer) errorsSent() (codes []message.Code) {
 	}
 	return codes
 }
-
-// decoder reads "type id" and makes a Publish of it, or "batch" a Batch.
-type decoder struct{}
-
-func (decoder) Decode(data []byte, _ bool) (*message.Request, error) {
-	kind, id, ok := strings.Cut(string(data), " ")
-	if !ok {
-		return &message.Request{ID: string(data)}, message.Errorf(message.CodeInvalidMessage, "no id")
-	}
-	req := &message.Request{Type: kind, ID: id, Body: &message.Publish{}}
-	req.Inflated, _ = strconv.Atoi(strings.TrimPrefix(kind, "inflated"))
-	if kind == "batch" {
-		req.Body = &message.Batch{}
-	}
-	return req, nil
-}
-func (decoder) AppendReply(dst []byte, _ *message.Reply) []byte          { return dst }
-func (decoder) AppendPublication(dst []byte, _ *message.Envelope) []byte { return dst }
 
 // tokens knows tokens of the form user:seconds.
 type tokens struct{}
@@ -135,6 +114,14 @@ func start(t *testing.T, cfg Config, routes Routes) (*Client, *peer) {
 
 func publish(kind, id string) *message.Request {
 	return &message.Request{Type: kind, ID: id, Body: &message.Publish{}}
+}
+
+func batch(requests ...*message.Request) *message.Batch {
+	b := &message.Batch{}
+	for _, r := range requests {
+		b.Messages = append(b.Messages, message.Batched{Request: r})
+	}
+	return b
 }
 
 func TestRequestsOfAClientRunOneAtATimeInOrder(t *testing.T) {
@@ -285,7 +272,7 @@ func TestTheAnswerToOneMessageOfABatchDoesNotMakeRoomForAnother(t *testing.T) {
 			<-release
 			return nil
 		}})
-		s.Handle(&message.Request{Type: "batch_message", Body: &message.Batch{Messages: [][]byte{[]byte("x 1"), []byte("x 2")}}}, nil)
+		s.Handle(&message.Request{Type: "batch_message", Body: batch(publish("x", "1"), publish("x", "2"))}, nil)
 		synctest.Wait()
 		s.Handle(publish("x", ""), nil)
 		require.Equal(t, []message.Code{message.CodeRateLimited}, p.errorsSent())
@@ -368,21 +355,18 @@ func TestABatchHandlesEachMessageAndReportsEachFailure(t *testing.T) {
 			}
 			return nil
 		}})
-		s.Handle(&message.Request{Type: "batch_message", ID: "b", Body: &message.Batch{Messages: [][]byte{
-			[]byte("good 1"), []byte("bad 2"), []byte("noid"), []byte("batch 4"),
-		}}}, nil)
+		body := batch(publish("good", "1"), publish("bad", "2"), &message.Request{ID: "3"})
+		body.Messages[2].Err = message.Errorf(message.CodeInvalidMessage, "no type")
+		s.Handle(&message.Request{Type: "batch_message", ID: "b", Body: body}, nil)
 		synctest.Wait()
 		require.Len(t, p.sent, 1)
 		result := p.sent[0].Body.(*message.BatchResult)
 		require.Equal(t, "b", p.sent[0].CID)
-		var codes []message.Code
-		for _, item := range result.Results {
-			if item.Err != nil {
-				codes = append(codes, item.Err.Code)
-			}
-		}
-		require.Equal(t, []message.Code{message.CodeForbidden, message.CodeInvalidMessage, message.CodeInvalidMessage}, codes)
-		require.Nil(t, result.Results[0].Err)
+		require.Equal(t, []message.BatchItem{
+			{ID: "1"},
+			{ID: "2", Err: message.Errorf(message.CodeForbidden, "no")},
+			{ID: "3", Err: message.Errorf(message.CodeInvalidMessage, "no type")},
+		}, result.Results)
 	})
 }
 
@@ -391,32 +375,13 @@ func TestABatchOfTooManyMessagesIsRefusedWhole(t *testing.T) {
 		cfg := DefaultConfig()
 		cfg.BatchMessagesMax = 1
 		s, p := start(t, cfg, Routes{Publish: func(context.Context, *Client, *message.Request) error { panic("handled") }})
-		for _, batch := range []*message.Batch{{Messages: [][]byte{[]byte("x 1"), []byte("x 2")}}, {TooMany: 2}} {
+		for _, batch := range []*message.Batch{batch(publish("x", "1"), publish("x", "2")), {TooMany: 2}} {
 			s.Handle(&message.Request{Type: "batch_message", Body: batch}, nil)
 			synctest.Wait()
 		}
 		require.Equal(t, []message.Code{message.CodeInvalidMessage, message.CodeInvalidMessage}, p.errorsSent())
 		require.Equal(t, p.sent[0], p.sent[1])
 		require.Equal(t, "p.messages: 2 messages, at most 1 are allowed", p.sent[1].Body.(*message.Failure).Err.Message)
-	})
-}
-
-// Each of a hundred compressed payloads may be as long as a message; together they must not be.
-func TestABatchInflatesNoMoreThanAMessageMayHave(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var handled []string
-		s, p := start(t, DefaultConfig(), Routes{Publish: func(_ context.Context, _ *Client, req *message.Request) error {
-			handled = append(handled, req.ID)
-			return nil
-		}})
-		s.Handle(&message.Request{Type: "batch_message", ID: "b", Body: &message.Batch{Messages: [][]byte{
-			[]byte("inflated400 1"), []byte("inflated600 2"), []byte("inflated1 3"), []byte("inflated0 4"),
-		}}}, nil)
-		synctest.Wait()
-		require.Equal(t, []string{"1", "2", "3"}, handled)
-		result := p.sent[0].Body.(*message.BatchResult)
-		require.Nil(t, result.Results[2].Err)
-		require.Equal(t, message.CodeMessageTooLarge, result.Results[3].Err.Code)
 	})
 }
 

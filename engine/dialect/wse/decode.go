@@ -57,7 +57,7 @@ func (d Dialect) decodePacked(data []byte, came int) (*message.Request, error) {
 		}
 		return &message.Request{}, invalid("", reason)
 	}
-	return d.decodeObject(text.b, "", came)
+	return d.decodeObject(text.b, "", origin{bytes: came})
 }
 
 // decodeText reads a message that is not compressed, or not any more: it came as so many bytes.
@@ -69,11 +69,17 @@ func (d Dialect) decodeText(data []byte, came int) (*message.Request, error) {
 		return req, err
 	}
 	object, prefix := cutCategory(data)
-	return d.decodeObject(object, prefix, came)
+	return d.decodeObject(object, prefix, origin{bytes: came})
+}
+
+// origin is what a message came in.
+type origin struct {
+	bytes int  // how many it came as, compressed where it was
+	batch bool // it is one of a batch
 }
 
 // decodeObject reads a message that is a JSON object.
-func (d Dialect) decodeObject(object []byte, prefix string, came int) (*message.Request, error) {
+func (d Dialect) decodeObject(object []byte, prefix string, from origin) (*message.Request, error) {
 	var f fields
 	walk := f.collect(object)
 	req := &message.Request{}
@@ -90,12 +96,20 @@ func (d Dialect) decodeObject(object []byte, prefix string, came int) (*message.
 	if r.bool("cmp", f.cmp.raw, false) {
 		tools := d.bounds()
 		compressed := len(f.p.raw)
-		s := f.inflatePayload(&r, tools, came)
+		s := f.inflatePayload(&r, tools, from.bytes)
 		defer tools.finish(s)
 		req.Inflated = max(0, len(s.out)-compressed)
 	}
-	if r.err == nil {
-		req.Body = d.decodeBody(&r, req.Type, &f)
+	switch {
+	case r.err != nil:
+	case req.Type != "batch_message":
+		req.Body = decodeBody(&r, req.Type, &f)
+	case from.batch:
+		r.err = invalid("", "a batch_message may not hold another")
+	default:
+		var inflated int
+		req.Body, inflated = d.decodeBatch(&r, r.object("p", f.p.raw), from.bytes)
+		req.Inflated += inflated
 	}
 	switch own, ok := req.Body.(*message.Publish); {
 	case ok:

@@ -3,7 +3,6 @@ package wse_test
 import (
 	"encoding/json"
 	"errors"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -62,7 +61,10 @@ func TestEveryRequestIsRead(t *testing.T) {
 		{"presence update as deep as it may be", `{"t":"presence_update","p":{"topic":"a","data":` + nested(32) + `}}`,
 			&message.PresenceUpdate{Topic: "a", Data: []byte(nested(32))}},
 		{"batch", `{"t":"batch_message","p":{"messages":[{"t":"ping"}, {"t":"x"} ]}}`,
-			&message.Batch{Messages: [][]byte{[]byte(`{"t":"ping"}`), []byte(`{"t":"x"}`)}}},
+			&message.Batch{Messages: []message.Batched{
+				{Request: &message.Request{Type: "ping", Category: message.System, Body: &message.Ping{}}},
+				{Request: &message.Request{Type: "x", Body: &message.Publish{Payload: []byte(`{}`)}}},
+			}}},
 		{"empty batch", `{"t":"batch_message","p":{"messages":[]}}`, &message.Batch{}},
 		{"a client's own message", `{"t":"chat","p":{"text":"hi"},"trace_id":"t1","event_version":3}`,
 			&message.Publish{Payload: []byte(`{"text":"hi"}`), TraceID: "t1", EventVersion: 3}},
@@ -308,37 +310,3 @@ func TestARequestKeepsNothingOfTheCallersBytes(t *testing.T) {
 
 // nested returns n objects in one another.
 func nested(n int) string { return strings.Repeat(`{"a":`, n-1) + "{}" + strings.Repeat("}", n-1) }
-
-func TestABatchOfTooManyMessagesIsCountedAndNotKept(t *testing.T) {
-	d := wse.New(wse.Config{BatchMessagesMax: 3})
-	batch := func(n int) []byte {
-		return []byte(`{"t":"batch_message","id":"b","p":{"messages":[` + strings.TrimSuffix(strings.Repeat("{},", n), ",") + `]}}`)
-	}
-	req, err := d.Decode(batch(3), false)
-	require.NoError(t, err)
-	require.Equal(t, &message.Batch{Messages: [][]byte{[]byte("{}"), []byte("{}"), []byte("{}")}}, req.Body)
-	req, err = d.Decode(batch(4), false)
-	require.NoError(t, err)
-	require.Equal(t, &message.Batch{TooMany: 4}, req.Body)
-	require.Equal(t, "b", req.ID)
-
-	const many = 300_000
-	huge := batch(many)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	req, err = d.Decode(huge, false)
-	runtime.ReadMemStats(&after)
-	require.NoError(t, err)
-	require.Equal(t, &message.Batch{TooMany: many}, req.Body)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<10))
-}
-
-func TestTheMessagesOfABatchDoNotGrowIntoOneAnother(t *testing.T) {
-	data := []byte(`{"t":"batch_message","p":{"messages":[{"t":"a"},{"t":"b"}]}}`)
-	req, err := wse.Dialect{}.Decode(data, false)
-	require.NoError(t, err)
-	copy(data, strings.Repeat("x", len(data))) // what came is the caller's
-	messages := req.Body.(*message.Batch).Messages
-	_ = append(messages[0], "more"...)
-	require.Equal(t, [][]byte{[]byte(`{"t":"a"}`), []byte(`{"t":"b"}`)}, messages)
-}

@@ -34,7 +34,7 @@ func intern(t []byte) string {
 }
 
 // decodeBody reads what a request of type t asks (PROTOCOL §2.3).
-func (d Dialect) decodeBody(r *reader, t string, f *fields) message.Body {
+func decodeBody(r *reader, t string, f *fields) message.Body {
 	switch t {
 	case "heartbeat", "PONG", "pong":
 		return &message.Heartbeat{} // whatever it carries
@@ -61,8 +61,6 @@ func (d Dialect) decodeBody(r *reader, t string, f *fields) message.Body {
 		return decodePresence(r, p)
 	case "presence_update":
 		return decodePresenceUpdate(r, p)
-	case "batch_message":
-		return decodeBatch(r, p, d.bounds().cfg.BatchMessagesMax)
 	}
 	return &message.Publish{
 		Payload:      bytes.Clone(p),
@@ -236,41 +234,6 @@ func decodeAuth(r *reader, p []byte) message.Body {
 		if string(it.Key()) == "token" {
 			b.Token = r.text("p.token", it.Value())
 		}
-	}
-	return b
-}
-
-// decodeBatch reads a batch. The messages are counted before they are copied, so that one of too many costs no memory.
-func decodeBatch(r *reader, p []byte, most int) message.Body {
-	var messages []byte
-	for it := jsonscan.Members(p); it.Next(); {
-		if string(it.Key()) == "messages" {
-			messages = it.Value()
-		}
-	}
-	if jsonscan.KindOf(messages) != jsonscan.KindArray {
-		r.fail("p.messages", "must be an array of messages, not "+kindName(messages))
-		return nil
-	}
-	n, size := 0, 0
-	for it := jsonscan.Elements(messages); it.Next(); n++ {
-		if n < most && jsonscan.KindOf(it.Value()) != jsonscan.KindObject {
-			r.fail(fmt.Sprintf("p.messages[%d]", n), "must be an object, not "+kindName(it.Value()))
-			return nil
-		}
-		size += len(it.Value())
-	}
-	switch {
-	case n > most:
-		return &message.Batch{TooMany: n}
-	case n == 0:
-		return &message.Batch{}
-	}
-	b, all := &message.Batch{Messages: make([][]byte, 0, n)}, make([]byte, 0, size)
-	for it := jsonscan.Elements(messages); it.Next(); {
-		from := len(all)
-		all = append(all, it.Value()...)
-		b.Messages = append(b.Messages, all[from:len(all):len(all)])
 	}
 	return b
 }
