@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/feed"
 	"github.com/wse-engine/wse/engine/ingest"
@@ -18,6 +19,7 @@ var (
 	_ ingest.Transformer = transformer{}
 	_ plugin.Answer      = (*ingest.Answer)(nil)
 	_ plugin.Records     = (*store.Bucket)(nil)
+	_ auth.Records       = (*store.Bucket)(nil)
 	_ feed.Authorizer    = authorizer{}
 	_ feed.Retention     = retention{}
 	_ router.Status      = status{}

@@ -129,11 +129,18 @@ func (e *Engine) openQuota() (err error) {
 }
 
 func (e *Engine) openAuth() (err error) {
-	e.auth, err = auth.New(e.cfg.Auth, e.cfg.DataDir, auth.WithDir(e.opts.Dir), auth.WithFetchReport(func(_ int, err error) {
-		if err != nil {
-			e.log.Warn("fetching the key set failed; the keys known so far stay", "error", err)
-		}
-	}))
+	e.auth, err = auth.New(e.cfg.Auth, e.cfg.DataDir, auth.WithDir(e.opts.Dir),
+		auth.WithFetchReport(func(_ int, err error) {
+			if err != nil {
+				e.log.Warn("fetching the key set failed; the keys known so far stay", "error", err)
+			}
+		}),
+		auth.WithRecords(e.store.Bucket(bucketFamilies)),
+		auth.WithRefreshReports(func(user string) {
+			e.log.Warn("a refresh token came twice, so it may be stolen; its family is revoked", "user", user)
+		}, func(err error) {
+			e.log.Error("refresh tokens that have run out cannot be forgotten", "error", err)
+		}))
 	return err
 }
 

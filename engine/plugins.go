@@ -32,8 +32,11 @@ func (e *Engine) openPlugins() (err error) {
 	return err
 }
 
-// bucketPlugins is where the plugin host keeps its records.
-const bucketPlugins = "plugins"
+// The store's buckets: where the plugin host and the refresh tokens have their records.
+const (
+	bucketPlugins  = "plugins"
+	bucketFamilies = "auth_families"
+)
 
 // notice logs what happens to a plugin.
 func (e *Engine) notice(n plugin.Notice) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,10 @@ type Auth struct {
 	keys      atomic.Pointer[keySet]
 	remote    *remote // nil without a JWKS URL
 	validator *jwt.Validator
+	records   Records
+	families  *families // nil without records
+	onReuse   func(user string)
+	onFailure func(error)
 }
 
 // Option changes what [New] makes.
@@ -41,13 +46,26 @@ func WithDir(dir string) Option {
 	return func(a *Auth) { a.dir = dir }
 }
 
+// WithRecords has refresh tokens that were used recorded in r, which no other Auth uses meanwhile. Without it there is no
+// [Auth.Refresh].
+func WithRecords(r Records) Option {
+	return func(a *Auth) { a.records = r }
+}
+
+// WithRefreshReports has reused called with the user of a family that is revoked because one of its tokens came again, which
+// may mean that somebody stole it, and failed with the reason why records could not be forgotten. The goroutine that found
+// out calls them.
+func WithRefreshReports(reused func(user string), failed func(error)) Option {
+	return func(a *Auth) { a.onReuse, a.onFailure = reused, failed }
+}
+
 // New checks cfg and loads its keys. Where cfg names none, a random HS256 key is kept in the file [KeyFileName] of
 // dataDir, made there first if need be. Nothing is fetched; that begins with [Auth.Run].
 func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	a := &Auth{cfg: cfg, now: time.Now, onFetch: func(int, error) {}}
+	a := &Auth{cfg: cfg, now: time.Now, onFetch: func(int, error) {}, onReuse: func(string) {}, onFailure: func(error) {}}
 	for _, o := range options {
 		o(a)
 	}
@@ -75,6 +93,11 @@ func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
 		validations = append(validations, jwt.WithAudience(cfg.Audience...))
 	}
 	a.validator = jwt.NewValidator(validations...)
+	if a.records != nil {
+		if a.families, err = openFamilies(a.records, cfg.FamiliesMax, func() time.Time { return a.now() }); err != nil {
+			return nil, err
+		}
+	}
 	return a, nil
 }
 
@@ -91,17 +114,21 @@ func generated(cfg Config, dataDir string) (keySet, error) {
 	return keySet{{method: jwt.SigningMethodHS256, verify: secret, sign: secret}}, nil
 }
 
-// Run keeps the keys behind jwks_url up to date until ctx ends; without one it only waits for that. A failed fetch leaves
-// the known keys in use.
+// Run keeps the keys behind jwks_url up to date, and forgets records of refresh tokens that have run out, until ctx ends;
+// with neither it only waits for that. A failed fetch leaves the known keys in use.
 func (a *Auth) Run(ctx context.Context) error {
-	if a.remote == nil {
-		<-ctx.Done()
-		return nil
+	var parts sync.WaitGroup
+	if a.families != nil {
+		parts.Go(func() { a.families.run(ctx, a.onFailure) })
 	}
-	a.remote.run(ctx, func(keys keySet) {
-		merged := a.fixed.merge(keys)
-		a.keys.Store(&merged)
-	}, a.onFetch)
+	if a.remote != nil {
+		a.remote.run(ctx, func(keys keySet) {
+			merged := a.fixed.merge(keys)
+			a.keys.Store(&merged)
+		}, a.onFetch)
+	}
+	<-ctx.Done()
+	parts.Wait()
 	return nil
 }
 

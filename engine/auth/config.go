@@ -46,8 +46,10 @@ type Config struct {
 	ClaimsKiBMax int `yaml:"claims_kib_max"`
 	// AccessTTL is the life of an issued access token, RefreshTTL that of a refresh token.
 	AccessTTL time.Duration `yaml:"access_ttl"`
-	// RefreshTTL is the life of an issued refresh token.
+	// RefreshTTL is the life of an issued refresh token; none is accepted longer than that after it was issued.
 	RefreshTTL time.Duration `yaml:"refresh_ttl"`
+	// FamiliesMax bounds how many logins whose refresh token was used are recorded until the last token has run out.
+	FamiliesMax int `yaml:"families_max"`
 }
 
 // KeyConfig is one key. Exactly one of Value, File and Env says where its material is: PEM, a JWK as JSON, or, for HS256,
@@ -73,6 +75,7 @@ const (
 	rsaBitsMin     = 2048
 	rsaBitsMax     = 8192
 	leewayMax      = 30 * time.Second
+	familiesLimit  = 10_000_000
 )
 
 // DefaultConfig returns the defaults: HS256 with a key generated in the data directory.
@@ -87,6 +90,7 @@ func DefaultConfig() Config {
 		ClaimsKiBMax:   4,
 		AccessTTL:      24 * time.Hour,
 		RefreshTTL:     30 * 24 * time.Hour,
+		FamiliesMax:    100_000,
 	}
 }
 
@@ -207,6 +211,9 @@ func (c Config) validateLimits() (errs []error) {
 	}
 	if c.RefreshTTL < time.Second {
 		errs = append(errs, fmt.Errorf("refresh_ttl: %v is less than 1s", c.RefreshTTL))
+	}
+	if c.FamiliesMax < 1 || c.FamiliesMax > familiesLimit {
+		errs = append(errs, fmt.Errorf("families_max: %d is not between 1 and %d", c.FamiliesMax, familiesLimit))
 	}
 	for i, a := range c.Audience {
 		if a == "" {

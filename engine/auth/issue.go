@@ -15,11 +15,12 @@ import (
 type Spec struct {
 	// UserID becomes sub.
 	UserID string
-	// TTL is the token's life; 0 means access_ttl or refresh_ttl.
+	// TTL is the token's life; 0 means access_ttl or refresh_ttl. That of a refresh token is at most refresh_ttl.
 	TTL time.Duration
 	// Level becomes permission_level; "" leaves it out.
 	Level string
-	// Claims is a JSON object with further claims, or nil.
+	// Claims is a JSON object with further claims, or nil. Those of a refresh token are those of the access tokens that it
+	// buys too, and so is its Level.
 	Claims json.RawMessage
 	// Refresh makes a refresh token, the first of a new family, instead of an access token.
 	Refresh bool
@@ -37,8 +38,8 @@ func reserved(claim string) bool {
 	return false
 }
 
-// Issue returns a signed token, one that [Auth.Verify] accepts unless it is a refresh token. The first configured key
-// that can sign signs it.
+// Issue returns a signed token, one that [Auth.Verify] accepts, or [Auth.Refresh] if it is a refresh token. The first
+// configured key that can sign signs it. Nothing is recorded, so that another process than the engine can issue tokens.
 func (a *Auth) Issue(spec Spec) (string, error) {
 	k := a.fixed.signer()
 	if k == nil {
@@ -48,6 +49,23 @@ func (a *Auth) Issue(spec Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	signed, err := k.issue(set)
+	if err != nil {
+		return "", err
+	}
+	if spec.Refresh {
+		_, err = a.readRefresh(context.Background(), signed)
+	} else {
+		_, err = a.Verify(context.Background(), signed)
+	}
+	if err != nil {
+		return "", fmt.Errorf("auth: these claims make no token that would be accepted: %w", err)
+	}
+	return signed, nil
+}
+
+// issue signs claims with a key that can.
+func (k *key) issue(set jwt.MapClaims) (string, error) {
 	token := jwt.NewWithClaims(k.method, set)
 	if k.kid != "" {
 		token.Header["kid"] = k.kid
@@ -55,12 +73,6 @@ func (a *Auth) Issue(spec Spec) (string, error) {
 	signed, err := token.SignedString(k.sign)
 	if err != nil {
 		return "", fmt.Errorf("auth: cannot sign: %w", err)
-	}
-	if spec.Refresh {
-		return signed, nil
-	}
-	if _, err := a.Verify(context.Background(), signed); err != nil {
-		return "", fmt.Errorf("auth: these claims make no token that would be accepted: %w", err)
 	}
 	return signed, nil
 }
@@ -91,6 +103,9 @@ func (a *Auth) claimsOf(spec Spec) (jwt.MapClaims, error) {
 		ttl = a.cfg.RefreshTTL
 	case ttl == 0:
 		ttl = a.cfg.AccessTTL
+	case spec.Refresh && ttl > a.cfg.RefreshTTL:
+		return nil, fmt.Errorf("auth: ttl: %v is longer than auth.refresh_ttl, %v, after which no refresh token is accepted",
+			ttl, a.cfg.RefreshTTL)
 	}
 	now := a.now()
 	set["sub"] = spec.UserID
