@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"math/big"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -128,4 +132,138 @@ func TestSDKReaderAgreesWithEncodingJSONOnWhatIsJSON(t *testing.T) {
 		agreed[json.Valid(doc)]++
 	}
 	require.Greater(t, agreed[true], 5000, "too few of the documents were JSON to tell anything")
+}
+
+// powersOfTen is the text of sdk/assemblyscript/assembly/pow10.ts: 10^p for each p as a whole number of 128 bits, rounded up,
+// with its highest bit set, as a pair of which the first times 2^64 less the second is the number.
+func powersOfTen() string {
+	const least, most, perLine = -348, 347, 2
+	var b strings.Builder
+	fmt.Fprintf(&b, "// Powers of ten for float.ts. Written by WSE_UPDATE=1 go test ./plugins -run PowersOfTen, which also says what the numbers are.\n"+
+		"export const POW10_MIN: i32 = %d;\nexport const POW10_MAX: i32 = %d;\n// A function, so that modules without a number carry no table.\n// @ts-ignore: decorator\n@inline export function pow10(): usize {\n  return memory.data<u64>([\n", least, most)
+	for p := least; p <= most; p++ {
+		n, d := big.NewInt(1), big.NewInt(1)
+		(map[bool]*big.Int{true: n, false: d})[p > 0].Exp(big.NewInt(10), big.NewInt(int64(max(p, -p))), nil)
+		shift := 128 - (n.BitLen() - d.BitLen())
+		if shift > 0 {
+			n.Lsh(n, uint(shift))
+		} else {
+			d.Lsh(d, uint(-shift))
+		}
+		if new(big.Int).Quo(n, d).BitLen() > 128 {
+			d.Lsh(d, 1)
+		}
+		q, r := new(big.Int).QuoRem(n, d, new(big.Int))
+		if r.Sign() != 0 {
+			q.Add(q, big.NewInt(1))
+		}
+		lo := new(big.Int).And(q, new(big.Int).SetUint64(math.MaxUint64)).Uint64()
+		hi := q.Rsh(q, 64).Uint64()
+		if lo != 0 {
+			hi++
+		}
+		fmt.Fprintf(&b, map[bool]string{true: "0x%016x, 0x%016x,\n", false: "0x%016x, 0x%016x, "}[(p-least)%perLine == perLine-1], hi, -lo)
+	}
+	b.WriteString("]);\n}\n")
+	return b.String()
+}
+
+func TestSDKPowersOfTenAreWhatTheyShouldBe(t *testing.T) {
+	const file = "../sdk/assemblyscript/assembly/pow10.ts"
+	if os.Getenv("WSE_UPDATE") != "" {
+		require.NoError(t, os.WriteFile(file, []byte(powersOfTen()), 0o644))
+	}
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, powersOfTen(), string(got))
+}
+
+// floats reads numbers from texts with the SDK and writes them again, many a call.
+func floats(t testing.TB, g *guest, texts []string) []string {
+	t.Helper()
+	const perCall = 500
+	var got []string
+	for part := range slices.Chunk(texts, perCall) {
+		doc := `{"float":` + strings.Join(part, `,"text":",","float":`) + `}`
+		a := g.call(t, abi.ExportTransform, []byte(doc))
+		require.Equal(t, abi.Data, a.kind, a.text)
+		got = append(got, strings.Split(a.text, ",")...)
+	}
+	require.Len(t, got, len(texts))
+	return got
+}
+
+// shortest is v as JSON.stringify writes it, which is encoding/json's way but for minus nothing.
+func shortest(v float64) string {
+	if v == 0 {
+		return "0"
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "null"
+	}
+	return string(text)
+}
+
+func TestSDKFloatsAreReadAndWrittenAsStrconvDoes(t *testing.T) {
+	r := deterministic()
+	texts := []string{"0", "-0", "1", "-1.5", "1e400", "-1e400", "1e-400", "1E5", "1e+5", "123456789012345678901234567890", "5e-324", "2e-324",
+		"2.4703282292062327e-324", "2.4703282292062328e-324", "2.2250738585072011e-308", "1.7976931348623157e308", "1.7976931348623159e308",
+		"1e21", "1e20", "1e-6", "1e-7", "9007199254740993", "9007199254740992.999999999999999999", "0.1", "100000000000000000000000",
+		"0." + strings.Repeat("0", 400) + "1", "1" + strings.Repeat("0", 308), "1" + strings.Repeat("0", 309), "1e99999999999", "1e-99999999999"}
+	for p := -345; p <= 310; p++ {
+		texts = append(texts, fmt.Sprintf("1e%d", p), fmt.Sprintf("18446744073709551615e%d", p), fmt.Sprintf("9.999999999999999999e%d", p))
+	}
+	for range 100_000 {
+		bits := r.Uint64()
+		switch r.IntN(4) {
+		case 0:
+			bits &= 1<<63 | 1<<52 - 1 // smaller than normal
+		case 1:
+			bits &^= 1<<52 - 1 // a power of two
+		case 2:
+			bits = math.Float64bits(math.Round(r.Float64()*1e9) / 1e4) // a price
+		}
+		if v := math.Float64frombits(bits); !math.IsNaN(v) && !math.IsInf(v, 0) {
+			texts = append(texts, strconv.FormatFloat(v, 'e', -1, 64), strconv.FormatFloat(v, 'e', r.IntN(19), 64))
+		}
+	}
+	g := sdkGuest(t, 256, new([]string))
+	for i, got := range floats(t, g, texts) {
+		v, _ := strconv.ParseFloat(texts[i], 64)
+		require.Equal(t, shortest(v), got, texts[i])
+	}
+}
+
+// TestSDKFloatsAtTheMiddleOfTwo are the hardest texts to read: exact midpoints, and those with a digit more or less far behind.
+func TestSDKFloatsAtTheMiddleOfTwo(t *testing.T) {
+	r := deterministic()
+	var texts []string
+	for range 400 {
+		bits := r.Uint64() &^ (1 << 63)
+		if r.IntN(3) == 0 {
+			bits &= 1<<52 - 1
+		}
+		v, above := math.Float64frombits(bits), math.Float64frombits(bits+1)
+		if math.IsNaN(v) || math.IsInf(above, 0) || math.IsNaN(above) {
+			continue
+		}
+		middle := new(big.Float).SetPrec(2000).SetFloat64(v)
+		middle.Add(middle, new(big.Float).SetFloat64(above)).Quo(middle, big.NewFloat(2))
+		mantissa, exponent, _ := strings.Cut(middle.Text('e', 780), "e")
+		if mantissa = strings.TrimRight(mantissa, "0"); len(mantissa) < 4 {
+			continue
+		}
+		texts = append(texts, mantissa+"e"+exponent, mantissa+"00000000001e"+exponent, mantissa+strings.Repeat("0", 300)+"1e"+exponent,
+			mantissa[:len(mantissa)-1]+"e"+exponent)
+	}
+	g := sdkGuest(t, 256, new([]string))
+	for i := 0; i < len(texts); i += 20 {
+		part := texts[i:min(i+20, len(texts))]
+		for k, got := range floats(t, g, part) {
+			v, err := strconv.ParseFloat(part[k], 64)
+			require.NoError(t, err)
+			require.Equal(t, shortest(v), got, part[k])
+		}
+	}
 }

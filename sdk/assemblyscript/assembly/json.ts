@@ -14,6 +14,7 @@
 // One byte past the document is set to zero while it is read (and put back by close). Zero is allowed nowhere in JSON, so
 // every loop stops there by itself and no step compares with the end.
 import { alloc } from "./arena";
+import { parse } from "./float";
 import { Span, between, lenOf, ptrOf, same, wordAt } from "./span";
 
 export const DEPTH_MAX: u32 = 64;
@@ -275,6 +276,12 @@ export function integer(s: Span): bool {
 // @ts-ignore: decorator
 @inline export function value(): i64 {
   return number;
+}
+
+// float is the number that raw text stands for: the double nearest to it, an infinity where it is too large for one, NaN
+// where the text is no number.
+export function float(s: Span): f64 {
+  return parse(s);
 }
 
 function failAt(p: usize): bool {

@@ -2,6 +2,7 @@
 // past the memory limit, loses nothing silently: result() is then an error.
 import { data, errorCode, error } from "./abi";
 import { alloc } from "./arena";
+import * as float from "./float";
 import { Span, ascii, copy, lenOf, ptrOf, span } from "./span";
 
 // OUTPUT_MAX bounds an answer. The host has a limit of its own, usually lower.
@@ -12,6 +13,7 @@ export const ERROR_TOO_LONG: u32 = 1;
 
 const FIRST_BYTES: u32 = 64 << 10;
 const U00 = ascii("\\u00");
+const NULL = ascii("null");
 
 let buffer: usize = 0;
 let capacity: u32 = 0;
@@ -112,6 +114,14 @@ export function putInt(v: i64): void {
 function putDigits(v: u64): void {
   if (v >= 10) putDigits(v / 10);
   putByte(0x30 + <u32>(v % 10));
+}
+
+// putFloat writes a number as the shortest decimal text that reads back as the same number, the way JSON.stringify does:
+// null for what JSON has no number for.
+export function putFloat(v: f64): void {
+  if (!isFinite(v)) return put(NULL);
+  const to = room(float.TEXT_MAX);
+  if (to != 0) pos = float.write(to, v);
 }
 
 // putText writes plain text as the content of a JSON string, escaping what must be.

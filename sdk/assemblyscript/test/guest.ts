@@ -8,6 +8,7 @@ const K_LOG = word("log");
 const K_METRIC = word("metric");
 const K_TEXT = word("text");
 const K_INTEGER = word("integer");
+const K_FLOAT = word("float");
 const K_REPEAT = word("repeat");
 const K_CODE = word("code");
 const N_LONG = ascii("a_name_of_more_than_eight");
@@ -47,6 +48,8 @@ function obey(key: u64): bool {
     writer.putText(text());
   } else if (key == K_INTEGER) {
     writer.putInt(number(1000));
+  } else if (key == K_FLOAT) {
+    if (json.skip()) writer.putFloat(json.float(json.raw()));
   } else if (key == K_REPEAT) {
     for (let n = number(1 << 30); n > 0; n--) writer.put(NAME);
   } else if (json.keyIs(N_LONG)) {
