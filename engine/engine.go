@@ -53,20 +53,21 @@ type Engine struct {
 	log     hclog.Logger
 	started time.Time
 
-	store   *store.Store
-	auth    *auth.Auth
-	classes *broker.Classes
-	broker  *memory.Broker
-	hub     *hub.Hub
-	present *presence.Presence
-	plugins *plugin.Host
-	quota   *quota.Quota
-	router  *router.Router
-	feed    *feed.Feed
-	ingest  *ingest.Ingest
-	conns   *conn.Server
-	admin   *admin.Server
-	forms   []dialect.Encoding
+	store     *store.Store
+	auth      *auth.Auth
+	classes   *broker.Classes
+	broker    *memory.Broker
+	hub       *hub.Hub
+	listeners *feed.Listeners
+	present   *presence.Presence
+	plugins   *plugin.Host
+	quota     *quota.Quota
+	router    *router.Router
+	feed      *feed.Feed
+	ingest    *ingest.Ingest
+	conns     *conn.Server
+	admin     *admin.Server
+	forms     []dialect.Encoding
 
 	ran       bool     // Run was called, and sees to the listeners
 	watch     *watcher // nil: files are not watched
@@ -193,7 +194,8 @@ func (e *Engine) openBroker() (err error) {
 	if e.classes, err = broker.CompileClasses(e.cfg.Topics); err != nil {
 		return err
 	}
-	if e.broker, err = memory.New(e.cfg.Broker.Memory, e.classes, e.hub); err != nil {
+	e.listeners = feed.NewListeners(e.hub)
+	if e.broker, err = memory.New(e.cfg.Broker.Memory, e.classes, e.listeners); err != nil {
 		return err
 	}
 	if e.present, err = presence.New(e.cfg.Limits.Presence, e.classes, e.hub); err != nil {
@@ -209,7 +211,10 @@ func (e *Engine) openRouter() error {
 		who = e.present
 	}
 	var err error
-	e.feed, err = feed.New(e.cfg.Limits.Feed, e.cfg.ClientMessages, e.hub, e.broker, authorizer{e.plugins}, retention{e.classes}, e.present, who)
+	e.feed, err = feed.New(e.cfg.Limits.Feed, e.cfg.ClientMessages, feed.Deps{
+		Hub: e.hub, Broker: e.broker, Authorizer: authorizer{e.plugins}, Retention: retention{e.classes},
+		Presence: e.present, Roster: who, Listeners: e.listeners,
+	})
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,8 @@ type Feed struct {
 	retention  Retention
 	presence   Presence // nil, as is roster: no topic has members
 	roster     Roster
+	listeners  *Listeners
+	sessions   Sessions // nil: there are none
 
 	met met
 
@@ -130,15 +132,35 @@ type Feed struct {
 	edges [64]sync.Mutex // by topic: serialises first and last subscriber towards the broker
 }
 
-// New makes a feed. Without a presence and a roster no topic has members.
-func New(cfg Config, client ClientMessages, h *hub.Hub, b broker.Broker, a Authorizer, r Retention, p Presence, who Roster) (*Feed, error) {
+// Deps are what a feed works with.
+type Deps struct {
+	Hub        *hub.Hub
+	Broker     broker.Broker
+	Authorizer Authorizer
+	Retention  Retention
+	// Presence and Roster may be nil: no topic has members.
+	Presence Presence
+	Roster   Roster
+	// Listeners stands between the broker and the hub; nil: nobody listens.
+	Listeners *Listeners
+}
+
+// New makes a feed.
+func New(cfg Config, client ClientMessages, d Deps) (*Feed, error) {
 	if err := errors.Join(cfg.Validate(), client.Validate()); err != nil {
 		return nil, err
 	}
+	if d.Listeners == nil {
+		d.Listeners = NewListeners(d.Hub)
+	}
 	return &Feed{
-		cfg: cfg, client: client, hub: h, broker: b, authorizer: a, retention: r, presence: p, roster: who, seed: maphash.MakeSeed(),
+		cfg: cfg, client: client, hub: d.Hub, broker: d.Broker, authorizer: d.Authorizer, retention: d.Retention,
+		presence: d.Presence, roster: d.Roster, listeners: d.Listeners, seed: maphash.MakeSeed(),
 	}, nil
 }
+
+// SetSessions makes the feed tell subscribers of streams which trading session is theirs. It is called before any request.
+func (f *Feed) SetSessions(s Sessions) { f.sessions = s }
 
 // Routes returns the feed's handlers; the other fields are left for their owners.
 func (f *Feed) Routes() router.Routes {
@@ -148,6 +170,7 @@ func (f *Feed) Routes() router.Routes {
 		Publish:   f.publish,
 		Renewed:   f.renewed,
 		Review:    f.review,
+		Stream:    f.stream,
 		Closed:    f.closed,
 	}
 	if f.roster != nil {
@@ -166,7 +189,7 @@ func (f *Feed) join(ctx context.Context, s *router.Client, topic message.Topic, 
 	mu.Lock()
 	defer mu.Unlock()
 	sub, first := f.hub.Join(&s.Member, topic, types)
-	if first {
+	if first && !f.listeners.on(topic) {
 		if err := f.broker.SetInterest(ctx, topic, true); err != nil {
 			f.hub.Leave(sub)
 			return nil, &message.Error{Code: message.CodeUnavailable, Message: "the topic cannot be followed now; try again", Err: err}
@@ -185,7 +208,7 @@ func (f *Feed) quit(ctx context.Context, sub *hub.Subscription) error {
 	mu := f.edge(sub.Topic())
 	mu.Lock()
 	defer mu.Unlock()
-	if f.hub.Leave(sub) {
+	if f.hub.Leave(sub) && !f.listeners.on(sub.Topic()) {
 		return f.broker.SetInterest(ctx, sub.Topic(), false)
 	}
 	return nil

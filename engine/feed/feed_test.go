@@ -132,11 +132,14 @@ func newWorld(t *testing.T, cfg Config) *world {
 		{Pattern: "user:u1:order_events", Priority: 10, HistorySize: 4, HistoryKiBMax: 64, HistoryTTL: time.Hour, Snapshots: true, Overflow: "keep"},
 	}, broker.DefaultClasses()...))
 	require.NoError(t, err)
-	w.broker, err = memory.New(memory.DefaultConfig(), classes, w.hub)
+	listeners := NewListeners(w.hub)
+	w.broker, err = memory.New(memory.DefaultConfig(), classes, listeners)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.broker.Close()) })
-	w.feed, err = New(cfg, ClientMessages{Enabled: true, PayloadKiBMax: 1}, w.hub, w.broker,
-		rules(func(a Access) (bool, string, error) { return w.allowed(a) }), retention{classes}, nil, nil)
+	w.feed, err = New(cfg, ClientMessages{Enabled: true, PayloadKiBMax: 1}, Deps{
+		Hub: w.hub, Broker: w.broker, Authorizer: rules(func(a Access) (bool, string, error) { return w.allowed(a) }),
+		Retention: retention{classes}, Listeners: listeners,
+	})
 	require.NoError(t, err)
 	w.router, err = router.New(router.DefaultConfig(), w.feed.Routes(), nil, nil, hclog.NewNullLogger())
 	require.NoError(t, err)

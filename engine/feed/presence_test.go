@@ -50,8 +50,10 @@ func newRooms(t *testing.T, change func(*presence.Config)) *rooms {
 	t.Cleanup(func() { require.NoError(t, r.broker.Close()) })
 	r.present, err = presence.New(cfg, classes, r.hub)
 	require.NoError(t, err)
-	r.feed, err = New(DefaultConfig(), DefaultClientMessages(), r.hub, r.broker,
-		rules(func(a Access) (bool, string, error) { return r.allowed(a) }), retention{classes}, r.present, r.present)
+	r.feed, err = New(DefaultConfig(), DefaultClientMessages(), Deps{
+		Hub: r.hub, Broker: r.broker, Authorizer: rules(func(a Access) (bool, string, error) { return r.allowed(a) }),
+		Retention: retention{classes}, Presence: r.present, Roster: r.present,
+	})
 	require.NoError(t, err)
 	r.router, err = router.New(router.DefaultConfig(), r.feed.Routes(), nil, nil, hclog.NewNullLogger())
 	require.NoError(t, err)

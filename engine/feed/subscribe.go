@@ -157,11 +157,7 @@ func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Reque
 		}
 		answer.Recovery = recovered(joined)
 		finish(answer, s)
-		lives := make([]hub.Live, len(joined))
-		for i, j := range joined {
-			lives[i] = hub.Live{Sub: j.sub, Epoch: j.history.Position.Epoch, Offset: j.history.Position.Offset}
-		}
-		overflowed := f.hub.GoLive(&s.Member, lives, func() { f.sendAll(s, req, answer, joined, malformed) })
+		overflowed := f.hub.GoLive(&s.Member, lives(joined), func() { f.sendAll(s, req, answer, joined, malformed) })
 		if overflowed == nil {
 			f.present(ctx, s, req, joined)
 			return nil
@@ -169,6 +165,15 @@ func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Reque
 	}
 	return errors.Join(message.Errorf(message.CodeSyncFailed,
 		"more was published than could be held back while the history was read; subscribe again"), f.abandon(ctx, joined))
+}
+
+// lives are the positions from which the topics joined go live.
+func lives(joined []*joining) []hub.Live {
+	out := make([]hub.Live, len(joined))
+	for i, j := range joined {
+		out[i] = hub.Live{Sub: j.sub, Epoch: j.history.Position.Epoch, Offset: j.history.Position.Offset}
+	}
+	return out
 }
 
 // fit leaves the topics whose history does not fit into one answer any more, and answers them as failed: sent all the

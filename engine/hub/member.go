@@ -90,6 +90,14 @@ func (h *Hub) SetTypes(sub *Subscription, types []string) {
 	sub.member.Do(func() { sub.types = filter(types) })
 }
 
+// Types returns the event types that the subscription wants; nil means all. Only the owner of the membership may call it.
+func (s *Subscription) Types() []string {
+	if s.types == nil {
+		return nil
+	}
+	return *s.types
+}
+
 // filter returns what a subscription keeps of the event types it wants.
 func filter(types []string) *[]string {
 	if types == nil {

@@ -90,6 +90,7 @@ type Routes struct {
 	Publish        HandlerFunc // *message.Publish
 	Renewed        HandlerFunc // after an *message.Authenticate: the identity may have changed
 	Review         HandlerFunc // *message.Review
+	Stream         HandlerFunc // *message.StreamRequest
 	Closed         HandlerFunc // the connection is gone; the last call of a client
 }
 
