@@ -50,7 +50,7 @@ func (c *client) Event(cn *conn.Conn, ev conn.Event) {
 
 // Request implements [conn.Handler].
 func (c *client) Request(_ *conn.Conn, r *message.Request, err error) {
-	if !c.takeInflated(r) || err == nil && !c.takeBatch(r) {
+	if !c.takeInflated(r) || err == nil && (!c.takeBatch(r) || !c.takeKeys(r)) {
 		return
 	}
 	c.protocol.Handle(r, err)

@@ -38,6 +38,28 @@ func (c *client) takeInflated(r *message.Request) bool {
 	return c.passes(c.meter.Take(c.engine.quota, c.protocol.Identity().UserID, 0, r.Inflated), r)
 }
 
+// takeKeys asks for the keys that a message, or what is in a batch, would have agreed on.
+func (c *client) takeKeys(r *message.Request) bool {
+	if !c.protocol.Encryption {
+		return true
+	}
+	n := offersKey(r)
+	if batch, ok := r.Body.(*message.Batch); ok {
+		for _, one := range batch.Messages {
+			n += offersKey(one.Request)
+		}
+	}
+	return n == 0 || c.passes(c.meter.TakeKeys(c.engine.quota, n), r)
+}
+
+// offersKey is 1 for a hello with a key and 0 for everything else.
+func offersKey(r *message.Request) int {
+	if hello, ok := r.Body.(*message.Hello); ok && hello.PublicKey != "" {
+		return 1
+	}
+	return 0
+}
+
 // passes reports whether a message that can be read is handled, by the verdict about it.
 func (c *client) passes(v quota.Verdict, r *message.Request) bool {
 	cid := r.ReplyCID()

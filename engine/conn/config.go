@@ -34,7 +34,10 @@ type Config struct {
 	CloseTimeout    time.Duration `yaml:"close_timeout"`   // for the peer's answer to a close frame
 
 	EncryptedMessagesMax int `yaml:"encrypted_messages_max"` // from a client with one key; then it needs a new one
-	EncryptedMiBTotal    int `yaml:"encrypted_mib_total"`    // to remember the messages of all keys by, 16 to 32 bytes each
+	// EncryptedKeysUnusedMax is how many keys a client may ask for without having used one: it may have asked for the next
+	// before it got the last, but all of them are kept until it uses one.
+	EncryptedKeysUnusedMax int `yaml:"encrypted_keys_unused_max"`
+	EncryptedMiBTotal      int `yaml:"encrypted_mib_total"` // to remember the messages of all keys by, 16 to 32 bytes each
 }
 
 // DefaultConfig returns the values that configs/wse.yaml documents.
@@ -45,7 +48,7 @@ func DefaultConfig() Config {
 		FrameKiBMax: 1024, MessageKiBMax: 1024, InflateRatioMax: 100, PartialMiBMax: 64, Deflate: true,
 		QueueKiBSoft: 256, QueueKiBMax: 1024, QueueMiBTotal: 256, StallTimeout: time.Minute, NotSentLowatKiB: 16,
 		DegradedRTTMS: 1000, RecoverAfter: 30 * time.Second, CloseTimeout: 5 * time.Second,
-		EncryptedMessagesMax: 250_000, EncryptedMiBTotal: 64,
+		EncryptedMessagesMax: 250_000, EncryptedKeysUnusedMax: 8, EncryptedMiBTotal: 64,
 	}
 }
 
@@ -78,6 +81,7 @@ func (c Config) Validate() error {
 		checkTime("recover_after", c.RecoverAfter),
 		checkTime("close_timeout", c.CloseTimeout),
 		checkInt("encrypted_messages_max", c.EncryptedMessagesMax, 1, 1<<24),
+		checkInt("encrypted_keys_unused_max", c.EncryptedKeysUnusedMax, 1, 1000),
 		checkInt("encrypted_mib_total", c.EncryptedMiBTotal, 1, mibMax),
 	}
 	if c.QueueKiBMax < c.QueueKiBSoft {

@@ -22,10 +22,6 @@ type crypt struct {
 	used   atomic.Bool // something came with this one
 }
 
-// unusedKeysMax is how many keys a client may ask for without having used one: it may have asked for the next before it got
-// the last, but all of them are kept until it uses one.
-const unusedKeysMax = 8
-
 // cryptCounts are what a lane's connections did to encrypted frames.
 type cryptCounts struct {
 	opened, notSealed, unreadable, replayed, wornOut atomic.Uint64
@@ -41,11 +37,11 @@ func (c *Conn) Encrypt(clientKey string, hello func(serverKey string) *message.R
 		return message.Errorf(message.CodeKeyExchangeFailed,
 			"the connection was opened with permessage-deflate; open it with encryption=true, which declines that")
 	}
-	before := c.crypt.Load()
-	if before != nil && !before.used.Load() && before.unused >= unusedKeysMax {
+	before, most := c.crypt.Load(), s.cfg.EncryptedKeysUnusedMax
+	if before != nil && !before.used.Load() && before.unused >= most {
 		s.keysRefused.Add(1)
 		return message.Errorf(message.CodeKeyExchangeFailed,
-			"%d keys were agreed on and none was used; use the key of the last server_hello before you ask for another", unusedKeysMax)
+			"%d keys were agreed on and none was used; use the key of the last server_hello before you ask for another", most)
 	}
 	key, serverKey, err := seal.Exchange(clientKey, seal.Limits{OpensMax: s.cfg.EncryptedMessagesMax, Memory: s.cryptBudget})
 	if err != nil {

@@ -398,6 +398,7 @@ func TestAClientThatRenewsItsKeyAndReadsNothingIsBoundedAsAnyOther(t *testing.T)
 func TestAClientThatUsesNoneOfItsKeysGetsOnlySoMany(t *testing.T) {
 	s := newSetup()
 	s.encrypts()
+	s.cfg.EncryptedKeysUnusedMax = 3
 	srv := s.start(t)
 	c := srv.open(t)
 	sc := <-srv.app.opened
@@ -409,7 +410,7 @@ func TestAClientThatUsesNoneOfItsKeysGetsOnlySoMany(t *testing.T) {
 		require.Less(t, answers, 100)
 		c.readText()
 	}
-	require.Positive(t, answers)
+	require.Equal(t, 2, answers, "and the first")
 	err := sc.Encrypt(newCrypto(t).public(), hello)
 	require.ErrorContains(t, err, "use the key")
 	require.Equal(t, message.CodeKeyExchangeFailed, message.AsError(err).Code)

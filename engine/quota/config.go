@@ -19,6 +19,8 @@ type Config struct {
 	UserReceiveKiBPerSecond int `yaml:"user_receive_kib_per_second"`
 	UserReceiveKiBBurst     int `yaml:"user_receive_kib_burst"`
 
+	EncryptedKeysPerMinute int `yaml:"encrypted_keys_per_minute"` // that one connection agrees on, and at once after a rest
+
 	RefusedMessagesPerMinute int `yaml:"refused_messages_per_minute"` // more of one connection close it with 4429
 
 	UserConnectionsMax       int `yaml:"user_connections_max"`
@@ -35,7 +37,7 @@ func DefaultConfig() Config {
 	return Config{
 		MessagesPerSecond: 1000, MessagesBurst: 5000, ReceiveKiBPerSecond: 4096, ReceiveKiBBurst: 16384,
 		UserMessagesBurst: 10_000, UserReceiveKiBBurst: 65_536,
-		RefusedMessagesPerMinute: 1000, AddressUpgradesBurst: 100, SendersMax: 100_000,
+		EncryptedKeysPerMinute: 60, RefusedMessagesPerMinute: 1000, AddressUpgradesBurst: 100, SendersMax: 100_000,
 	}
 }
 
@@ -55,6 +57,7 @@ func (c Config) Validate() error {
 		{"user_messages_burst", c.UserMessagesBurst, 1, most},
 		{"user_receive_kib_per_second", c.UserReceiveKiBPerSecond, 0, most},
 		{"user_receive_kib_burst", c.UserReceiveKiBBurst, 1, most},
+		{"encrypted_keys_per_minute", c.EncryptedKeysPerMinute, 0, most},
 		{"refused_messages_per_minute", c.RefusedMessagesPerMinute, 0, math.MaxInt32},
 		{"user_connections_max", c.UserConnectionsMax, 0, math.MaxInt32},
 		{"address_connections_max", c.AddressConnectionsMax, 0, math.MaxInt32},

@@ -7,12 +7,13 @@ import "time"
 // (BenchmarkTake).
 type Meter struct {
 	messages, bytes int64    // when each bucket is full again, in nanoseconds since the Quota was made
-	trouble         *trouble // nil until a limit was near
+	trouble         *trouble // nil until a limit was near, or a key agreed on
 }
 
-// trouble is what only those have who come near a limit.
+// trouble is what only those have who come near a limit, or are encrypted.
 type trouble struct {
 	warned  [limits]bool
+	keys    int64  // as Meter.messages; most connections agree on none
 	since   int64  // the start of the minute in which refused were refused
 	refused uint32 // since then
 	untold  uint32 // refused since the client was told
@@ -26,11 +27,11 @@ type pace struct {
 	depth int64   // nanoseconds that an empty bucket takes
 }
 
-func newPace(perSecond, burst int) pace {
-	if perSecond == 0 {
+func newPace(n int, per time.Duration, burst int) pace {
+	if n == 0 {
 		return pace{}
 	}
-	each := float64(time.Second) / float64(perSecond)
+	each := float64(per) / float64(n)
 	return pace{each: each, depth: int64(each * float64(burst))}
 }
 
@@ -79,6 +80,24 @@ func (m *Meter) Take(q *Quota, user string, n, bytes int) Verdict {
 	}
 	q.Count(near, Warned)
 	return Verdict{Warn, near}
+}
+
+// TakeKeys asks whether a connection may agree on n more keys, each of which costs far more than a message
+// (BenchmarkExchange of package seal).
+func (m *Meter) TakeKeys(q *Quota, n int) Verdict {
+	if q.keys.each == 0 {
+		return Verdict{}
+	}
+	now := int64(time.Since(q.start))
+	used, ok := q.keys.take(&m.troubled().keys, now, n)
+	if !ok {
+		return m.refuse(q, now, Keys)
+	}
+	if m.near(&q.keys, used, Keys) == None {
+		return Verdict{}
+	}
+	q.Count(Keys, Warned)
+	return Verdict{Warn, Keys}
 }
 
 // near reports a limit of the connection that has just come near. It does so again only after half of the bucket has come

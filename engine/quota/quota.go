@@ -37,6 +37,7 @@ const (
 	Bytes
 	UserMessages
 	UserBytes
+	Keys
 	UserConnections
 	AddressConnections
 	AddressUpgrades
@@ -90,6 +91,7 @@ type Quota struct {
 	start    time.Time
 	messages pace // of a connection
 	bytes    pace
+	keys     pace
 	users    senders[string]     // what they send
 	upgrades senders[netip.Addr] // how often they connect
 
@@ -106,8 +108,9 @@ func New(cfg Config) (*Quota, error) {
 	}
 	q := &Quota{
 		cfg: cfg, start: time.Now(),
-		messages: newPace(cfg.MessagesPerSecond, cfg.MessagesBurst),
-		bytes:    newPace(cfg.ReceiveKiBPerSecond<<10, cfg.ReceiveKiBBurst<<10),
+		messages: newPace(cfg.MessagesPerSecond, time.Second, cfg.MessagesBurst),
+		bytes:    newPace(cfg.ReceiveKiBPerSecond<<10, time.Second, cfg.ReceiveKiBBurst<<10),
+		keys:     newPace(cfg.EncryptedKeysPerMinute, time.Minute, cfg.EncryptedKeysPerMinute),
 	}
 	q.users.init(cfg.SendersMax, [2]rule{
 		{rate.Limit(cfg.UserMessagesPerSecond), cfg.UserMessagesBurst},
@@ -186,7 +189,7 @@ func (q *Quota) Counts() []Count {
 	counts := make([]Count, 0, (limits-1)*Limit(results))
 	for l := None + 1; l < limits; l++ {
 		for r := range results {
-			if r == Closed && l > UserBytes {
+			if r == Closed && l > Keys {
 				continue // who is over these was never let in
 			}
 			counts = append(counts, Count{q.rule(l).field, r, q.met[l][r].Load()})
@@ -224,6 +227,8 @@ func (q *Quota) rule(l Limit) told {
 		return told{"user_messages_per_second", "user", "messages a second from all connections of a user", c.UserMessagesPerSecond, c.UserMessagesBurst}
 	case UserBytes:
 		return told{"user_receive_kib_per_second", "user", "KiB a second from all connections of a user", c.UserReceiveKiBPerSecond, c.UserReceiveKiBBurst}
+	case Keys:
+		return told{"encrypted_keys_per_minute", "connection", "keys a minute agreed on by a connection", c.EncryptedKeysPerMinute, 0}
 	case UserConnections:
 		return told{"user_connections_max", "user", "connections of a user", c.UserConnectionsMax, 0}
 	case AddressConnections:

@@ -70,6 +70,32 @@ func TestAConnectionIsWarnedAt80PercentOfEachRateOnceThenRefused(t *testing.T) {
 	}
 }
 
+func TestAConnectionAgreesOnSoManyKeysAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, m := open(t, func(c *Config) { c.EncryptedKeysPerMinute = 10 }), &Meter{}
+		take := func(n int) map[Verdict]int {
+			got := map[Verdict]int{}
+			for range n {
+				got[m.TakeKeys(q, 1)]++
+			}
+			return got
+		}
+		require.Equal(t, map[Verdict]int{{}: 8, {Warn, Keys}: 1}, take(9))
+		require.Equal(t, Verdict{Refuse, Keys}, m.TakeKeys(q, 2), "a batch asks for all of its keys at once")
+		require.Equal(t, Verdict{}, m.TakeKeys(q, 1))
+		require.Equal(t, Verdict{RefuseSilent, Keys}, m.TakeKeys(q, 1))
+		require.Equal(t, Verdict{}, m.Take(q, "u1", 1, 1), "messages are another matter")
+		time.Sleep(6 * time.Second)
+		require.Equal(t, map[Verdict]int{{}: 1, {Refuse, Keys}: 1}, take(2), "one came back, and no second warning")
+
+		free := open(t, func(c *Config) { c.EncryptedKeysPerMinute = 0 })
+		m = &Meter{}
+		for range 1000 {
+			require.Equal(t, Verdict{}, m.TakeKeys(free, 1))
+		}
+	})
+}
+
 func TestARateOfZeroIsNoLimit(t *testing.T) {
 	q, m := open(t, func(c *Config) { c.MessagesPerSecond, c.ReceiveKiBPerSecond = 0, 0 }), &Meter{}
 	require.Equal(t, map[Verdict]int{{}: 20_000}, send(q, m, "u1", 20_000, 1<<30))
@@ -199,7 +225,7 @@ func TestEveryLimitSaysWhichItIsAndHowMuchIsAllowed(t *testing.T) {
 		c.AddressUpgradesPerMinute = 5
 	})
 	want := map[string]int{"messages_per_second": 1000, "receive_kib_per_second": 4096, "user_messages_per_second": 1,
-		"user_receive_kib_per_second": 2, "user_connections_max": 3, "address_connections_max": 4, "address_upgrades_per_minute": 5}
+		"user_receive_kib_per_second": 2, "user_connections_max": 3, "address_connections_max": 4, "address_upgrades_per_minute": 5, "encrypted_keys_per_minute": 60}
 	for l := None + 1; l < limits; l++ {
 		for _, e := range []*message.Error{q.Refusal(l, 7), q.Warning(l)} {
 			var d details
@@ -221,7 +247,7 @@ func TestCountsTellOfEveryLimit(t *testing.T) {
 	for _, c := range q.Counts() {
 		got[c.Limit+" "+c.Result.String()] = c.N
 	}
-	require.Len(t, got, 4*3+3*2)
+	require.Len(t, got, 5*3+3*2)
 	require.EqualValues(t, 1, got["messages_per_second warned"])
 	require.EqualValues(t, 2, got["messages_per_second refused"])
 	require.EqualValues(t, 0, got["messages_per_second closed"])
@@ -230,9 +256,9 @@ func TestCountsTellOfEveryLimit(t *testing.T) {
 
 func TestConfigNamesEveryFieldThatIsOutOfRange(t *testing.T) {
 	require.NoError(t, DefaultConfig().Validate())
-	err := Config{MessagesPerSecond: -1, RefusedMessagesPerMinute: -1, UserReceiveKiBPerSecond: 1 << 30}.Validate()
+	err := Config{MessagesPerSecond: -1, EncryptedKeysPerMinute: -1, RefusedMessagesPerMinute: -1, UserReceiveKiBPerSecond: 1 << 30}.Validate()
 	for _, field := range []string{"messages_per_second", "messages_burst", "receive_kib_burst", "user_messages_burst", "user_receive_kib_per_second",
-		"refused_messages_per_minute", "address_upgrades_burst", "senders_max"} {
+		"refused_messages_per_minute", "encrypted_keys_per_minute", "address_upgrades_burst", "senders_max"} {
 		require.ErrorContains(t, err, field+": ")
 	}
 	_, err = New(Config{})
@@ -272,12 +298,14 @@ func BenchmarkTake(b *testing.B) {
 		name   string
 		change func(*Quota)
 	}{
-		{"connection", func(q *Quota) { q.messages, q.bytes = newPace(plenty, plenty), newPace(plenty, plenty) }},
+		{"connection", func(q *Quota) {
+			q.messages, q.bytes = newPace(plenty, time.Second, plenty), newPace(plenty, time.Second, plenty)
+		}},
 		{"connection and user", func(q *Quota) {
-			q.messages, q.bytes = newPace(plenty, plenty), newPace(plenty, plenty)
+			q.messages, q.bytes = newPace(plenty, time.Second, plenty), newPace(plenty, time.Second, plenty)
 			q.users.init(1000, [2]rule{{plenty, plenty}, {plenty, plenty}})
 		}},
-		{"refused", func(q *Quota) { q.messages, q.cfg.RefusedMessagesPerMinute = newPace(1, 1), 0 }},
+		{"refused", func(q *Quota) { q.messages, q.cfg.RefusedMessagesPerMinute = newPace(1, time.Second, 1), 0 }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			q, m := open(b, nil), &Meter{}
