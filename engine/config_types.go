@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -124,6 +125,7 @@ func (c *Config) Validate() error {
 		config.Prefix("auth", c.Auth.Validate()),
 		config.Prefix("limits", c.Limits.validate()),
 		broker.ValidateClasses(c.Topics),
+		c.checkPresence(),
 		config.Prefix("plugins", c.Plugins.Validate()),
 		config.Prefix("lifecycle", c.Lifecycle.Validate()),
 		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
@@ -133,6 +135,25 @@ func (c *Config) Validate() error {
 		config.Prefix("client_messages", c.ClientMessages.Validate()),
 		config.Prefix("heartbeat", c.Heartbeat.Validate()),
 	)
+}
+
+// What an answer about the members of a topic takes at most, in any form (TestAnAnswerAboutMembersFitsWhatTheConfigurationAllows).
+const (
+	answerBytes = 4 << 10 // the message without its members
+	memberBytes = 256     // a member without his data
+)
+
+// checkPresence refuses limits under which a client that asks who is on a topic would be closed for the size of the answer. In
+// MessagePack data may be 9/4 as long as it came: a number of three characters and a comma becomes nine bytes.
+func (c *Config) checkPresence() error {
+	l := &c.Limits.Presence
+	data := min(l.TopicKiBMax, l.MembersMax*l.DataKiBMax)
+	kib := (answerBytes+l.MembersMax*memberBytes)>>10 + data*9/4 + 1
+	if kib <= c.Limits.QueueKiBMax || !slices.ContainsFunc(c.Topics, func(class broker.Class) bool { return class.Presence }) {
+		return nil
+	}
+	return fmt.Errorf("limits.presence_topic_kib_max: with %d and a presence_members_max of %d an answer about the members of a topic may take %d KiB, "+
+		"more than queue_kib_max, %d, lets wait for a client: who asks would be closed", l.TopicKiBMax, l.MembersMax, kib, c.Limits.QueueKiBMax)
 }
 
 // compressedMiBLimit is the largest compressed_mib_max.

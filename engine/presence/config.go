@@ -19,7 +19,7 @@ type Config struct {
 // DefaultConfig returns the values that configs/wse.yaml documents.
 func DefaultConfig() Config {
 	return Config{
-		MembersMax: 1000, DataKiBMax: 4, TopicKiBMax: 512, MiBTotal: 64, Grace: 10 * time.Second, NoticeDelay: 100 * time.Millisecond,
+		MembersMax: 1000, DataKiBMax: 4, TopicKiBMax: 256, MiBTotal: 64, Grace: 10 * time.Second, NoticeDelay: 100 * time.Millisecond,
 	}
 }
 
