@@ -121,7 +121,7 @@ func (w *world) List() []plugin.Info {
 }
 
 func (w *world) Stats() []plugin.Stats {
-	hook := plugin.HookStats{Hook: plugin.Transform}
+	hook := plugin.HookStats{Hook: "transform"}
 	hook.Calls[plugin.OutcomeData], hook.Calls[plugin.OutcomeTrap] = 5, 2
 	for i := range hook.Fuel.Bounds {
 		hook.Fuel.Bounds[i], hook.LatencyNS.Bounds[i] = 1<<(4+2*i)-1, 1<<(8+i)-1

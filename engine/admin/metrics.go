@@ -198,6 +198,7 @@ func (e emitter) plugin(st *plugin.Stats) {
 	e.gauge("wse_plugin_instances", "Instances that are ready.", float64(st.Instances), who...)
 	e.send(prometheus.CounterValue, "wse_plugin_cpu_seconds_total", "What calls and the making of instances cost the processor; an estimate.",
 		st.CPU.Seconds(), who)
+	e.counter("wse_plugin_ticks_total", "Ticks that strategies consumed.", st.Ticks, who...)
 	e.counter("wse_plugin_instances_replaced_total", "Instances discarded after a failure.", st.Replaced, who...)
 	e.gauge("wse_plugin_waiting", "Events and requests that wait for an instance.", float64(st.Waiting), who...)
 	e.counter("wse_plugin_batches_total", "Batches of events that were answered.", st.Batches, who...)
@@ -216,7 +217,7 @@ func (e emitter) plugin(st *plugin.Stats) {
 	}
 	for i := range st.Hooks {
 		hook := &st.Hooks[i]
-		h := label{"hook", string(hook.Hook)}
+		h := label{"hook", hook.Hook}
 		for outcome, n := range hook.Calls {
 			o := plugin.Outcome(outcome)
 			e.counter("wse_plugin_calls_total", "Calls by how they ended.", n, with(h, label{"result", o.String()})...)
@@ -233,6 +234,8 @@ func (e emitter) life(d *plugin.Detail) {
 	e.gauge("wse_plugin_generation", "Versions that came to serve since the engine started.", float64(d.Generation), name)
 	e.gauge("wse_plugin_versions_kept", "Versions that can be let serve again.", float64(len(d.Kept)), name)
 	e.gauge("wse_plugin_recorded", "Events recorded to try a candidate on.", float64(d.Recorded), name)
+	e.gauge("wse_plugin_strategies", "Strategies that run, by whether their version is the one that serves.", float64(d.Strategies), name, label{"version", "serving"})
+	e.gauge("wse_plugin_strategies", "Strategies that run, by whether their version is the one that serves.", float64(d.StrategiesBefore), name, label{"version", "earlier"})
 	var c plugin.Comparison
 	running := 0.0
 	if d.Shadow != nil {

@@ -18,6 +18,8 @@ type servingPlugin struct {
 	OnError     plugin.Policy     `json:"on_error"`
 	Bytes       int               `json:"bytes"`
 	Instances   int               `json:"instances"`
+	Strategies  int               `json:"strategies"`         // that run on this version
+	Earlier     int               `json:"strategies_earlier"` // that run on versions that served before
 	Loaded      time.Time         `json:"loaded"`
 	Since       time.Time         `json:"since"`         // when it came to serve; an engine that starts lets it serve on
 	How         plugin.How        `json:"how,omitempty"` // it came to serve
@@ -138,7 +140,7 @@ func shadowOf(s *plugin.ShadowState) *shadowState {
 func describePlugin(d *plugin.Detail, calls map[string]uint64, dead uint64) servingPlugin {
 	p := servingPlugin{
 		Name: d.Name, Version: d.Version, SHA256: d.SHA256, Path: d.Path, Kinds: d.Kinds, Bind: d.Bind, OnError: d.OnError,
-		Bytes: d.Bytes, Instances: d.Instances, Loaded: d.Loaded.UTC(), Breaker: d.Breaker, Generation: d.Generation,
+		Bytes: d.Bytes, Instances: d.Instances, Strategies: d.Strategies, Earlier: d.StrategiesBefore, Loaded: d.Loaded.UTC(), Breaker: d.Breaker, Generation: d.Generation,
 		Recorded: d.Recorded, Calls: calls, DeadLetters: dead,
 	}
 	p.Since, p.How, p.Who = d.Last.Time.UTC(), d.Last.How, d.Last.Who

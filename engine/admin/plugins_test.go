@@ -295,7 +295,7 @@ func TestEveryRefusalOfAChangeSaysWhatItIs(t *testing.T) {
 	}{
 		{plugin.ErrUnknownPlugin, 404, "UNKNOWN_PLUGIN"}, {plugin.ErrUnknownVersion, 404, "UNKNOWN_VERSION"}, {plugin.ErrNoCandidate, 400, "BAD_REQUEST"},
 		{plugin.ErrShadowing, 409, "SHADOW_RUNNING"}, {plugin.ErrNoShadow, 404, "NO_SHADOW"}, {plugin.ErrNothingBefore, 409, "NOTHING_BEFORE"},
-		{plugin.ErrNothingRecorded, 409, "NOTHING_RECORDED"}, {plugin.ErrChanged, 409, "CONFLICT"}, {plugin.ErrClosed, 503, "UNAVAILABLE"},
+		{plugin.ErrNothingRecorded, 409, "NOTHING_RECORDED"}, {plugin.ErrStateful, 409, "STATEFUL"}, {plugin.ErrChanged, 409, "CONFLICT"}, {plugin.ErrClosed, 503, "UNAVAILABLE"},
 		{&plugin.LoadError{Plugin: "mapping", Step: plugin.StepScan, Err: errors.New("is no module")}, 422, "CANDIDATE_REFUSED"},
 		{errors.New("the disk is full"), 500, "SERVER_ERROR"},
 	} {

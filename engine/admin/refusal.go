@@ -31,6 +31,7 @@ var failures = []failure{
 	{plugin.ErrShadowing, http.StatusConflict, "SHADOW_RUNNING"},
 	{plugin.ErrNothingBefore, http.StatusConflict, "NOTHING_BEFORE"},
 	{plugin.ErrNothingRecorded, http.StatusConflict, "NOTHING_RECORDED"},
+	{plugin.ErrStateful, http.StatusConflict, "STATEFUL"},
 	{plugin.ErrChanged, http.StatusConflict, codeConflict},
 	{plugin.ErrClosed, http.StatusServiceUnavailable, codeUnavailable},
 }

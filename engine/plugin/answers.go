@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +13,7 @@ import (
 // those of transform are read is up to who asks, see [Answer].
 var (
 	_ Answer = (*Verdict)(nil)
-	_ Answer = (*validation)(nil)
+	_ Answer = (*Validation)(nil)
 )
 
 // Read implements [Answer]: it reads {"allow":bool,"reason"?:string,"ttl_s"?:number}, of which seconds may have a fraction.
@@ -69,55 +68,67 @@ func (v *Verdict) field(name string, value []byte) (ok bool) {
 // ttlSecondsMax is a day: a verdict older than that is nobody's intention.
 const ttlSecondsMax = 24 * 60 * 60
 
-// validation is the answer of a validate hook, as it was given.
-type validation struct{ doc []byte }
+// Validation is what a plugin says about a configuration.
+type Validation struct {
+	Valid    bool
+	Errors   []Finding // none where Valid
+	Warnings []Finding
+}
 
-// Read implements [Answer]. It may allocate: it runs when somebody saves a strategy.
-func (v *validation) Read(doc []byte) error {
+// Finding is a fault of a configuration, or a doubt about it. Path says where, as in "s1.conditions[0].operator".
+type Finding struct{ Path, Message string }
+
+// Read implements [Answer]: it reads {"valid":bool,"errors"?:[…],"warnings"?:[…]}. It may allocate: it runs when somebody
+// saves a strategy.
+func (v *Validation) Read(doc []byte) error {
+	*v = Validation{}
 	if err := jsonscan.Valid(doc, jsonscan.DepthMax); err != nil {
 		return err
 	}
-	var valid, contradicted bool
 	err := onlyMembers(doc, []string{"valid", "errors", "warnings"}, func(i int, value []byte) (err error) {
 		switch i {
 		case 0:
-			valid, err = jsonscan.Bool(value)
+			v.Valid, err = jsonscan.Bool(value)
 		case 1:
-			contradicted, err = readFindings(value)
+			v.Errors, err = readFindings(value)
 		case 2:
-			_, err = readFindings(value)
+			v.Warnings, err = readFindings(value)
 		}
 		return err
 	})
 	switch {
 	case err != nil:
 		return err
-	case valid && contradicted:
+	case v.Valid && len(v.Errors) > 0:
 		return errors.New("it contradicts itself: valid, and yet with errors")
 	}
-	v.doc = bytes.Clone(doc)
 	return nil
 }
 
-// readFindings reads a list of {"path","message"} and reports whether there is anything in it.
-func readFindings(list []byte) (some bool, err error) {
+// readFindings reads a list of {"path","message"}.
+func readFindings(list []byte) (found []Finding, err error) {
 	it := jsonscan.Elements(list)
 	for it.Next() {
-		some = true
+		var f Finding
 		seen := 0
-		err := onlyMembers(it.Value(), []string{"path", "message"}, func(_ int, value []byte) error {
+		err := onlyMembers(it.Value(), []string{"path", "message"}, func(i int, value []byte) (err error) {
 			seen++
-			_, err := jsonscan.String(value)
+			if i == 0 {
+				f.Path, err = jsonscan.String(value)
+			} else {
+				f.Message, err = jsonscan.String(value)
+			}
 			return err
 		})
 		if err == nil && seen < 2 {
 			err = errors.New("an error or warning has no path or no message")
 		}
 		if err != nil {
-			return some, err
+			return nil, err
 		}
+		found = append(found, f)
 	}
-	return some, it.Err()
+	return found, it.Err()
 }
 
 // onlyMembers calls read with each member's place in names. The first of names must be there; others than these, and one of

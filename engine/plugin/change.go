@@ -23,6 +23,9 @@ var (
 	ErrShadowing = errors.New("a shadow runs already; wait for its end or cancel it")
 	// ErrNoShadow means that no shadow runs.
 	ErrNoShadow = errors.New("no shadow runs")
+	// ErrStateful means that a plugin that only runs strategies is not compared with a candidate.
+	ErrStateful = errors.New("runs strategies, which are not compared on single documents: what one says depends on all that it was told before. " +
+		"Give the candidate vectors (wse plugin test), or run a backtest on what serves, swap, and run it again; strategies that run stay on their version")
 	// ErrNothingRecorded means that there are no events to try a candidate on.
 	ErrNothingRecorded = errors.New("no event is recorded to try it on")
 )
@@ -143,6 +146,10 @@ func (h *Host) Swap(ctx context.Context, name string, c Candidate, s Shadow) (Ch
 	r, err := h.candidate(ctx, name, c)
 	if err != nil {
 		return Change{}, h.refused(name, HowSwap, c.Who, err)
+	}
+	if s != (Shadow{}) && !r.over.pooled() {
+		r.release()
+		return Change{}, h.refused(name, HowSwap, c.Who, fmt.Errorf("plugin/%s: shadow: %w", name, ErrStateful))
 	}
 	if s != (Shadow{}) {
 		return h.shadow(r, s, c.Who)

@@ -19,6 +19,8 @@ const (
 	Transform Kind = "transform"
 	Authorize Kind = "authorize"
 	Validate  Kind = "validate"
+	// KindStrategy stands for the three functions of the stateful hook; [Strategy] is a strategy that runs.
+	KindStrategy Kind = "strategy"
 )
 
 // Policy says what becomes of an event whose transform failed. An authorize plugin that fails always denies.
@@ -44,8 +46,8 @@ type Config struct {
 	Path string `yaml:"path"`
 	// SHA256 pins the file: 64 hexadecimal digits. Empty accepts any.
 	SHA256 string `yaml:"sha256"`
-	// Bind lists patterns of event names (transform) or topics (authorize) that the plugin is asked about; * stands for
-	// any run of characters, ? for one. None means all.
+	// Bind lists patterns of event names (transform), topics (authorize) or names of strategies (strategy) that the plugin is
+	// asked about; * stands for any run of characters, ? for one. None means all.
 	Bind []string `yaml:"bind"`
 	// Config is handed to the plugin as JSON, once per instance.
 	Config any `yaml:"config"`
@@ -83,6 +85,10 @@ type Limits struct {
 	// instance ready: start function, _initialize, wse_configure.
 	Fuel     int64 `yaml:"fuel"`
 	FuelInit int64 `yaml:"fuel_init"`
+	// FuelTick is what a strategy may execute for each tick it is given, and FuelTicks what one call with many of them may:
+	// FuelTicks / FuelTick ticks go into a call, or more calls are made.
+	FuelTick  int64 `yaml:"fuel_tick"`
+	FuelTicks int64 `yaml:"fuel_ticks"`
 	// MemoryMiB bounds the linear memory of each instance.
 	MemoryMiB int `yaml:"memory_mib"`
 	// InKiB and OutKiB bound one document to and from the plugin.
@@ -92,6 +98,12 @@ type Limits struct {
 	// the plugin is loaded), and at least two. InstanceWait is how long a call waits for one to be free.
 	Instances    int           `yaml:"instances"`
 	InstanceWait time.Duration `yaml:"instance_wait"`
+	// StrategiesMax is how many strategies may run at the same time, each of which has an instance of its own beside those
+	// above, and StrategiesMiB what their memories may take together. Those on versions that no longer serve count too.
+	StrategiesMax int `yaml:"strategies_max"`
+	StrategiesMiB int `yaml:"strategies_mib"`
+	// ActionsMax is how many items a strategy may say in one answer.
+	ActionsMax int `yaml:"actions_max"`
 	// WaitingMax is how many calls may wait at the same time, each event of a batch being one; more fail at once.
 	WaitingMax int `yaml:"waiting_max"`
 	// BatchEventsMax is how many events that wait go into one call of wse_transform_batch, where the module has it; 1 is
@@ -123,7 +135,8 @@ type Limits struct {
 // (BenchmarkWorst).
 func DefaultLimits() Limits {
 	return Limits{
-		Fuel: 10_000_000, FuelInit: 500_000_000, MemoryMiB: 16, InKiB: 1024, OutKiB: 1024,
+		Fuel: 10_000_000, FuelInit: 500_000_000, FuelTick: 100_000, FuelTicks: 51_200_000, MemoryMiB: 16, InKiB: 1024, OutKiB: 1024,
+		StrategiesMax: 1000, StrategiesMiB: 1024, ActionsMax: 4096,
 		InstanceWait: time.Second, WaitingMax: 1024, BatchEventsMax: 64, SlowFuel: 2_000_000, CompileMiB: 1024, CompileTimeout: 30 * time.Second,
 		BreakerTraps: 5, BreakerPause: 10 * time.Second, CacheKiB: 4096,
 		LogLinesPerCall: 16, LogLinesPerSecond: 50, LogLineBytes: 1024, Metrics: 64,
@@ -159,6 +172,8 @@ func (c Config) withDefaults() Config {
 	l, d := &c.Limits, DefaultLimits()
 	setDefault(&l.Fuel, d.Fuel)
 	setDefault(&l.FuelInit, d.FuelInit)
+	setDefault(&l.FuelTick, d.FuelTick)
+	setDefault(&l.FuelTicks, d.FuelTicks)
 	setDefault(&l.SlowFuel, d.SlowFuel)
 	setDefault(&l.InstanceWait, d.InstanceWait)
 	setDefault(&l.CompileTimeout, d.CompileTimeout)
@@ -189,6 +204,7 @@ type number struct {
 func (l *Limits) numbers() []number {
 	return []number{
 		{"memory_mib", &l.MemoryMiB, 1024}, {"in_kib", &l.InKiB, 64 << 10}, {"out_kib", &l.OutKiB, 64 << 10},
+		{"strategies_max", &l.StrategiesMax, 1 << 20}, {"strategies_mib", &l.StrategiesMiB, 1 << 20}, {"actions_max", &l.ActionsMax, 1 << 16},
 		{"instances", &l.Instances, 1024}, {"waiting_max", &l.WaitingMax, 1 << 20}, {"batch_events_max", &l.BatchEventsMax, 4096},
 		{"compile_mib", &l.CompileMiB, 64 << 10},
 		{"breaker_traps", &l.BreakerTraps, 1 << 20}, {"cache_kib", &l.CacheKiB, 1 << 20},
@@ -229,8 +245,8 @@ func (c Config) faults() []error {
 		fault("sha256: must be 64 hexadecimal digits")
 	}
 	for i, k := range c.Kinds {
-		if k != Transform && k != Authorize && k != Validate {
-			fault("kinds[%d]: %q must be transform, authorize or validate", i, k)
+		if k != Transform && k != Authorize && k != Validate && k != KindStrategy {
+			fault("kinds[%d]: %q must be transform, authorize, validate or strategy", i, k)
 		}
 	}
 	for i, p := range c.Bind {
@@ -255,14 +271,13 @@ func (l Limits) faults() []error {
 			fault("%s: %d must be between 0 (the default) and %d", f.name, *f.value, f.most)
 		}
 	}
-	if l.Fuel < 0 || l.Fuel > fuelMax {
-		fault("fuel: %d must be between 0 (the default) and %d", l.Fuel, int64(fuelMax))
-	}
-	if l.FuelInit < 0 || l.FuelInit > fuelMax {
-		fault("fuel_init: %d must be between 0 (the default) and %d", l.FuelInit, int64(fuelMax))
-	}
-	if l.SlowFuel < 0 || l.SlowFuel > fuelMax {
-		fault("slow_fuel: %d must be between 0 (the default) and %d", l.SlowFuel, int64(fuelMax))
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{{"fuel", l.Fuel}, {"fuel_init", l.FuelInit}, {"fuel_tick", l.FuelTick}, {"fuel_ticks", l.FuelTicks}, {"slow_fuel", l.SlowFuel}} {
+		if f.value < 0 || f.value > fuelMax {
+			fault("%s: %d must be between 0 (the default) and %d", f.name, f.value, int64(fuelMax))
+		}
 	}
 	for name, d := range map[string]time.Duration{
 		"instance_wait": l.InstanceWait, "compile_timeout": l.CompileTimeout, "breaker_pause": l.BreakerPause,

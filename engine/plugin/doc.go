@@ -13,8 +13,9 @@
 // Ownership: a [Host] is safe for concurrent use. It starts one goroutine for each shadow that runs, which Close waits for.
 // The plugins that serve are a table behind one atomic pointer; every call holds a reference to the table it began with, and
 // whoever replaced that waits for them and closes what only that table used. A version is held by the tables it is in, by a
-// candidate, a trial or a shadow; the last to let go of it closes it. An instance is out of its pool while it is called and
+// candidate, a trial, a shadow or a strategy; the last to let go of it closes it. An instance is out of its pool while it is called and
 // belongs to the calling goroutine for that time; that goroutine may ask about the events of others too, who wait for it and
-// whose documents and answers are its own until then. Changes of what serves and of what is kept are serialised by Host.mu; no
-// hook is called under it, and nothing is compiled.
+// whose documents and answers are its own until then. A [Strategy] has an instance of its own, beside the pool, and holds its
+// version until it is closed; it belongs to one goroutine at a time. Changes of what serves and of what is kept are serialised
+// by Host.mu; no hook is called under it, and nothing is compiled.
 package plugin

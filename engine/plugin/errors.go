@@ -9,7 +9,7 @@ import (
 var (
 	// ErrClosed is returned by every call on a closed host.
 	ErrClosed = errors.New("plugin: the host is closed")
-	// ErrNone is returned by Validate when no plugin validates.
+	// ErrNone is returned by Validate and OpenStrategy when no plugin does that.
 	ErrNone = errors.New("plugin: no plugin is configured for this")
 )
 

@@ -19,3 +19,15 @@ func BuildGo(t testing.TB, source string) string {
 	require.NoError(t, err, string(out))
 	return file
 }
+
+// OccupyGate has slow calls wait until leave is called.
+func OccupyGate(h *Host) (leave func()) {
+	for range cap(h.gate) {
+		h.gate <- struct{}{}
+	}
+	return func() {
+		for range cap(h.gate) {
+			h.gate.leave()
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,7 @@ type Host struct {
 	// scratch holds the memory of Authorize, *authScratch, and lists that of TransformAll, *chain.
 	scratch, lists sync.Pool
 	gate           gate
+	crews          crews // of strategies that run
 }
 
 // table is the set of plugins that serves at one time. It is immutable; refs counts the host's own hold and the calls
@@ -232,27 +234,27 @@ func (e *entry) withPolicy(err error) error {
 	return err
 }
 
-// Validate hands doc to the first validate plugin and returns its verdict as sdk/ABI.md describes, a JSON object with
-// at least the field valid. The error is a *CallError, [ErrNone] or [ErrClosed].
-func (h *Host) Validate(ctx context.Context, doc []byte) ([]byte, error) {
+// Validate hands doc to the first validate plugin and returns its verdict, as sdk/ABI.md describes both. The error is a
+// *CallError, [ErrNone] or [ErrClosed], and then nothing is known about doc: whoever asked is told to come again
+// (PLUGIN_UNAVAILABLE), and not that it is at fault.
+func (h *Host) Validate(ctx context.Context, doc []byte) (Validation, error) {
 	t, err := h.acquire()
 	if err != nil {
-		return nil, err
+		return Validation{}, err
 	}
 	defer t.release()
 	if len(t.hooks[hookValidate]) == 0 {
-		return nil, ErrNone
+		return Validation{}, fmt.Errorf("%w: none of kind validate", ErrNone)
 	}
 	e := t.hooks[hookValidate][0]
-	var findings validation
-	kind, err := e.call(ctx, hookValidate, doc, &findings)
-	switch {
+	var v Validation
+	switch kind, err := e.call(ctx, hookValidate, doc, &v); {
 	case err != nil:
-		return nil, e.withPolicy(err)
+		return Validation{}, e.withPolicy(err)
 	case kind == abi.Data:
-		return findings.doc, nil
+		return v, nil
 	default:
-		return fmt.Appendf(nil, `{"valid":%t,"errors":[],"warnings":[]}`, kind == abi.Yes), nil
+		return Validation{Valid: kind == abi.Yes}, nil
 	}
 }
 
@@ -266,9 +268,11 @@ type Info struct {
 	Bind      []string
 	OnError   Policy
 	Bytes     int
-	Instances int
-	Loaded    time.Time
-	Breaker   string // closed, open or half_open
+	Instances int // that calls share; 0 where it only runs strategies, which have their own
+	// Strategies is how many strategies run on the version, StrategiesBefore how many on versions that served before.
+	Strategies, StrategiesBefore int
+	Loaded                       time.Time
+	Breaker                      string // closed, open or half_open
 }
 
 // List describes the plugins that serve, in configuration order. A closed host has none.
@@ -291,10 +295,14 @@ func (e *entry) info() Info {
 		OnError: e.policy, Bytes: e.size, Instances: e.cfg.Limits.Instances, Loaded: e.loaded, Breaker: e.breaker.state(),
 	}
 	for k := range hookCount {
-		if e.has[k] {
+		if e.has[k] && !slices.Contains(info.Kinds, k.kind()) {
 			info.Kinds = append(info.Kinds, k.kind())
 		}
 	}
+	if !e.pooled() {
+		info.Instances = 0
+	}
+	info.Strategies, info.StrategiesBefore = e.host.crews.count(e.cfg.Name, e.version)
 	return info
 }
 

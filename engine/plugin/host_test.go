@@ -306,24 +306,24 @@ func TestAuthorize_writes_its_request_as_JSON_whatever_the_strings_hold(t *testi
 }
 
 func TestValidate_gives_the_plugins_verdict(t *testing.T) {
-	verdict := `{"valid":false,"errors":[{"path":"a.b","message":"no"}],"warnings":[]}`
+	verdict := `{"valid":false,"errors":[{"path":"a.b","message":"no"}],"warnings":[{"message":"\u00fcber","path":""}]}`
 	data := w.Plugin(w.Module{
 		Funcs: []w.Func{w.Hook("wse_validate", w.Pack(1024, len(verdict)))}, Data: []w.Data{{At: 1024, Bytes: []byte(verdict)}},
 	})
 	for _, c := range []struct {
 		name string
 		m    w.Module
-		want string
+		want plugin.Validation
 	}{
-		{"a verdict", data, verdict},
-		{"yes", returning("wse_validate", 1), `{"valid":true,"errors":[],"warnings":[]}`},
-		{"no", returning("wse_validate", 0), `{"valid":false,"errors":[],"warnings":[]}`},
+		{"a verdict", data, plugin.Validation{Errors: []plugin.Finding{{Path: "a.b", Message: "no"}}, Warnings: []plugin.Finding{{Message: "über"}}}},
+		{"yes", returning("wse_validate", 1), plugin.Validation{Valid: true}},
+		{"no", returning("wse_validate", 0), plugin.Validation{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)
 			out, err := f.open(t, f.add(t, "v", c.m)).Validate(t.Context(), []byte(`{}`))
 			require.NoError(t, err)
-			require.Equal(t, c.want, string(out))
+			require.Equal(t, c.want, out)
 		})
 	}
 	t.Run("none", func(t *testing.T) {

@@ -62,21 +62,29 @@ func (in *instance) Value(key any) any {
 	return nil
 }
 
-// newInstance takes the steps instantiate, initialize, buffer and configure. The error is a *LoadError.
+// newInstance makes an instance for the pool. The error is a *LoadError.
 func (v *version) newInstance() (*instance, error) {
+	in, err := v.newInstanceIn(allocate)
+	if err == nil {
+		v.ready.Add(1)
+	}
+	return in, err
+}
+
+// newInstanceIn takes the steps instantiate, initialize, buffer and configure. The error is a *LoadError.
+func (v *version) newInstanceIn(allocate experimental.MemoryAllocatorFunc) (*instance, error) {
 	in := &instance{version: v, random: rand.NewChaCha8(v.digest)}
-	step, err := in.start()
+	step, err := in.start(allocate)
 	if err != nil {
 		in.close()
 		return nil, failed(v.cfg.Name, step, err)
 	}
-	v.ready.Add(1)
 	return in, nil
 }
 
-func (in *instance) start() (Step, error) {
+func (in *instance) start(allocate experimental.MemoryAllocatorFunc) (Step, error) {
 	v := in.version
-	ctx := experimental.WithMemoryAllocator(in, experimental.MemoryAllocatorFunc(allocate))
+	ctx := experimental.WithMemoryAllocator(in, allocate)
 	mod, err := v.compiled.rt.InstantiateModule(ctx, v.compiled.module, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		err = in.initError(err)
@@ -204,22 +212,39 @@ func (in *instance) begins(n int) {
 // call runs one hook. With kind Data, view is the answer where it lies in the guest's memory, good until the next call.
 // It allocates nothing unless it fails.
 func (in *instance) call(h hook, doc []byte) (view []byte, kind abi.Kind, f *fault) {
+	budget := in.version.cfg.Limits.Fuel
 	in.begins(1)
-	limits := &in.version.cfg.Limits
-	in.fuel.Set(uint64(limits.Fuel))
-	if uint32(len(doc)) > in.size {
-		if err := in.enlarge(len(doc)); err != nil {
-			return nil, abi.No, in.trapped(err, limits.Fuel)
+	room, f := in.room(len(doc), budget)
+	if f != nil {
+		return nil, abi.No, f
+	}
+	copy(room, doc)
+	return in.enter(h, len(doc), budget)
+}
+
+// room fills the tank and returns the input buffer for a document of n bytes: the guest's own memory.
+func (in *instance) room(n int, budget int64) ([]byte, *fault) {
+	in.fuel.Set(uint64(budget))
+	if uint32(n) > in.size {
+		if err := in.enlarge(n); err != nil {
+			return nil, in.trapped(err, budget)
 		}
 	}
-	if !in.mem.Write(in.addr, doc) {
-		return nil, abi.No, &fault{Violation, "the input buffer left the memory"}
+	room, ok := in.mem.Read(in.addr, uint32(n))
+	if !ok {
+		return nil, &fault{Violation, "the input buffer left the memory"}
 	}
-	in.stack[0] = uint64(len(doc))
+	return room, nil
+}
+
+// enter calls a hook with the n bytes that lie in the input buffer; the tank held budget.
+func (in *instance) enter(h hook, n int, budget int64) (view []byte, kind abi.Kind, f *fault) {
+	limits := &in.version.cfg.Limits
+	in.stack[0] = uint64(n)
 	err := in.hooks[h].CallWithStack(in, in.stack[:])
-	in.used = limits.Fuel - int64(in.fuel.Get())
+	in.used = budget - int64(in.fuel.Get())
 	if err != nil {
-		return nil, abi.No, in.trapped(err, limits.Fuel)
+		return nil, abi.No, in.trapped(err, budget)
 	}
 	switch r := abi.Unpack(in.stack[0]); r.Kind {
 	case abi.No, abi.Yes:

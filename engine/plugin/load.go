@@ -141,13 +141,20 @@ func newVersion(h *Host, s *source, c *compiled, has [hookCount]bool) *version {
 }
 
 // fill makes all instances, so that a module that cannot start is refused now and not at the first call: one, and when
-// that is ready the others, side by side.
+// that is ready the others, side by side. Of a plugin that only runs strategies it makes one to see that it starts.
 func (v *version) fill(ctx context.Context, m *scan.Module) error {
 	if err := instantiateHost(ctx, v.compiled.rt, m); err != nil {
 		return failed(v.cfg.Name, StepInstantiate, err)
 	}
 	if _, ok := m.Export(abi.ExportTransformBatch, scan.KindFunction); ok {
 		v.batching.most = v.cfg.Limits.BatchEventsMax
+	}
+	if !v.pooled() {
+		in, err := v.firstInstance(ctx)
+		if err == nil {
+			v.lose(in)
+		}
+		return err
 	}
 	if err := v.add(ctx); err != nil {
 		return err
@@ -183,15 +190,28 @@ const (
 	hookTransform hook = iota
 	hookValidate
 	hookAuthorize
+	hookOpen // the three of a strategy
+	hookTicks
+	hookUpdate
 
 	hookCount
 )
 
 func (h hook) export() string {
-	return [hookCount]string{abi.ExportTransform, abi.ExportValidate, abi.ExportAuthorize}[h]
+	return [hookCount]string{
+		abi.ExportTransform, abi.ExportValidate, abi.ExportAuthorize, abi.ExportStrategyOpen, abi.ExportStrategyTicks, abi.ExportStrategyUpdate,
+	}[h]
 }
 
-func (h hook) kind() Kind { return [hookCount]Kind{Transform, Validate, Authorize}[h] }
+func (h hook) kind() Kind {
+	return [hookCount]Kind{Transform, Validate, Authorize, KindStrategy, KindStrategy, KindStrategy}[h]
+}
+
+// name is the export without wse_, the label that counters carry.
+func (h hook) name() string { return h.export()[len("wse_"):] }
+
+// stateful tells the hooks of a strategy, whose instances stand outside the pool.
+func (h hook) stateful() bool { return h >= hookOpen }
 
 const (
 	signI32 = string(scan.I32)
@@ -241,8 +261,14 @@ func missingABI(m *scan.Module) error {
 // usedHooks matches what the module exports with what the configuration wants of it.
 func usedHooks(m *scan.Module, kinds []Kind) (has [hookCount]bool, err error) {
 	var exported [hookCount]bool
+	strategy := 0
 	for h := range hookCount {
-		_, exported[h] = m.Export(h.export(), scan.KindFunction)
+		if _, exported[h] = m.Export(h.export(), scan.KindFunction); exported[h] && h.stateful() {
+			strategy++
+		}
+	}
+	if strategy != 0 && strategy != int(hookCount-hookOpen) {
+		return has, fmt.Errorf("exports some of %s, %s and %s; a strategy has all of them", abi.ExportStrategyOpen, abi.ExportStrategyTicks, abi.ExportStrategyUpdate)
 	}
 	if len(kinds) == 0 {
 		has = exported
@@ -258,7 +284,7 @@ func usedHooks(m *scan.Module, kinds []Kind) (has [hookCount]bool, err error) {
 		}
 	}
 	if has == [hookCount]bool{} {
-		return has, fmt.Errorf("exports none of %s, %s and %s", abi.ExportTransform, abi.ExportAuthorize, abi.ExportValidate)
+		return has, fmt.Errorf("exports none of %s, %s, %s and %s", abi.ExportTransform, abi.ExportAuthorize, abi.ExportValidate, abi.ExportStrategyOpen)
 	}
 	return has, nil
 }

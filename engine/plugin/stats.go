@@ -85,7 +85,7 @@ type hookStats struct {
 
 // HookStats is a hook's counters. Fuel covers every call, LatencyNS one of latencyEvery.
 type HookStats struct {
-	Hook      Kind
+	Hook      string // transform, validate, authorize, strategy_open, strategy_ticks or strategy_update
 	Calls     [Outcomes]uint64
 	Fuel      Histogram
 	LatencyNS Histogram
@@ -104,6 +104,7 @@ type Stats struct {
 	Batches       uint64 // calls of wse_transform_batch that were answered
 	BatchEvents   uint64 // events in those
 	BatchesFailed uint64 // calls of wse_transform_batch whose events were then run one by one
+	Ticks         uint64 // that strategies consumed
 	Replaced      uint64
 	Breaker       string // closed, open or half_open
 	LinesDropped  uint64
@@ -115,13 +116,14 @@ func (v *version) stats() Stats {
 		Plugin: v.cfg.Name, Version: v.id, Instances: int(v.ready.Load()), Replaced: v.replaced.Load(),
 		Breaker: v.breaker.state(), LinesDropped: v.logs.dropped.Load(), Metrics: v.metrics.snapshot(),
 	}
+	s.Ticks = v.ticks.Load()
 	s.CPU, s.Waiting = time.Duration(v.starting.Load()), v.pool.waits()
 	s.Batches, s.BatchEvents, s.BatchesFailed = v.batching.batches.Load(), v.batching.events.Load(), v.batching.failed.Load()
 	for h := range hookCount {
 		if !v.has[h] {
 			continue
 		}
-		hs := HookStats{Hook: h.kind()}
+		hs := HookStats{Hook: h.name()}
 		c := &v.counters[h]
 		for i := range c.calls {
 			hs.Calls[i] = c.calls[i].Load()

@@ -86,7 +86,7 @@ func (t *tester) read(h hook, view []byte) error {
 	case hookAuthorize:
 		answer = &Verdict{}
 	case hookValidate:
-		answer = &validation{}
+		answer = &Validation{}
 	default:
 		if answer = t.answer; answer == nil {
 			return jsonscan.Valid(view, jsonscan.DepthMax)

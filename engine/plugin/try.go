@@ -20,7 +20,10 @@ func (h *Host) Try(ctx context.Context, name string, c Candidate) (Comparison, e
 	defer r.release()
 	out := Comparison{Plugin: name, Serving: r.over.id, Candidate: r.version.id}
 	docs := r.seat.watch.recorded()
-	if len(docs) == 0 {
+	switch {
+	case !r.over.pooled():
+		return out, fmt.Errorf("plugin/%s: %w", name, ErrStateful)
+	case len(docs) == 0:
 		return out, fmt.Errorf("plugin/%s: %w", name, ErrNothingRecorded)
 	}
 	serving, candidate := h.tester(r.over), h.tester(r.version)

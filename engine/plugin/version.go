@@ -37,6 +37,7 @@ type version struct {
 	replaced atomic.Uint64
 	breaker  breaker
 	counters [hookCount]hookStats
+	ticks    atomic.Uint64 // that strategies consumed
 	logs     logCap
 	metrics  guestMetrics
 	cache    verdictCache
@@ -149,7 +150,7 @@ func (v *version) once(ctx context.Context, in *instance, h hook, doc []byte, an
 	defer v.host.gate.leave()
 	if in == nil {
 		var err error
-		if in, err = v.pooled(); err != nil {
+		if in, err = v.timed((*version).newInstance); err != nil {
 			v.failed(err.Error())
 			return nil, abi.No, v.refuse(h, Trap, err.Error())
 		}
@@ -164,15 +165,25 @@ func (v *version) firstInstance(ctx context.Context) (*instance, error) {
 		return nil, failed(v.cfg.Name, StepInstantiate, ctx.Err())
 	}
 	defer v.host.gate.leave()
-	return v.pooled()
+	return v.timed((*version).newInstance)
 }
 
-// pooled is newInstance for the pool, which counts what that costs.
-func (v *version) pooled() (*instance, error) {
+// pooled reports whether any hook is served by instances of the pool.
+func (v *version) pooled() bool {
+	for h := range hookCount {
+		if v.has[h] && !h.stateful() {
+			return true
+		}
+	}
+	return false
+}
+
+// timed has an instance made and counts what that costs.
+func (v *version) timed(create func(*version) (*instance, error)) (*instance, error) {
 	timing := timing{exact: true}
 	runtime.LockOSThread()
 	timing.cpu = threadTime()
-	in, err := v.newInstance()
+	in, err := create(v)
 	v.starting.Add(int64(timing.end().cpu))
 	return in, err
 }

@@ -253,7 +253,7 @@ func (p *Workpiece) read(h hook, kind abi.Kind, doc []byte) error {
 	case hookAuthorize:
 		answer = &Verdict{}
 	case hookValidate:
-		answer = &validation{}
+		answer = &Validation{}
 	case hookBatch:
 		return p.readBatch(doc)
 	}

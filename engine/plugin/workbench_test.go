@@ -237,7 +237,7 @@ func producersContent(fields ...string) []byte {
 
 func TestInspect_says_at_which_step_and_why_a_module_is_refused(t *testing.T) {
 	bench := plugin.NewWorkbench(t.TempDir())
-	strategy := w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_strategy_open", w.I64Const(1)), w.Hook("wse_strategy_ticks", w.I64Const(0)), w.Hook("wse_strategy_update", w.I64Const(0))}})
+	strategy := w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_strategy_open", w.I64Const(1)), w.Hook("wse_strategy_ticks", w.I64Const(0))}})
 	refusing := specimen(configurable())
 	refusing.Config = []byte(`{"a":1}`)
 	for _, c := range []struct {
@@ -251,7 +251,7 @@ func TestInspect_says_at_which_step_and_why_a_module_is_refused(t *testing.T) {
 		{"an operand of the wrong type", specimen(w.Plugin(w.Module{Funcs: []w.Func{w.Hook("wse_transform", w.I64Const(1)), {Code: w.Cat(w.I64Const(1), []byte{0x45, 0x1a})}}})),
 			plugin.StepCompile, "type mismatch"},
 		{"an unknown import", specimen(imported(w.Import{Module: "env", Name: "system"}, w.I64Const(1))), plugin.StepImports, "imports env.system"},
-		{"only strategy hooks", specimen(strategy), plugin.StepExports, "exports none of wse_transform"},
+		{"half a strategy", specimen(strategy), plugin.StepExports, "exports some of wse_strategy_open, wse_strategy_ticks and wse_strategy_update"},
 		{"a configuration", refusing, plugin.StepConfigure, "bad"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestInspect_says_at_which_step_and_why_a_module_is_refused(t *testing.T) {
 		})
 	}
 	r := bench.Inspect(t.Context(), specimen(strategy))
-	require.Equal(t, []string{"strategy_open", "strategy_ticks", "strategy_update"}, r.Hooks, "what it has is told all the same")
+	require.Equal(t, []string{"strategy_open", "strategy_ticks"}, r.Hooks, "what it has is told all the same")
 	require.Equal(t, "1", r.ABI)
 }
 

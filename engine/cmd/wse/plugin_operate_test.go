@@ -261,10 +261,12 @@ func TestPluginsAreListedAndShown(t *testing.T) {
 	})
 	run := func(args ...string) ran { return wse("", append(args, "--admin-url", s.URL)...) }
 	require.Equal(t, ran{exitOK, "" +
-		"NAME     VERSION  KINDS               BIND      BREAKER  INSTANCES  SINCE                 BY\n" +
-		"mapping  aaa      transform,validate  Order*,*  open     2          2025-11-25T10:00:00Z  swap alice\n", ""}, run("plugin", "list"))
+		"NAME     VERSION  KINDS               BIND      BREAKER  INSTANCES  STRATEGIES  SINCE                 BY\n" +
+		"mapping  aaa      transform,validate  Order*,*  open     2          -           2025-11-25T10:00:00Z  swap alice\n", ""}, run("plugin", "list"))
 	require.Equal(t, ran{exitOK, "no plugin serves\n", ""}, run("plugin", "list"))
 	require.JSONEq(t, `{"plugins":[]}`, run("plugin", "list", "--json").out)
+	require.Equal(t, "3, 1 on earlier versions", (&pluginState{Kinds: []string{"strategy"}, Strategies: 2, Earlier: 1}).strategies())
+	require.Equal(t, "2", (&pluginState{Kinds: []string{"strategy"}, Strategies: 2}).strategies())
 	require.Equal(t, ran{exitOK, `plugin        mapping
 serving       aaa since 2025-11-25T10:00:00Z, swap alice
 module        stock:mapping, 100 bytes, sha256 a0a0
@@ -273,6 +275,7 @@ bound to      Order*, *
 on error      drop
 breaker       open
 instances     2
+strategies    -
 calls         data 12, yes 1
 recorded      7 events to try a candidate on
 dead letters  3 since the start

@@ -22,6 +22,8 @@ type pluginState struct {
 	OnError     string            `json:"on_error"`
 	Bytes       int               `json:"bytes"`
 	Instances   int               `json:"instances"`
+	Strategies  int               `json:"strategies"`
+	Earlier     int               `json:"strategies_earlier"`
 	Since       time.Time         `json:"since"`
 	How         string            `json:"how"`
 	Who         string            `json:"who"`
@@ -134,15 +136,27 @@ func (c *comparison) verdict() error {
 // by tells how a version came about and who made it.
 func by(how, who string) string { return strings.TrimSpace(how + " " + who) }
 
+// strategies tells how many strategies run on the plugin, and how many of them on versions that served before.
+func (p *pluginState) strategies() string {
+	switch {
+	case p.Earlier > 0:
+		return fmt.Sprintf("%d, %d on earlier versions", p.Strategies+p.Earlier, p.Earlier)
+	case slices.Contains(p.Kinds, "strategy"):
+		return fmt.Sprint(p.Strategies)
+	default:
+		return "-"
+	}
+}
+
 func (g *globals) printPlugins(list []pluginState) error {
 	if len(list) == 0 {
 		return g.printf("no plugin serves\n")
 	}
 	w := tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "NAME\tVERSION\tKINDS\tBIND\tBREAKER\tINSTANCES\tSINCE\tBY")
+	_, _ = fmt.Fprintln(w, "NAME\tVERSION\tKINDS\tBIND\tBREAKER\tINSTANCES\tSTRATEGIES\tSINCE\tBY")
 	for _, p := range list {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Name, p.Version, strings.Join(p.Kinds, ","), strings.Join(p.Bind, ","),
-			p.Breaker, p.Instances, moment(p.Since), by(p.How, p.Who))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Name, p.Version, strings.Join(p.Kinds, ","), strings.Join(p.Bind, ","),
+			p.Breaker, p.Instances, p.strategies(), moment(p.Since), by(p.How, p.Who))
 	}
 	return w.Flush()
 }
@@ -166,6 +180,7 @@ func (g *globals) printPlugin(p *pluginDetail) error {
 		{"on error", p.OnError},
 		{"breaker", p.Breaker},
 		{"instances", fmt.Sprint(p.Instances)},
+		{"strategies", p.strategies()},
 		{"calls", cmp.Or(strings.Join(calls, ", "), "none")},
 		{"recorded", fmt.Sprintf("%d events to try a candidate on", p.Recorded)},
 		{"dead letters", fmt.Sprintf("%d since the start", p.DeadLetters)},
