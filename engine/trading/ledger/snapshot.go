@@ -1,0 +1,319 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// ErrSnapshot is wrapped by what Restore returns for a document that cannot be a ledger's snapshot.
+var ErrSnapshot = errors.New("ledger: snapshot")
+
+// snapshotVersion is that of the document. A change that an older Restore would misread gets a new number.
+const snapshotVersion = 1
+
+// The document of a snapshot. Sums above the books are not in it: they are added up again, so that no document can say that the session
+// is anything but the sum of its books.
+type (
+	snapshot struct {
+		Version        int                `json:"version"`
+		InitialBalance Amount             `json:"initial_balance"`
+		Session        drawdown           `json:"session"`
+		Seen           Amount             `json:"seen"`
+		Unseen         bool               `json:"unseen"`
+		InvalidTicks   uint64             `json:"invalid_ticks"`
+		Clock          clockSnapshot      `json:"clock"`
+		Symbols        []symbolSnapshot   `json:"symbols"`
+		Strategies     []strategySnapshot `json:"strategies"`
+		Books          []bookSnapshot     `json:"books"`
+		Trades         []tradeSnapshot    `json:"trades"` // oldest first
+	}
+	clockSnapshot struct {
+		NowMS      float64  `json:"now_ms"`
+		Started    bool     `json:"started"`
+		IntervalMS int64    `json:"interval_ms"`
+		TimesMS    []int64  `json:"times_ms"`
+		Equity     []Amount `json:"equity"`
+		Daily      daily    `json:"daily"`
+	}
+	symbolSnapshot struct {
+		Name       string   `json:"name"`
+		Ticks      uint64   `json:"ticks"`
+		OutOfOrder uint64   `json:"out_of_order"`
+		LastMS     float64  `json:"last_ms"`
+		Last       float64  `json:"last"`
+		Mark       Price    `json:"mark"`
+		MarkOf     float64  `json:"mark_of"`
+		Fall       drawdown `json:"fall"`
+	}
+	strategySnapshot struct {
+		Name string   `json:"name"`
+		Fall drawdown `json:"fall"`
+	}
+	bookSnapshot struct {
+		Strategy   int         `json:"strategy"` // index in strategies
+		Symbol     int         `json:"symbol"`   // index in symbols
+		Cash       Amount      `json:"cash"`
+		Realized   Amount      `json:"realized"`
+		Fees       Amount      `json:"fees"`
+		Quantity   Amount      `json:"quantity"`
+		Cost       Amount      `json:"cost"`
+		EntryFees  Amount      `json:"entry_fees"`
+		Average    Price       `json:"average"`
+		OpenedMS   int64       `json:"opened_ms"`
+		Fall       drawdown    `json:"fall"`
+		Counts     counts      `json:"counts"`
+		Rejections []rejection `json:"rejections,omitempty"`
+	}
+	rejection struct {
+		Reason string `json:"reason"`
+		Count  uint64 `json:"count"`
+	}
+	tradeSnapshot struct {
+		Book     int    `json:"book"` // index in books
+		Short    bool   `json:"short,omitempty"`
+		Quantity Amount `json:"quantity"`
+		Realized Amount `json:"realized"`
+		Fees     Amount `json:"fees"`
+		Net      Amount `json:"net"`
+		Entry    Price  `json:"entry"`
+		Exit     Price  `json:"exit"`
+		EntryMS  int64  `json:"entry_ms"`
+		ExitMS   int64  `json:"exit_ms"`
+		Reason   string `json:"reason,omitempty"`
+	}
+)
+
+// Snapshot returns the ledger as a JSON document with a version, from which Restore makes one that behaves the same.
+func (l *Ledger) Snapshot() ([]byte, error) {
+	c := &l.clock
+	doc := snapshot{Version: snapshotVersion, InitialBalance: l.config.InitialBalance, Session: l.session.fall, Seen: l.seen, Unseen: l.unseen,
+		InvalidTicks: l.invalid, Clock: clockSnapshot{NowMS: c.nowMS, Started: c.interval >= 0, IntervalMS: c.intervalMS,
+			TimesMS: make([]int64, len(c.points)), Equity: make([]Amount, len(c.points)), Daily: c.daily}}
+	for i, p := range c.points {
+		doc.Clock.TimesMS[i], doc.Clock.Equity[i] = p.timeMS, p.equity
+	}
+	for i := range l.symbols {
+		s := &l.symbols[i]
+		doc.Symbols = append(doc.Symbols, symbolSnapshot{s.name, s.ticks, s.outOfOrder, s.lastMS, s.last, s.mark, s.markOf, s.fall})
+	}
+	for i := range l.strategies {
+		doc.Strategies = append(doc.Strategies, strategySnapshot{l.strategies[i].name, l.strategies[i].fall})
+	}
+	for i := range l.books {
+		b, p := &l.books[i], &l.books[i].position
+		doc.Books = append(doc.Books, bookSnapshot{Strategy: b.strategy, Symbol: int(b.symbol), Cash: b.cash, Realized: b.realized, Fees: b.fees,
+			Quantity: p.quantity, Cost: p.cost, EntryFees: p.fees, Average: p.average, OpenedMS: p.openedMS, Fall: b.fall, Counts: b.counts})
+		for _, r := range b.rejections {
+			doc.Books[i].Rejections = append(doc.Books[i].Rejections, rejection(r))
+		}
+	}
+	for i := range l.trades {
+		t := &l.trades[(l.oldest+i)%len(l.trades)]
+		doc.Trades = append(doc.Trades, tradeSnapshot{int(t.book), t.short, t.quantity, t.realized, t.fees, t.net, t.entry, t.exit,
+			t.entryMS, t.exitMS, t.reason})
+	}
+	return json.Marshal(&doc)
+}
+
+// Restore returns the ledger that a snapshot was taken of. The initial balance is the snapshot's, the limits are c's: of more trades
+// the newest are kept, and of more points of the curve fewer. A document that is no snapshot, or whose numbers
+// contradict each other, is an [ErrSnapshot].
+func Restore(document []byte, c Config) (*Ledger, error) {
+	var doc snapshot
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&doc); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: something follows the document", ErrSnapshot)
+	}
+	if doc.Version != snapshotVersion {
+		return nil, fmt.Errorf("%w: version %d; this engine reads version %d", ErrSnapshot, doc.Version, snapshotVersion)
+	}
+	c.InitialBalance = doc.InitialBalance
+	l, err := New(c)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	if err := doc.checkFalls(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	l.session.fall, l.seen, l.unseen, l.invalid = doc.Session, doc.Seen, doc.Unseen, doc.InvalidTicks
+	for _, step := range []func(*snapshot) error{l.restoreNames, l.restoreBooks, l.restoreTrades, l.clock.restore} {
+		if err := step(&doc); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
+		}
+	}
+	return l, nil
+}
+
+func (doc *snapshot) checkFalls() error {
+	if err := doc.Session.check(doc.InitialBalance); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	for i := range doc.Symbols {
+		if err := doc.Symbols[i].Fall.check(doc.InitialBalance); err != nil {
+			return fmt.Errorf("symbols[%d]: %w", i, err)
+		}
+	}
+	for i := range doc.Strategies {
+		if err := doc.Strategies[i].Fall.check(doc.InitialBalance); err != nil {
+			return fmt.Errorf("strategies[%d]: %w", i, err)
+		}
+	}
+	for i := range doc.Books {
+		if err := doc.Books[i].Fall.check(doc.InitialBalance); err != nil {
+			return fmt.Errorf("books[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) restoreNames(doc *snapshot) error {
+	for i, from := range doc.Symbols {
+		id, err := l.Symbol(from.Name)
+		if err != nil || int(id) != i {
+			return fmt.Errorf("symbols[%d] %.40q: twice, or no name: %w", i, from.Name, err)
+		}
+		if bad := from.LastMS < 0 || from.LastMS > doc.Clock.NowMS || from.Last < 0 || from.MarkOf < 0; bad || (from.Ticks > 0) != (from.Last > 0) {
+			return fmt.Errorf("symbols[%d]: a last tick that cannot be", i)
+		}
+		s := &l.symbols[i]
+		s.ticks, s.outOfOrder, s.lastMS, s.last, s.mark, s.markOf, s.fall = from.Ticks, from.OutOfOrder, from.LastMS, from.Last, from.Mark, from.MarkOf, from.Fall
+	}
+	for i, from := range doc.Strategies {
+		if _, twice := l.strategyOf[from.Name]; twice {
+			return fmt.Errorf("strategies[%d] %.40q: twice", i, from.Name)
+		}
+		if err := l.admit("strategy", from.Name, i); err != nil {
+			return err
+		}
+		l.strategyOf[from.Name] = i
+		l.strategies = append(l.strategies, part{from.Name, account{fall: from.Fall}})
+	}
+	return nil
+}
+
+func (l *Ledger) restoreBooks(doc *snapshot) error {
+	for i := range doc.Books {
+		from := &doc.Books[i]
+		if from.Strategy < 0 || from.Strategy >= len(l.strategies) || from.Symbol < 0 || from.Symbol >= len(l.symbols) {
+			return fmt.Errorf("books[%d]: no such strategy or symbol", i)
+		}
+		s := &l.symbols[from.Symbol]
+		id, err := l.Book(l.strategies[from.Strategy].name, s.name)
+		if err != nil || int(id) != i {
+			return fmt.Errorf("books[%d]: twice, or too many: %w", i, err)
+		}
+		b := &l.books[i]
+		if err := from.sums(s.mark, &b.sums); err != nil {
+			return fmt.Errorf("books[%d]: %w", i, err)
+		}
+		b.position = position{from.Quantity, from.Cost, from.EntryFees, from.Average, from.OpenedMS}
+		b.fall, b.counts = from.Fall, from.Counts
+		for _, r := range from.Rejections {
+			b.rejections = countRejection(b.rejections, cleanReason(r.Reason), r.Count, rejectionsMax)
+		}
+		var bad bool
+		l.strategies[b.strategy].add(&b.sums, &bad)
+		s.add(&b.sums, &bad)
+		l.session.add(&b.sums, &bad)
+		l.reopen(id, s, b.position.quantity != 0)
+		if bad {
+			return fmt.Errorf("books[%d]: %w", i, ErrOverflow)
+		}
+	}
+	var bad bool
+	for _, list := range [][]part{l.strategies, {{account: l.session}}} {
+		for i := range list {
+			list[i].fits(l.config.InitialBalance, &bad)
+		}
+	}
+	for i := range l.symbols {
+		l.symbols[i].fits(l.config.InitialBalance, &bad)
+	}
+	if bad {
+		return fmt.Errorf("the sum of the books: %w", ErrOverflow)
+	}
+	return nil
+}
+
+// sums works out the sums of a book, and refuses one whose entries do not balance.
+func (from *bookSnapshot) sums(mark Price, s *sums) error {
+	if from.OpenedMS < 0 || from.OpenedMS > timeMaxMS {
+		return fmt.Errorf("opened at %d ms", from.OpenedMS)
+	}
+	if open := from.Quantity != 0; open && (!from.Average.Known() || !mark.Known() || from.Cost != 0 && (from.Cost < 0) != (from.Quantity < 0)) {
+		return errors.New("a position without a price, or with a cost of the other sign")
+	} else if !open && (from.Cost != 0 || from.EntryFees != 0 || from.Average.Known()) {
+		return errors.New("no position, but what it cost")
+	}
+	var bad bool
+	*s = sums{cash: from.Cash, inventory: from.Cost, realized: from.Realized, fees: from.Fees, settled: plus(from.Realized, -from.Fees, &bad)}
+	if plus(from.Cash, from.Cost, &bad) != s.settled {
+		return errors.New("cash + cost is not realized − fees")
+	}
+	value, ok := mark.of(from.Quantity)
+	s.unrealized = plus(value, -from.Cost, &bad)
+	if bad || !ok {
+		return ErrOverflow
+	}
+	return nil
+}
+
+func (l *Ledger) restoreTrades(doc *snapshot) error {
+	list := doc.Trades
+	for i := range list {
+		if b := list[i].Book; b < 0 || b >= len(l.books) {
+			return fmt.Errorf("trades[%d]: no such book", i)
+		}
+	}
+	if extra := len(list) - l.config.TradesMax; extra > 0 {
+		list = list[extra:]
+	}
+	for _, t := range list {
+		l.trades = append(l.trades, trade{BookID(t.Book), t.Short, t.Quantity, t.Realized, t.Fees, t.Net, t.Entry, t.Exit, t.EntryMS, t.ExitMS,
+			cleanReason(t.Reason)})
+	}
+	return nil
+}
+
+func (c *clock) restore(doc *snapshot) error {
+	from := &doc.Clock
+	if from.IntervalMS < firstIntervalMS || from.IntervalMS > 1<<50 || from.NowMS < 0 || from.NowMS > timeMaxMS || len(from.TimesMS) != len(from.Equity) {
+		return errors.New("clock: a time that cannot be")
+	}
+	c.nowMS, c.intervalMS, c.daily = from.NowMS, from.IntervalMS, from.Daily
+	for i, t := range from.TimesMS {
+		if t < 0 || t > timeMaxMS {
+			return fmt.Errorf("clock: times_ms[%d] cannot be", i)
+		}
+		c.push(point{t, from.Equity[i]})
+	}
+	if from.Started {
+		c.enter(int64(c.nowMS))
+	}
+	return from.Daily.check()
+}
+
+// check refuses sums that no days can have.
+func (d daily) check() error {
+	const most = 1e60
+	if d.Days < 0 || d.Days > timeMaxMS/dayMS || math.Abs(d.Sum) > most || d.Squares < 0 || d.Squares > most || d.Downside < 0 || d.Downside > most {
+		return errors.New("daily: sums that cannot be")
+	}
+	return nil
+}
+
+// check refuses a drawdown that no equity can have had, which began with initial.
+func (d drawdown) check(initial Amount) error {
+	if d.Peak < initial || d.Current < 0 || d.Worst < 0 || d.Percent < 0 || d.Percent > 1e22 {
+		return errors.New("a drawdown that cannot be")
+	}
+	return nil
+}
