@@ -61,6 +61,7 @@ func table() []rule {
 		{path: "engine/plugin/lines", own: []string{"engine/plugin/scan", "engine/plugin/meter"}},
 		{path: "engine/plugin/wasmtest"},
 		{path: "engine/trading/market", own: []string{"engine/message", "engine/jsonscan"}},
+		{path: "engine/trading/ledger", own: []string{"engine/message"}, outside: []string{"github.com/govalues/decimal"}},
 		{path: "engine/trading/collection", own: []string{"engine/message", "engine/trading/market"}},
 		{path: "engine/admin", own: all, outside: []string{"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/..."}},
 		{path: "engine", own: append(all, "plugins", "configs"), outside: []string{"github.com/hashicorp/go-hclog", "github.com/fsnotify/fsnotify", "golang.org/x/time/rate"}},

@@ -137,7 +137,7 @@ func TestAPartlyClosedPositionKeepsItsShareOfCostAndFees(t *testing.T) {
 	require.Equal(t, 0.5, d.Performance().WinRate)
 }
 
-func TestARoundingRestNeverStaysInACloseedPosition(t *testing.T) {
+func TestARoundingRestNeverStaysInAClosedPosition(t *testing.T) {
 	d := newDesk(t)
 	d.tick(0.333)
 	d.fill("buy", "1", "0.33333333333", "0.00000001")

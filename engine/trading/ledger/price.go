@@ -102,7 +102,7 @@ func (p Price) Of(quantity Amount) (Amount, error) {
 	return a, nil
 }
 
-// of is Of without an error to make. With the library, a product of more than nineteen digits takes some thirty times as
+// of is Of without an error to make. With the library, a product of more than nineteen digits takes some twenty times as
 // long: BenchmarkMarketValue.
 func (p Price) of(quantity Amount) (Amount, bool) {
 	hi, lo := bits.Mul64(uint64(quantity.Abs()), p.d.Coef())
