@@ -50,7 +50,8 @@ func TestStats_tell_what_a_guest_costs_the_processor(t *testing.T) {
 	require.Equal(t, []plugin.Kind{plugin.Transform}, h.List()[0].Kinds)
 }
 
-func processTime(t *testing.T) time.Duration {
+// processTime is the processor time that the process has used.
+func processTime(t testing.TB) time.Duration {
 	var u syscall.Rusage
 	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())

@@ -113,11 +113,12 @@ func stop(format string, args ...any) { panic(&guestStop{fmt.Sprintf(format, arg
 const (
 	priceLine       = 200 // of a line for the log, whether it gets there or not
 	lineByte        = 1   // of a byte of a line that is looked at
-	priceLineEnd    = 32  // of the end of a line on a stream, even an empty one
+	priceLineEnd    = 56  // of the end of a line on a stream, even an empty one
 	priceVector     = 64  // of a piece that fd_write is given
-	priceCount      = 200 // of adding to a metric
+	priceCount      = 280 // of adding to a metric
 	pricePoll       = 64  // of a subscription
-	priceRandomByte = 1   // of random_get
+	priceRandom     = 48  // of random_get, however few bytes it makes
+	priceRandomByte = 2   // of each of them
 )
 
 // charge makes the guest pay for work that the host does for it.

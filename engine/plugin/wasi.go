@@ -252,7 +252,7 @@ func (in *instance) sleep(sub []byte) {
 
 func (in *instance) wasiRandom(mem api.Memory, stack []uint64) {
 	ptr, n := uint32(stack[0]), uint32(stack[1])
-	in.charge(uint64(n) * priceRandomByte)
+	in.charge(priceRandom + uint64(n)*priceRandomByte)
 	b, ok := mem.Read(ptr, n)
 	if ok {
 		_, _ = in.random.Read(b) // never fails
