@@ -131,6 +131,7 @@ func (c *Config) Validate() error {
 		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
 		c.Logging.validate(),
 		c.checkDebug(),
+		c.checkDevTokens(),
 		conn.CheckOrigins(c.Origins),
 		config.Prefix("client_messages", c.ClientMessages.Validate()),
 		config.Prefix("heartbeat", c.Heartbeat.Validate()),
@@ -224,6 +225,14 @@ func (c *Config) checkDebug() error {
 		errs = append(errs, fmt.Errorf("debug.echo: needs a loopback address under listen, as in 127.0.0.1:8080; it is %q", c.Listen))
 	}
 	return errors.Join(errs...)
+}
+
+// checkDevTokens keeps test users, who have no secret, from whoever is not on this machine.
+func (c *Config) checkDevTokens() error {
+	if c.Auth.DevTokens && !loopback(c.Listen) {
+		return fmt.Errorf("auth.dev_tokens: anybody could be any user; it needs a loopback address under listen, as in 127.0.0.1:8080; it is %q", c.Listen)
+	}
+	return nil
 }
 
 // loopback reports whether an address to listen on is reachable from this machine only.

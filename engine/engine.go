@@ -55,6 +55,7 @@ type Engine struct {
 
 	store     *store.Store
 	auth      *auth.Auth
+	login     *login
 	classes   *broker.Classes
 	broker    *memory.Broker
 	hub       *hub.Hub
@@ -76,6 +77,7 @@ type Engine struct {
 	reloading sync.Mutex     // serialises changes of current
 	current   plugin.Configs // in force; guarded by reloading
 	draining  chan struct{}  // closed when the engine stops taking connections
+	renewals  chan struct{}  // as many tokens are renewed by HTTP at a time as it has room for
 }
 
 // New opens what cfg names: the data directory, keys, plugins, listeners. It starts no goroutine. An error says what to
@@ -142,6 +144,15 @@ func (e *Engine) openAuth() (err error) {
 		}, func(err error) {
 			e.log.Error("refresh tokens that have run out cannot be forgotten", "error", err)
 		}))
+	if err != nil {
+		return err
+	}
+	if e.cfg.Auth.DevTokens {
+		e.log.Warn("auth.dev_tokens is on: whoever reaches the listener is any user without a secret", "level", e.cfg.Auth.DevLevel)
+	}
+	// Half of the workers that upgrades need too.
+	e.renewals = make(chan struct{}, max(1, e.cfg.Limits.AdmitWorkers/2))
+	e.login, err = newLogin(e.auth, &e.cfg.Auth, e.cfg.Limits.Quota.SendersMax, e.log)
 	return err
 }
 
@@ -159,6 +170,9 @@ func (e *Engine) openConns() error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	if err := e.checkDevListener(); err != nil {
+		return err
+	}
 	lanes := e.conns.Lanes()
 	seams := make([]hub.Lane, len(lanes))
 	for i, l := range lanes {
@@ -167,6 +181,15 @@ func (e *Engine) openConns() error {
 	e.hub = hub.New(seams, e.forms, hub.WithKeptBytes(e.cfg.Limits.CompressedMiBMax<<20))
 	for i, w := range e.hub.Works() {
 		lanes[i].Attach(w)
+	}
+	return nil
+}
+
+// checkDevListener looks at what was bound in the end: a name such as localhost is what the system makes of it.
+func (e *Engine) checkDevListener() error {
+	at, ok := e.conns.Addr().(*net.TCPAddr)
+	if e.cfg.Auth.DevTokens && (!ok || !at.IP.IsLoopback()) {
+		return fmt.Errorf("auth.dev_tokens: needs a listener on a loopback address; %q became %v", e.cfg.Listen, e.conns.Addr())
 	}
 	return nil
 }
@@ -218,7 +241,7 @@ func (e *Engine) openRouter() error {
 	if err != nil {
 		return err
 	}
-	e.router, err = router.New(e.cfg.Limits.Router, e.feed.Routes(), e.auth, status{e}, e.log)
+	e.router, err = router.New(e.cfg.Limits.Router, e.feed.Routes(), e.login, status{e}, e.log)
 	return err
 }
 
@@ -251,6 +274,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "router", e.router.Run)
 	start(&underneath, under, "presence", e.present.Run)
 	start(&underneath, under, "quota", e.quota.Run)
+	start(&underneath, under, "failures", e.login.failures.Run)
 	start(&frontline, front, "connections", e.conns.Run)
 	start(&frontline, front, "review", e.reviewer.run)
 	start(&frontline, front, "admin", e.admin.Run)

@@ -87,22 +87,9 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 			"pages from %s may not connect; the operator lists allowed origins under origins", cut(up.Origin)))
 		return a
 	}
-	identity, err := e.auth.Verify(ctx, auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie))
+	identity, err := e.login.Verify(ctx, up.Remote.Addr(), auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie))
 	if err != nil {
-		refused := message.AsError(err)
-		if refused.Code == message.CodeAuthRequired {
-			e.refusals.add(refusedNoToken)
-		} else {
-			e.refusals.add(refusedToken)
-		}
-		if refused.Code == message.CodeAuthExpired { // nothing to renew yet: to this client it is simply a bad token
-			refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
-		}
-		code := uint16(dialect.CloseUnauthorized)
-		if refused.Code == message.CodeUnavailable { // its key is not known yet: another attempt may succeed
-			code = dialect.CloseOverloaded
-		}
-		a.Reject = rejection(code, refused)
+		a.Reject = g.refuseToken(message.AsError(err))
 		return a
 	}
 	near, refused := e.quota.Enter(identity.UserID, up.Remote.Addr())
@@ -119,6 +106,23 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 		identity: identity, topics: splitTopics(query.Get("topics")), near: near, addr: up.Remote.Addr(), encrypt: encrypt,
 	}}
 	return a
+}
+
+// refuseToken counts a token that proves no identity, and says why it is refused.
+func (g *gate) refuseToken(refused *message.Error) *conn.Rejection {
+	reason, code := refusedToken, uint16(dialect.CloseUnauthorized)
+	switch refused.Code {
+	case message.CodeAuthRequired:
+		reason = refusedNoToken
+	case message.CodeAuthExpired: // nothing to renew yet: to this client it is simply a bad token
+		refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
+	case message.CodeUnavailable: // its key is not known yet: another attempt may succeed
+		code = dialect.CloseOverloaded
+	case message.CodeRateLimited: // it was not looked at
+		reason, code = refusedQuota, dialect.CloseRateLimited
+	}
+	g.engine.refusals.add(reason)
+	return rejection(code, refused)
 }
 
 // tooMany refuses before anybody knows who it is.

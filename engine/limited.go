@@ -109,6 +109,7 @@ func (e *Engine) limitsMet() []admin.LimitMet {
 		admin.LimitMet{Limit: "client_messages.payload_kib_max", Result: refused, Count: feed.PayloadRefused},
 		admin.LimitMet{Limit: "requests_pending_max", Result: refused, Count: requests},
 		admin.LimitMet{Limit: "bad_messages_per_minute", Result: closed, Count: floods},
+		admin.LimitMet{Limit: failuresLimit, Result: refused, Count: e.login.failures.Stats().Refused},
 	)
 }
 

@@ -165,7 +165,7 @@ func (o operator) Measure() admin.Measurements {
 		},
 		Deliveries: e.hub.Delivered(), SubscribedTopics: topics,
 		Presence:   o.presence(),
-		Encryption: encryption(&totals, &gauges),
+		Encryption: encryption(&totals, &gauges), Logins: e.login.figures(),
 		Broker: admin.BrokerFigures{
 			Topics: stats.Topics, BytesKept: stats.BytesKept, BytesKeptMax: stats.BytesKeptMax, Published: stats.Published,
 			Duplicates: stats.Duplicates, Refused: stats.Refused, Expired: stats.Expired, Evicted: stats.Evicted,

@@ -18,6 +18,7 @@ func (e *Engine) publicHTTP() http.Handler {
 		}
 		writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
 	})
+	mux.HandleFunc(pathRefresh, e.refresh)
 	mux.HandleFunc("/wse", upgradeRequired)
 	mux.HandleFunc("/ws", upgradeRequired)
 	mux.HandleFunc("/{$}", upgradeRequired)
@@ -32,7 +33,11 @@ func upgradeRequired(w http.ResponseWriter, _ *http.Request) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
+	writeBody(w, status, "application/json", body)
+}
+
+func writeBody(w http.ResponseWriter, status int, kind string, body any) {
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the client may be gone

@@ -183,6 +183,7 @@ type Measurements struct {
 	SubscribedTopics  int               `json:"subscribed_topics"`
 	Presence          PresenceFigures   `json:"presence"`
 	Encryption        Encryption        `json:"encryption"`
+	Logins            Logins            `json:"logins"`
 	Broker            BrokerFigures     `json:"broker"`
 }
 
@@ -193,6 +194,14 @@ type Encryption struct {
 	Keys            map[string]uint64 `json:"keys"`             // clients' keys, agreed or refused
 	Messages        map[string]uint64 `json:"messages"`         // encrypted ones, by direction: in or out
 	Refused         map[string]uint64 `json:"refused"`          // messages from encrypted connections, by reason
+}
+
+// Logins is what became of tokens.
+type Logins struct {
+	Failures uint64            `json:"failures"` // tokens refused, of any kind
+	Blocked  uint64            `json:"blocked"`  // times that an address was blocked for its failures
+	Families int               `json:"families"` // now: logins whose refresh token was used, as they are recorded
+	Refresh  map[string]uint64 `json:"refresh"`  // refresh tokens, by result: renewed, or reused, which revoked a family
 }
 
 // LimitMet is how often clients came to one limit.

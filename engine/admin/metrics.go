@@ -151,6 +151,10 @@ func (e emitter) engine(m Measurements) {
 	e.counters("wse_encryption_keys_total", "Clients' public keys.", "result", c.Keys)
 	e.counters("wse_encryption_messages_total", "Encrypted messages.", "direction", c.Messages)
 	e.counters("wse_encryption_refused_total", "Messages that encrypted connections refused.", "reason", c.Refused)
+	e.counter("wse_auth_failures_total", "Tokens that were refused, refresh tokens included.", m.Logins.Failures)
+	e.counter("wse_auth_addresses_blocked_total", "Times that an address was blocked, since too many of its tokens were refused.", m.Logins.Blocked)
+	e.gauge("wse_auth_families", "Logins whose refresh token was used and may still be.", float64(m.Logins.Families))
+	e.counters("wse_auth_refresh_total", "Refresh tokens that bought others, and those that came twice, which revoked their family.", "result", m.Logins.Refresh)
 	e.gauge("wse_subscribed_topics", "Topics and patterns with a subscriber on this node.", float64(m.SubscribedTopics))
 	e.presence(m.Presence)
 	b := m.Broker

@@ -147,6 +147,9 @@ func (a *Auth) Verify(ctx context.Context, token string) (*Identity, error) {
 	if len(token) > a.cfg.TokenKiBMax<<10 {
 		return nil, refuse("it is larger than %d KiB", a.cfg.TokenKiBMax)
 	}
+	if a.cfg.DevTokens && strings.Count(token, ".") < 2 {
+		return a.devIdentity(token)
+	}
 	raw, err := a.open(ctx, token)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,16 @@ type Config struct {
 	RefreshTTL time.Duration `yaml:"refresh_ttl"`
 	// FamiliesMax bounds how many logins whose refresh token was used are recorded until the last token has run out.
 	FamiliesMax int `yaml:"families_max"`
+	// LoginTimeout is how long a connection that may be open without a token has to log in.
+	LoginTimeout time.Duration `yaml:"login_timeout"`
+	// FailuresPerMinute is how many tokens from one address may be refused within a minute; more block it. 0: no limit.
+	FailuresPerMinute int `yaml:"failures_per_minute"`
+	// FailuresBlock is how long no token from a blocked address is looked at.
+	FailuresBlock time.Duration `yaml:"failures_block"`
+	// DevTokens makes a token with fewer than two dots, which no JWT is, the id of a test user.
+	DevTokens bool `yaml:"dev_tokens"`
+	// DevLevel is the permission_level of test users.
+	DevLevel string `yaml:"dev_level"`
 }
 
 // KeyConfig is one key. Exactly one of Value, File and Env says where its material is: PEM, a JWK as JSON, or, for HS256,
@@ -76,6 +86,7 @@ const (
 	rsaBitsMax     = 8192
 	leewayMax      = 30 * time.Second
 	familiesLimit  = 10_000_000
+	failuresLimit  = 1 << 20
 )
 
 // DefaultConfig returns the defaults: HS256 with a key generated in the data directory.
@@ -91,6 +102,8 @@ func DefaultConfig() Config {
 		AccessTTL:      24 * time.Hour,
 		RefreshTTL:     30 * 24 * time.Hour,
 		FamiliesMax:    100_000,
+
+		LoginTimeout: time.Minute, FailuresPerMinute: 20, FailuresBlock: time.Minute, DevLevel: "trader",
 	}
 }
 
@@ -135,6 +148,7 @@ func (c Config) Validate() error {
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateJWKS()...)
 	errs = append(errs, c.validateLimits()...)
+	errs = append(errs, c.validateLogin()...)
 	return errors.Join(errs...)
 }
 
@@ -219,6 +233,22 @@ func (c Config) validateLimits() (errs []error) {
 		if a == "" {
 			errs = append(errs, fmt.Errorf("audience[%d]: is empty", i))
 		}
+	}
+	return errs
+}
+
+func (c Config) validateLogin() (errs []error) {
+	if c.LoginTimeout < time.Second || c.LoginTimeout > time.Hour {
+		errs = append(errs, fmt.Errorf("login_timeout: %v is not between 1s and 1h", c.LoginTimeout))
+	}
+	if c.FailuresPerMinute < 0 || c.FailuresPerMinute > failuresLimit {
+		errs = append(errs, fmt.Errorf("failures_per_minute: %d is not between 0 and %d", c.FailuresPerMinute, failuresLimit))
+	}
+	if c.FailuresBlock < time.Second || c.FailuresBlock > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("failures_block: %v is not between 1s and 24h", c.FailuresBlock))
+	}
+	if _, ok := LevelPermissions(c.DevLevel); !ok {
+		errs = append(errs, fmt.Errorf("dev_level: %q is not one of basic, trader, premium, admin", c.DevLevel))
 	}
 	return errs
 }

@@ -58,8 +58,8 @@ func (e expiring) over(now time.Time) bool {
 	return now.Unix() > e.Expires+int64((keptBeyond+leewayMax)/time.Second)
 }
 
-// errReused says that a refresh token was used before; the others say why it is refused without that being news.
-var errReused = errors.New("it was used before, so it may have been stolen: its whole family is revoked; log in again")
+// errReused is the *message.Error of a refresh token that was used before, where that is news.
+var errReused error = refuse("it was used before, so it may have been stolen: its whole family is revoked; log in again")
 
 // families are the records of refresh tokens.
 type families struct {
@@ -133,7 +133,7 @@ func unrecorded(err error) *message.Error {
 }
 
 // judge reports whether a refresh token is good, and returns its family's record, nil where it is the first of it to come.
-// The error of one that is spent wraps errReused the first time; then the family is to be revoked.
+// The error of one that is spent is errReused the first time; then the family is to be revoked.
 func (f *families) judge(c *refreshClaims) (*family, error) {
 	var out cut
 	if found, err := f.read(userPrefix+c.user, &out); err != nil {
@@ -153,9 +153,7 @@ func (f *families) judge(c *refreshClaims) (*family, error) {
 	case rec.User != c.user:
 		return rec, refuse("its family is another user's")
 	case rec.Next != c.jti:
-		e := refuse("%v", errReused)
-		e.Err = errReused
-		return rec, e
+		return rec, errReused
 	}
 	return rec, nil
 }

@@ -42,7 +42,6 @@ func parseOrigins(list []string) (origins, error) {
 	return o, errors.Join(errs...)
 }
 
-// allowed reports whether a page of the given origin may connect to host. No origin means that it is no browser.
 // CheckOrigins reports every element of a list of origins that is no pattern. It is the configuration's section origins,
 // whose name each fault begins with.
 func CheckOrigins(list []string) error {
@@ -50,6 +49,7 @@ func CheckOrigins(list []string) error {
 	return err
 }
 
+// allowed reports whether a page of the given origin may connect to host. No origin means that it is no browser.
 func (o *origins) allowed(origin, host string) bool {
 	if origin == "" || o.any {
 		return true

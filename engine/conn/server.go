@@ -181,6 +181,10 @@ func (s *Server) Run(ctx context.Context) error {
 // Addr returns where the server listens.
 func (s *Server) Addr() net.Addr { return s.addr }
 
+// OriginAllowed reports whether a page of the given origin may connect to host, or ask it by HTTP. No origin means that it is
+// no browser.
+func (s *Server) OriginAllowed(origin, host string) bool { return s.origins.allowed(origin, host) }
+
 // Lanes returns the lanes, in the order of their indexes.
 func (s *Server) Lanes() []*Lane { return s.lanes }
 

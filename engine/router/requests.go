@@ -133,7 +133,7 @@ func (s *Client) state() *message.State {
 
 // authenticate renews the connection's identity. The token must be the same user's: subscriptions are his.
 func (s *Client) authenticate(ctx context.Context, req *message.Request, body *message.Authenticate) error {
-	identity, err := s.router.verifier.Verify(ctx, body.Token)
+	identity, err := s.router.verifier.Verify(ctx, s.Conn.Describe().Remote.Addr(), body.Token)
 	if err != nil {
 		return notRenewed(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -94,9 +95,9 @@ type Routes struct {
 	Closed         HandlerFunc // the connection is gone; the last call of a client
 }
 
-// Verifier checks tokens. It may block for a key fetch until ctx ends; its errors are *message.Error.
+// Verifier checks tokens that come from an address. It may block for a key fetch until ctx ends; its errors are *message.Error.
 type Verifier interface {
-	Verify(ctx context.Context, token string) (*auth.Identity, error)
+	Verify(ctx context.Context, from netip.Addr, token string) (*auth.Identity, error)
 }
 
 // Status answers what a client may ask about the engine as a whole.

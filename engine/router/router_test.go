@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,7 +80,7 @@ func (p *peer) errorsSent() (codes []message.Code) {
 // tokens knows tokens of the form user:seconds.
 type tokens struct{}
 
-func (tokens) Verify(_ context.Context, token string) (*auth.Identity, error) {
+func (tokens) Verify(_ context.Context, _ netip.Addr, token string) (*auth.Identity, error) {
 	user, life, ok := strings.Cut(token, ":")
 	seconds, err := strconv.Atoi(life)
 	if !ok || err != nil {
@@ -106,7 +107,7 @@ func start(t *testing.T, cfg Config, routes Routes) (*Client, *peer) {
 	go func() { defer close(done); _ = r.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	p := &peer{}
-	identity, _ := tokens{}.Verify(ctx, "u1:3600")
+	identity, _ := tokens{}.Verify(ctx, netip.Addr{}, "u1:3600")
 	s := &Client{}
 	r.Open(s, p, hub.Member{}, identity)
 	return s, p
