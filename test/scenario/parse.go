@@ -15,6 +15,7 @@ type File struct {
 	Name      string
 	Settings  []string          // key=value, for --set
 	TLS       bool              // the engine serves TLS, with a certificate made for it
+	Once      bool              // it shows nothing that depends on the form of messages, or chooses forms itself
 	Files     map[string]string // by name, put into the engine's directory before it starts; wse.yaml is its config
 	Scenarios []*Scenario
 }
@@ -40,6 +41,9 @@ var verbs = []string{"user", "token", "connect", "open", "send", "send-binary", 
 	"resume", "pad", "expect-eof", "no-more", "close", "drop", "mute", "lag", "publish", "event", "post", "get",
 	"delete", "public", "hand", "run", "reload", "signal", "exit", "repeat", "until", "meanwhile", "join",
 	"sequence", "write", "unordered"}
+
+// directives are what is said of a whole file. It is read-only.
+var directives = []string{"set", "tls", "once"}
 
 // isBlock reports whether lines up to "end" belong to a step.
 func isBlock(verb string) bool { return verb == "write" || verb == "unordered" }
@@ -110,14 +114,16 @@ func block(in *bufio.Scanner) (body string, lines int, ok bool) {
 
 func (f *File) add(s Step) error {
 	switch {
+	case slices.Contains(directives, s.Verb) && len(f.Scenarios) > 0:
+		return fmt.Errorf("%s belongs before the first scenario", s.Verb)
 	case s.Verb == "set":
-		if len(f.Scenarios) > 0 {
-			return fmt.Errorf("set belongs before the first scenario")
-		}
 		f.Settings = append(f.Settings, s.Rest)
 		return nil
-	case s.Verb == "tls" && len(f.Scenarios) == 0:
+	case s.Verb == "tls":
 		f.TLS = true
+		return nil
+	case s.Verb == "once":
+		f.Once = true
 		return nil
 	case s.Verb == "scenario":
 		if s.Rest == "" {

@@ -11,6 +11,7 @@ func TestAFileHoldsSettingsFilesAndScenarios(t *testing.T) {
 	f, err := Parse("x.txt", strings.NewReader(`
 # a comment
 set limits.message_kib_max=4
+once
 write wse.yaml
 listen: a
   b: c
@@ -24,12 +25,12 @@ scenario the second
   send alice {"t":"ping"}
 `))
 	require.NoError(t, err)
-	require.Equal(t, &File{Name: "x.txt", Settings: []string{"limits.message_kib_max=4"},
+	require.Equal(t, &File{Name: "x.txt", Settings: []string{"limits.message_kib_max=4"}, Once: true,
 		Files: map[string]string{"wse.yaml": "listen: a\n  b: c\n"},
 		Scenarios: []*Scenario{
-			{Title: "the first", Line: 8, Steps: []Step{{Line: 9, Verb: "open", Rest: "alice"},
-				{Line: 10, Verb: "unordered", Rest: "alice", Body: "    {\"a\":1}\n"}}},
-			{Title: "the second", Line: 13, Steps: []Step{{Line: 14, Verb: "send", Rest: `alice {"t":"ping"}`}}},
+			{Title: "the first", Line: 9, Steps: []Step{{Line: 10, Verb: "open", Rest: "alice"},
+				{Line: 11, Verb: "unordered", Rest: "alice", Body: "    {\"a\":1}\n"}}},
+			{Title: "the second", Line: 14, Steps: []Step{{Line: 15, Verb: "send", Rest: `alice {"t":"ping"}`}}},
 		}}, f)
 }
 
@@ -39,6 +40,8 @@ func TestAFileThatIsWrongIsRefusedWithItsLine(t *testing.T) {
 		{"an unknown step", "scenario s\nfly alice\n", `x.txt:2: no step is called "fly"`},
 		{"a step too early", "open alice\n", "x.txt:1: open stands before the first scenario"},
 		{"a setting too late", "scenario s\nset a=b\n", "x.txt:2: set belongs before the first scenario"},
+		{"once too late", "scenario s\nonce\n", "x.txt:2: once belongs before the first scenario"},
+		{"TLS too late", "scenario s\ntls\n", "x.txt:2: tls belongs before the first scenario"},
 		{"no title", "scenario\n", "x.txt:1: a scenario needs a title"},
 		{"a block without an end", "scenario s\nunordered alice\n{}\n", "x.txt:2: unordered has no end"},
 	} {
