@@ -43,8 +43,8 @@ func (c *client) Event(cn *conn.Conn, ev conn.Event) {
 			c.engine.quota.Leave(c.admitted.identity.UserID, c.admitted.addr)
 			return
 		}
+		c.protocol.Closed() // from here on nobody logs in any more
 		c.engine.quota.Leave(c.protocol.Identity().UserID, cn.Remote().Addr())
-		c.protocol.Closed()
 	}
 }
 
@@ -62,6 +62,9 @@ func (c *client) open(cn *conn.Conn) {
 	c.admitted = nil
 	c.protocol.Encryption = from.encrypt
 	e.router.Open(&c.protocol, peer{cn}, e.hub.Member(cn), from.identity)
+	if from.identity.Anonymous() {
+		cn.SetDeadline(time.Now().Add(e.cfg.Auth.LoginTimeout))
+	}
 	cn.Send(&message.Reply{Body: c.protocol.Ready(e.cfg.Heartbeat.Interval, e.cfg.Heartbeat.IdleTimeout, e.cfg.Limits.DrainJitter)})
 	for _, limit := range from.near {
 		c.warn(limit)

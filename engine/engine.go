@@ -241,7 +241,9 @@ func (e *Engine) openRouter() error {
 	if err != nil {
 		return err
 	}
-	e.router, err = router.New(e.cfg.Limits.Router, e.feed.Routes(), e.login, status{e}, e.log)
+	routes := e.feed.Routes()
+	routes.Admit = e.admit
+	e.router, err = router.New(e.cfg.Limits.Router, routes, e.login, status{e}, e.log)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/quota"
+	"github.com/wse-engine/wse/engine/router"
 )
 
 // Take implements [conn.Handler]: what comes too fast is passed over.
@@ -84,6 +85,18 @@ func (c *client) limited(v quota.Verdict, cid string) bool {
 		}
 	}
 	return false
+}
+
+// admit implements [router.AdmitFunc]: the connection, which counted for its address only, counts for its user from here on.
+func (e *Engine) admit(s *router.Client, user string) error {
+	near, refused := e.quota.Login(user)
+	if refused != quota.None {
+		return e.quota.Refusal(refused, 1)
+	}
+	if near != quota.None {
+		s.Warn(nil, e.quota.Warning(near))
+	}
+	return nil
 }
 
 // warn tells a client that it comes near a limit.

@@ -7,7 +7,7 @@ import (
 
 // Identity is who a connection belongs to, as its token says. It is immutable, and small: one is kept per connection.
 type Identity struct {
-	// UserID is the token's sub or user_id; it can stand as a segment of a topic.
+	// UserID is the token's sub or user_id; it can stand as a segment of a topic. It is empty where nobody has logged in.
 	UserID string
 	// Level is the token's permission_level: basic, trader, premium or admin. A token with neither a level nor
 	// permissions is basic; one with permissions alone has no level, "".
@@ -19,6 +19,12 @@ type Identity struct {
 	// Claims is the token's claims object as raw JSON, for authorize plugins. No name occurs twice in it.
 	Claims []byte
 }
+
+// Anonymous returns the identity of a connection that nobody has logged in on yet. It may do nothing, and does not run out.
+func Anonymous() *Identity { return &Identity{} }
+
+// Anonymous reports whether nobody has logged in.
+func (i *Identity) Anonymous() bool { return i.UserID == "" }
 
 // Subs returns the topics that the token's claim subs names, in its order: those that its holder gets without asking. It reads
 // the claims, since keeping them apart would cost every connection what few have.

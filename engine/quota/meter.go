@@ -49,8 +49,8 @@ func (p *pace) take(full *int64, now int64, n int) (used int64, ok bool) {
 	return used, true
 }
 
-// Take asks whether a connection of user may have n more messages of so many bytes together looked at. It does not block,
-// and allocates nothing but for who comes near a limit.
+// Take asks whether a connection of user, "" where nobody has logged in, may have n more messages of so many bytes together
+// looked at. It does not block, and allocates nothing but for who comes near a limit.
 func (m *Meter) Take(q *Quota, user string, n, bytes int) Verdict {
 	at := time.Now()
 	now := int64(at.Sub(q.start))
@@ -66,7 +66,7 @@ func (m *Meter) Take(q *Quota, user string, n, bytes int) Verdict {
 	if near == None {
 		near = m.near(&q.bytes, usedBytes, Bytes)
 	}
-	if q.users.on {
+	if q.users.on && user != "" {
 		refused, warn := q.users.take(user, at, [2]int{n, bytes})
 		if refused >= 0 {
 			return m.refuse(q, now, UserMessages+Limit(refused))

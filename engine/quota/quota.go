@@ -151,22 +151,21 @@ func (q *Quota) Upgrade(addr netip.Addr) (refused Limit) {
 }
 
 // Enter counts a connection of a user from an address, for whom [Quota.Leave] is to be called when it is gone. Where it is
-// one too many nothing is counted and the limit is returned; else those limits are, or None, that are nearly reached.
+// one too many nothing is counted and the limit is returned; else those limits are, or None, that are nearly reached. A user
+// of "" is nobody yet, and only the address is counted.
 func (q *Quota) Enter(user string, addr netip.Addr) (near [2]Limit, refused Limit) {
-	nearUser, ok := q.userConnections.add(user)
-	if !ok {
-		q.Count(UserConnections, Refused)
-		return near, UserConnections
+	near[0], refused = q.login(user)
+	if refused != None {
+		return near, refused
 	}
 	nearAddress, ok := q.addressConnections.add(network(addr))
 	if !ok {
-		q.userConnections.remove(user)
+		q.logout(user)
 		q.Count(AddressConnections, Refused)
-		return near, AddressConnections
+		return [2]Limit{}, AddressConnections
 	}
-	if nearUser {
-		near[0] = UserConnections
-		q.Count(UserConnections, Warned)
+	if near[0] != None {
+		q.Count(near[0], Warned)
 	}
 	if nearAddress {
 		near[1] = AddressConnections
@@ -175,9 +174,39 @@ func (q *Quota) Enter(user string, addr netip.Addr) (near [2]Limit, refused Limi
 	return near, None
 }
 
-// Leave ends what Enter began.
+// Login counts a connection that entered for nobody as the user's, with whom [Quota.Leave] is to be called then. Where it is
+// one too many it is not counted, and refused is the limit; near is it where it is nearly reached. It does not block.
+func (q *Quota) Login(user string) (near, refused Limit) {
+	if near, refused = q.login(user); near != None {
+		q.Count(near, Warned)
+	}
+	return near, refused
+}
+
+func (q *Quota) login(user string) (near, refused Limit) {
+	if user == "" {
+		return None, None
+	}
+	isNear, ok := q.userConnections.add(user)
+	switch {
+	case !ok:
+		q.Count(UserConnections, Refused)
+		return None, UserConnections
+	case isNear:
+		return UserConnections, None
+	}
+	return None, None
+}
+
+func (q *Quota) logout(user string) {
+	if user != "" {
+		q.userConnections.remove(user)
+	}
+}
+
+// Leave ends what Enter and Login began: user is who the connection belonged to in the end.
 func (q *Quota) Leave(user string, addr netip.Addr) {
-	q.userConnections.remove(user)
+	q.logout(user)
 	q.addressConnections.remove(network(addr))
 }
 

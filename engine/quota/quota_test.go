@@ -172,6 +172,32 @@ func TestAUserAndAnAddressHaveOnlySoManyConnections(t *testing.T) {
 	require.Equal(t, UserConnections, refused)
 }
 
+func TestAConnectionOfNobodyCountsForItsAddressUntilSomebodyLogsIn(t *testing.T) {
+	q := open(t, func(c *Config) {
+		c.UserConnectionsMax, c.AddressConnectionsMax, c.UserMessagesPerSecond, c.UserMessagesBurst = 1, 3, 1, 1
+	})
+	addr := netip.MustParseAddr("192.0.2.1")
+	for range 3 {
+		_, refused := q.Enter("", addr)
+		require.Zero(t, refused)
+	}
+	_, refused := q.Enter("", addr)
+	require.Equal(t, AddressConnections, refused)
+	require.Zero(t, send(q, &Meter{}, "", 100, 0)[Verdict{Refuse, UserMessages}], "nobody shares nobody's rate")
+
+	near, refused := q.Login("u1")
+	require.Equal(t, UserConnections, near)
+	require.Zero(t, refused)
+	_, refused = q.Login("u1")
+	require.Equal(t, UserConnections, refused)
+	q.Leave("", addr) // the one that was refused
+	_, refused = q.Login("u1")
+	require.Equal(t, UserConnections, refused, "what nobody leaves is nobody's")
+	q.Leave("u1", addr)
+	_, refused = q.Login("u1")
+	require.Zero(t, refused)
+}
+
 func TestAddressesOfOneIPv6NetworkAreOneAddress(t *testing.T) {
 	q := open(t, func(c *Config) { c.AddressUpgradesPerMinute, c.AddressUpgradesBurst = 1, 2 })
 	for i := range 2 {

@@ -106,7 +106,8 @@ func (r *Router) Open(s *Client, c Connection, member hub.Member, identity *auth
 	}
 }
 
-// Identity returns who the connection belongs to. It may change when the client renews its token, never its user.
+// Identity returns who the connection belongs to, an anonymous one where nobody has logged in. It may change when the client
+// renews its token, never its user; once Closed was called it does not change any more.
 func (s *Client) Identity() *auth.Identity { return s.identity.Load() }
 
 // Reply sends an answer to req.
@@ -312,10 +313,16 @@ func (s *Client) serve(ctx context.Context, req *message.Request) {
 }
 
 // Deadline is called at about the time set on the connection: when the token has run out, and again when the time to
-// renew it is over.
+// renew it is over; where there is none, when the time to log in is.
 func (s *Client) Deadline() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.Identity().Anonymous() {
+		s.Conn.CloseWith(&message.Reply{Body: &message.Failure{Err: message.Errorf(message.CodeAuthRequired,
+			"nobody has logged in on this connection in time; send auth with a token right after connecting")}},
+			dialect.CloseUnauthorized, "no login")
+		return
+	}
 	if left := time.Until(time.UnixMilli(s.Identity().ExpiresMS)); left > 0 {
 		s.expiring = false
 		s.Conn.SetDeadline(time.Now().Add(left))
@@ -340,4 +347,22 @@ func (s *Client) renew(identity *auth.Identity) {
 	s.expiring = false
 	s.mu.Unlock()
 	s.Conn.SetDeadline(time.UnixMilli(identity.ExpiresMS))
+}
+
+// logIn makes the connection a user's, unless it is closed or he may not have it. Whoever is told that it is closed finds
+// him in Identity exactly where Admit let him in.
+func (s *Client) logIn(identity *auth.Identity) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return message.Errorf(message.CodeUnavailable, "the connection is closed")
+	}
+	if admit := s.router.routes.Admit; admit != nil {
+		if err := admit(s, identity.UserID); err != nil {
+			return err
+		}
+	}
+	s.identity.Store(identity)
+	s.Conn.SetDeadline(time.UnixMilli(identity.ExpiresMS))
+	return nil
 }

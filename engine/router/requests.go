@@ -13,12 +13,17 @@ func stack() string { return string(debug.Stack()) }
 
 // dispatch answers one request. It runs on a worker, except for pings and heartbeats, which Handle answers itself.
 func (s *Client) dispatch(ctx context.Context, req *message.Request) error {
+	if err := s.Identity().Permit(req.Body); err != nil {
+		return err
+	}
 	routes := &s.router.routes
 	switch body := req.Body.(type) {
 	case *message.Hello:
 		return s.greet(req, body)
 	case *message.Authenticate:
 		return s.authenticate(ctx, req, body)
+	case *message.RefreshToken:
+		return s.refresh(ctx, req, body)
 	case *message.Subscribe:
 		return s.call(ctx, routes.Subscribe, req)
 	case *message.Sync:
@@ -131,22 +136,43 @@ func (s *Client) state() *message.State {
 	}
 }
 
-// authenticate renews the connection's identity. The token must be the same user's: subscriptions are his.
+// authenticate makes the connection a user's, or renews its identity: then the token must be the same user's, since
+// subscriptions are his.
 func (s *Client) authenticate(ctx context.Context, req *message.Request, body *message.Authenticate) error {
+	before := s.Identity()
 	identity, err := s.router.verifier.Verify(ctx, s.Conn.Describe().Remote.Addr(), body.Token)
-	if err != nil {
+	switch {
+	case err != nil && before.Anonymous():
+		return err
+	case err != nil:
 		return notRenewed(err)
-	}
-	if identity.UserID != s.Identity().UserID {
+	case before.Anonymous():
+		if err := s.logIn(identity); err != nil {
+			return err
+		}
+	case identity.UserID != before.UserID:
 		return message.Errorf(message.CodeAuthFailed, "the token belongs to another user; open a connection of its own for it")
+	default:
+		s.renew(identity)
 	}
-	s.renew(identity)
 	if f := s.router.routes.Renewed; f != nil {
 		if err := f(ctx, s, req); err != nil {
 			return err
 		}
 	}
-	s.Reply(req, &message.Authenticated{UserID: identity.UserID, ExpiresMS: identity.ExpiresMS})
+	s.Reply(req, &message.Authenticated{
+		UserID: identity.UserID, ExpiresMS: identity.ExpiresMS, Permissions: identity.Permissions.AppendNames(nil),
+	})
+	return nil
+}
+
+// refresh answers with a new pair of tokens. The connection's identity stays as it is until auth shows one of them.
+func (s *Client) refresh(ctx context.Context, req *message.Request, body *message.RefreshToken) error {
+	access, refresh, expiresIn, err := s.router.verifier.Refresh(ctx, s.Conn.Describe().Remote.Addr(), body.Token)
+	if err != nil {
+		return err
+	}
+	s.Reply(req, &message.TokenRefreshed{AccessToken: access, RefreshToken: refresh, ExpiresIn: expiresIn})
 	return nil
 }
 

@@ -81,6 +81,10 @@ func (c Config) Validate() error {
 // client never overlap. An error becomes the client's answer.
 type HandlerFunc func(ctx context.Context, s *Client, req *message.Request) error
 
+// AdmitFunc decides whether a connection that nobody has logged in on may become the user's. Where it returns nil it does, and
+// was not closed before. It is called with the client's lock held: it must neither block nor call what takes that.
+type AdmitFunc func(s *Client, user string) error
+
 // Routes are the handlers that other packages provide. A nil one means that the engine does not offer the request, which
 // its sender is told.
 type Routes struct {
@@ -90,14 +94,17 @@ type Routes struct {
 	PresenceUpdate HandlerFunc // *message.PresenceUpdate
 	Publish        HandlerFunc // *message.Publish
 	Renewed        HandlerFunc // after an *message.Authenticate: the identity may have changed
+	Admit          AdmitFunc   // before an *message.Authenticate makes a connection of nobody a user's
 	Review         HandlerFunc // *message.Review
 	Stream         HandlerFunc // *message.StreamRequest
 	Closed         HandlerFunc // the connection is gone; the last call of a client
 }
 
-// Verifier checks tokens that come from an address. It may block for a key fetch until ctx ends; its errors are *message.Error.
+// Verifier checks tokens that come from an address, and renews them. It may block until ctx ends, for a key fetch or for the
+// disk; its errors are *message.Error.
 type Verifier interface {
 	Verify(ctx context.Context, from netip.Addr, token string) (*auth.Identity, error)
+	Refresh(ctx context.Context, from netip.Addr, token string) (access, refresh string, expiresIn time.Duration, err error)
 }
 
 // Status answers what a client may ask about the engine as a whole.

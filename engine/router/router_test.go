@@ -89,6 +89,15 @@ func (tokens) Verify(_ context.Context, _ netip.Addr, token string) (*auth.Ident
 	return &auth.Identity{UserID: user, ExpiresMS: time.Now().Add(time.Duration(seconds) * time.Second).UnixMilli()}, nil
 }
 
+// Refresh knows refresh tokens of the form refresh:user.
+func (tokens) Refresh(_ context.Context, _ netip.Addr, token string) (access, refresh string, expiresIn time.Duration, err error) {
+	user, ok := strings.CutPrefix(token, "refresh:")
+	if !ok {
+		return "", "", 0, message.Errorf(message.CodeAuthFailed, "bad token")
+	}
+	return user + ":60", token + "+", time.Minute, nil
+}
+
 type status struct{}
 
 func (status) Health() message.Health { return message.Health{Status: "ok"} }
@@ -336,6 +345,86 @@ func TestATokenThatRunsOutIsToldAndThenClosesUnlessRenewed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// startAnonymous is start for a connection that nobody has logged in on.
+func startAnonymous(t *testing.T, routes Routes) (*Client, *peer) {
+	t.Helper()
+	s, p := start(t, DefaultConfig(), routes)
+	anonymous, q := &Client{}, &peer{}
+	s.router.Open(anonymous, q, hub.Member{}, auth.Anonymous())
+	require.Zero(t, p.code)
+	return anonymous, q
+}
+
+func TestAConnectionOfNobodyMayLogInAndLittleElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var renewed, admitted []string
+		s, p := startAnonymous(t, Routes{
+			Publish: func(context.Context, *Client, *message.Request) error { t.Error("not before the login"); return nil },
+			Admit:   func(_ *Client, user string) error { admitted = append(admitted, user); return nil },
+			Renewed: func(_ context.Context, s *Client, _ *message.Request) error {
+				renewed = append(renewed, s.Identity().UserID)
+				return nil
+			},
+		})
+		require.Zero(t, p.deadline, "nothing runs out")
+		s.Handle(publish("x", ""), nil)
+		s.Handle(&message.Request{Type: "session_status", Body: &message.SessionQuery{}}, nil)
+		s.Handle(&message.Request{Type: "auth", Body: &message.Authenticate{Token: "bad"}}, nil)
+		s.Handle(&message.Request{Type: "refresh", Body: &message.RefreshToken{Token: "bad"}}, nil)
+		synctest.Wait()
+		require.Equal(t, []message.Code{message.CodeAuthRequired, message.CodeAuthRequired, message.CodeAuthFailed, message.CodeAuthFailed}, p.errorsSent())
+
+		s.Handle(&message.Request{Type: "ping", Body: &message.Ping{}}, nil)
+		s.Handle(&message.Request{Type: "refresh", Body: &message.RefreshToken{Token: "refresh:u1"}}, nil)
+		synctest.Wait()
+		require.Equal(t, &message.TokenRefreshed{AccessToken: "u1:60", RefreshToken: "refresh:u1+", ExpiresIn: time.Minute}, p.sent[5].Body)
+		require.True(t, s.Identity().Anonymous(), "new tokens are no login")
+
+		s.Handle(&message.Request{Type: "auth", Body: &message.Authenticate{Token: "u1:3600"}}, nil)
+		synctest.Wait()
+		require.Equal(t, "u1", s.Identity().UserID)
+		require.Equal(t, []string{"u1"}, admitted)
+		require.Equal(t, []string{"u1"}, renewed)
+		require.WithinDuration(t, time.Now().Add(time.Hour), p.deadline, time.Millisecond)
+		s.Handle(&message.Request{Type: "auth", Body: &message.Authenticate{Token: "u2:3600"}}, nil)
+		s.Deadline()
+		synctest.Wait()
+		require.Zero(t, p.code)
+		require.Equal(t, []string{"u1"}, admitted, "the second is another user's")
+		require.Len(t, p.errorsSent(), 5)
+	})
+}
+
+func TestAConnectionThatNobodyLogsInOnIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := startAnonymous(t, Routes{})
+		s.Deadline()
+		require.EqualValues(t, 4401, p.code)
+		require.Equal(t, []message.Code{message.CodeAuthRequired}, p.errorsSent())
+	})
+}
+
+func TestALoginThatIsNotAdmittedLeavesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := startAnonymous(t, Routes{Admit: func(*Client, string) error { return message.Errorf(message.CodeRateLimited, "too many") }})
+		s.Handle(&message.Request{Type: "auth", Body: &message.Authenticate{Token: "u1:3600"}}, nil)
+		synctest.Wait()
+		require.Equal(t, []message.Code{message.CodeRateLimited}, p.errorsSent())
+		require.True(t, s.Identity().Anonymous())
+	})
+}
+
+func TestNobodyIsAdmittedToAConnectionThatIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		admitted := 0
+		s, _ := startAnonymous(t, Routes{Admit: func(*Client, string) error { admitted++; return nil }})
+		s.Closed()
+		require.Error(t, s.logIn(&auth.Identity{UserID: "u1"}))
+		require.Zero(t, admitted)
+		require.True(t, s.Identity().Anonymous())
+	})
 }
 
 func TestATokenOfAnotherUserDoesNotTakeAConnectionOver(t *testing.T) {
