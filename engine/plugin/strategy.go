@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -169,7 +170,8 @@ func (s *Strategy) some(ctx context.Context, handle uint32, ticks []StrategyTick
 	}
 	consumed := n
 	if f == nil {
-		consumed, f = s.answer.ticks(kind, view, n)
+		consumed, err = s.answer.ticks(kind, view, n)
+		f = unread(hookTicks, err)
 	}
 	if f != nil {
 		return 0, s.end(hookTicks, f)
@@ -229,9 +231,9 @@ func (s *Strategy) call(ctx context.Context, h hook, doc []byte) (abi.Kind, erro
 		s.version.succeeded()
 		return abi.No, s.version.refuse(h, Guest, f.text)
 	case f == nil && h == hookUpdate:
-		f = s.answer.update(kind, view)
+		f = unread(h, s.answer.update(kind, view))
 	case f == nil && kind == abi.Data:
-		f = &fault{Violation, "the answer of " + h.export() + ": data, where only yes, no and an error are answers"}
+		f = unread(h, errNotData)
 	}
 	if f != nil {
 		return abi.No, s.end(h, f)
@@ -239,6 +241,8 @@ func (s *Strategy) call(ctx context.Context, h hook, doc []byte) (abi.Kind, erro
 	s.version.answered(h, kind)
 	return kind, nil
 }
+
+var errNotData = errors.New("data, where only yes, no and an error are answers")
 
 // admit says whether there is anybody to call, and waits at the gate where calls of h take long. The caller leaves what it
 // returns. Unlike other hooks a strategy waits for as long as ctx lasts: there is no other that would do its work.

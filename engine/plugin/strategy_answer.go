@@ -60,37 +60,37 @@ type actions struct {
 }
 
 // ticks reads the answer to n ticks, and returns how many of them were consumed.
-func (a *actions) ticks(kind abi.Kind, view []byte, n int) (consumed int, f *fault) {
+func (a *actions) ticks(kind abi.Kind, view []byte, n int) (consumed int, err error) {
 	switch kind {
 	case abi.No:
 		return n, nil
 	case abi.Data:
-		consumed, err := a.read(view, n)
-		if err != nil {
-			return 0, badActions(hookTicks, err)
-		}
-		return consumed, nil
+		return a.read(view, n)
 	default:
-		return 0, badActions(hookTicks, errors.New("yes, where only no, data and an error are answers"))
+		return 0, errNotYes
 	}
 }
 
 // update reads the answer to an update.
-func (a *actions) update(kind abi.Kind, view []byte) *fault {
+func (a *actions) update(kind abi.Kind, view []byte) error {
 	switch kind {
 	case abi.No:
 		return nil
 	case abi.Data:
-		if _, err := a.read(view, 0); err != nil {
-			return badActions(hookUpdate, err)
-		}
-		return nil
+		_, err := a.read(view, 0)
+		return err
 	default:
-		return badActions(hookUpdate, errors.New("yes, where only no, data and an error are answers"))
+		return errNotYes
 	}
 }
 
-func badActions(h hook, err error) *fault {
+var errNotYes = errors.New("yes, where only no, data and an error are answers")
+
+// unread is what becomes of an answer that is none.
+func unread(h hook, err error) *fault {
+	if err == nil {
+		return nil
+	}
 	return &fault{Violation, "the answer of " + h.export() + ": " + err.Error()}
 }
 

@@ -140,12 +140,16 @@ func (p *Workpiece) Configure(config []byte) error {
 	return p.begin(config)
 }
 
-// Hooks lists what can be called, as [Workpiece.Call] names it.
+// Hooks lists what can be called, as [Workpiece.Call] names it, and strategy, which takes a [Workpiece.Step].
 func (p *Workpiece) Hooks() []string {
 	var names []string
 	for h := range hookCount {
-		if p.version.has[h] {
-			names = append(names, strings.TrimPrefix(h.export(), "wse_"))
+		switch {
+		case !p.version.has[h]:
+		case !h.stateful():
+			names = append(names, h.name())
+		case h == hookOpen: // for all three
+			names = append(names, vector.Strategy)
 		}
 	}
 	if p.batches {
@@ -159,7 +163,7 @@ const hookBatch = hookCount
 
 func (p *Workpiece) hook(name string) (hook, error) {
 	for h := range hookCount {
-		if p.version.has[h] && h.export() == "wse_"+name {
+		if p.version.has[h] && h.name() == name {
 			return h, nil
 		}
 	}
@@ -177,10 +181,8 @@ func (p *Workpiece) Call(name string, doc []byte) (Called, error) {
 	if err != nil {
 		return Called{}, err
 	}
-	if p.in == nil {
-		if err := p.begin(p.version.config); err != nil {
-			return Called{}, err
-		}
+	if err := p.instance(); err != nil {
+		return Called{}, err
 	}
 	if most := p.version.cfg.Limits.InKiB; len(doc) > most<<10 {
 		return Called{Got: vector.Got{Said: string(TooLarge),
@@ -196,18 +198,26 @@ func (p *Workpiece) Call(name string, doc []byte) (Called, error) {
 	got.Fuel, got.MemoryBytes = in.used, int(in.mem.Size())
 	if f == nil {
 		got.Said, got.Data = kind.String(), bytes.Clone(view)
-		if err := p.read(h, kind, view); err != nil {
+		if err := p.read(h, kind, doc, view); err != nil {
 			f = &fault{Violation, "the answer of wse_" + name + ": " + err.Error()}
 		}
 	}
 	if f != nil {
 		got.Said, got.Error = said(f.kind), f.text
-		if f.kind != Guest {
+		if f.kind != Guest || h == hookTicks || h == hookUpdate {
 			p.drop() // which may log what the guest had begun to print
 		}
 	}
 	got.Log, got.Metrics = slices.Clone(p.bench.lines), p.version.metrics.snapshot()
 	return got, nil
+}
+
+// instance sees to it that there is one.
+func (p *Workpiece) instance() error {
+	if p.in != nil {
+		return nil
+	}
+	return p.begin(p.version.config)
 }
 
 // call calls the instance. A batch of n has the fuel, the log lines and the answer's size of n calls.
@@ -244,7 +254,10 @@ func said(kind Failure) string {
 }
 
 // read checks an answer as an engine does.
-func (p *Workpiece) read(h hook, kind abi.Kind, doc []byte) error {
+func (p *Workpiece) read(h hook, kind abi.Kind, in, doc []byte) error {
+	if h != hookBatch && h.stateful() {
+		return p.readTicks(h, kind, in, doc)
+	}
 	if kind != abi.Data {
 		return nil
 	}
@@ -290,6 +303,9 @@ func (p *Workpiece) Check(v *vector.Vector) (Called, error) {
 	if v.Config != nil {
 		config = v.Configuration()
 	}
+	if v.Hook == vector.Strategy {
+		return p.checkSteps(v, config)
+	}
 	if err := p.Configure(config); err != nil {
 		return Called{}, fmt.Errorf("its config is refused: %w", err)
 	}
@@ -321,10 +337,8 @@ func (p *Workpiece) configured(config []byte) Called {
 // Buffer asks the guest for an input buffer of n bytes, in an instance that is not used further, and returns the address: 0
 // where it refuses. The error is a trap.
 func (p *Workpiece) Buffer(n uint32) (uint32, error) {
-	if p.in == nil {
-		if err := p.begin(p.version.config); err != nil {
-			return 0, err
-		}
+	if err := p.instance(); err != nil {
+		return 0, err
 	}
 	defer p.drop()
 	in := p.in
@@ -343,10 +357,8 @@ func (p *Workpiece) Time(name string, doc []byte, n int) (time.Duration, int64, 
 	if err != nil {
 		return 0, 0, err
 	}
-	if p.in == nil {
-		if err := p.begin(p.version.config); err != nil {
-			return 0, 0, err
-		}
+	if err := p.instance(); err != nil {
+		return 0, 0, err
 	}
 	in := p.in
 	begin := time.Now()

@@ -17,37 +17,49 @@ func (w *Workbench) Floor(ctx context.Context, hook string, docBytes, answerByte
 	limits := DefaultLimits()
 	limits.InKiB, limits.OutKiB = max(limits.InKiB, room>>10), max(limits.OutKiB, room>>10)
 	limits.MemoryMiB = max(limits.MemoryMiB, room>>20+2)
-	return w.Open(ctx, Specimen{Name: "floor", Module: floorModule("wse_"+hook, room, answerBytes), Limits: limits})
-}
-
-// floorModule assembles the module: one page that is left alone, and the buffer behind it, which is the answer as well.
-func floorModule(export string, room, answerBytes int) []byte {
 	const page = 64 << 10
 	result := int64(0)
 	if answerBytes > 0 {
 		result = page<<32 | int64(answerBytes)
 	}
+	return w.Open(ctx, Specimen{Name: "floor", Module: floorModule(room, floorHook{"wse_" + hook, result}), Limits: limits})
+}
+
+// floorHook is a hook that returns the same always.
+type floorHook struct {
+	export string
+	result int64
+}
+
+// floorModule assembles the module: one page that is left alone, and the buffer behind it, which is the answer as well.
+func floorModule(room int, hooks ...floorHook) []byte {
+	const page = 64 << 10
 	types := []byte{3, 0x60, 0, 1, 0x7f, 0x60, 1, 0x7f, 1, 0x7f, 0x60, 1, 0x7f, 1, 0x7e} // () -> i32, (i32) -> i32, (i32) -> i64
 	memory := binary.AppendUvarint([]byte{1, 0}, uint64(1+room/page))
-	exports := []byte{4}
-	for _, e := range []struct {
-		name string
-		kind byte
-		of   byte
-	}{{abi.ExportMemory, 2, 0}, {abi.ExportABI, 0, 0}, {abi.ExportBuffer, 0, 1}, {export, 0, 2}} {
-		exports = append(binary.AppendUvarint(exports, uint64(len(e.name))), e.name...)
-		exports = append(exports, e.kind, e.of)
+	funcs, exports, code := []byte{byte(2 + len(hooks)), 0, 1}, []byte{byte(3 + len(hooks))}, []byte{byte(2 + len(hooks))}
+	export := func(name string, kind, of byte) {
+		exports = append(binary.AppendUvarint(exports, uint64(len(name))), name...)
+		exports = append(exports, kind, of)
 	}
-	code := []byte{3}
-	for _, body := range [][]byte{{0x41, 0}, signedLEB([]byte{0x41}, page), signedLEB([]byte{0x42}, result)} {
-		code = append(binary.AppendUvarint(code, uint64(len(body)+2)), 0)
-		code = append(append(code, body...), 0x0b)
+	body := func(instructions []byte) {
+		code = append(binary.AppendUvarint(code, uint64(len(instructions)+2)), 0)
+		code = append(append(code, instructions...), 0x0b)
+	}
+	export(abi.ExportMemory, 2, 0)
+	export(abi.ExportABI, 0, 0)
+	export(abi.ExportBuffer, 0, 1)
+	body([]byte{0x41, 0})
+	body(signedLEB([]byte{0x41}, page))
+	for i, h := range hooks {
+		funcs = append(funcs, 2)
+		export(h.export, 0, byte(2+i))
+		body(signedLEB([]byte{0x42}, h.result))
 	}
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	for _, s := range []struct {
 		id      byte
 		content []byte
-	}{{1, types}, {3, []byte{3, 0, 1, 2}}, {5, memory}, {7, exports}, {10, code}} {
+	}{{1, types}, {3, funcs}, {5, memory}, {7, exports}, {10, code}} {
 		out = append(binary.AppendUvarint(append(out, s.id), uint64(len(s.content))), s.content...)
 	}
 	return out

@@ -30,13 +30,17 @@ func newPluginBench(g *globals) *cobra.Command {
 		Long: `Call a hook again and again and print what a call takes, in time and in fuel, and how many times the floor that
 is: a guest that does nothing but take the same document and answer as many bytes. The floor is measured in turn with
 the plugin, so that the ratio means something on a busy machine as well. FILE is measured with the document on
-standard input; DIR, a directory with plugin.wasm and vectors/*.json in it, with each of its vectors that is answered.`,
+standard input; DIR, a directory with plugin.wasm and vectors/*.json in it, with each of its vectors that is answered.
+
+A strategy is measured by the tick: it is opened with the document, or with what its vectors open, and given a random
+walk of prices. What it orders is filled at once, at the price of its tick.`,
 		Example: `  wse plugin bench plugin.wasm --hook transform < event.json
-  wse plugin bench . --time 2s --json`,
+  wse plugin bench . --time 2s --json
+  wse plugin bench plugin.wasm --hook strategy < open.json`,
 		Args: exactly("DIR|FILE"),
 	}
 	m.flags(cmd)
-	cmd.Flags().StringVar(&m.hook, "hook", "", "transform, transform_batch, authorize or validate (default: the only one that the module has)")
+	cmd.Flags().StringVar(&m.hook, "hook", "", "transform, transform_batch, authorize, validate or strategy (default: the only one that the module has)")
 	cmd.Flags().DurationVar(&m.time, "time", time.Second, "how long to measure each document")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if m.time < time.Millisecond || m.time > time.Hour {
@@ -47,6 +51,13 @@ standard input; DIR, a directory with plugin.wasm and vectors/*.json in it, with
 			return err
 		}
 		return t.opened(cmd.Context(), func(w *plugin.Workbench, p *plugin.Workpiece) error {
+			if m.hook == vector.Strategy || m.hook == "" && slices.Equal(p.Hooks(), []string{vector.Strategy}) {
+				jobs, err := m.strategyJobs(cmd, args[0], t)
+				if err != nil {
+					return err
+				}
+				return m.runStrategies(cmd.Context(), t, w, p, jobs)
+			}
 			jobs, err := m.jobs(cmd, args[0], t, p)
 			if err != nil {
 				return err

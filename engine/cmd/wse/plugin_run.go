@@ -23,13 +23,15 @@ func newPluginRun(g *globals) *cobra.Command {
 		Long: `Call one hook with the document on standard input, and print the answer, and what the call used. The answer is
 held to the contract as the engine does. Exit code 1 means that the guest trapped, ran out of fuel, answered
 with an error, or answered what is no answer; which, and where in the guest, is on standard error.
-transform_batch takes a JSON array of documents. FILE may be a directory with plugin.wasm in it, or stock:NAME.`,
+transform_batch takes a JSON array of documents, strategy an array of steps as vectors have them (open, ticks, update),
+which it is told one after the other. FILE may be a directory with plugin.wasm in it, or stock:NAME.`,
 		Example: `  wse plugin run plugin.wasm --hook transform < event.json
+  wse plugin run plugin.wasm --hook strategy < steps.json
   echo '{"type":"OrderFilled","payload":{},"user_id":"u1"}' | wse plugin run . --config plugin.yaml`,
 		Args: exactly("FILE"),
 	}
 	a.flags(cmd)
-	cmd.Flags().StringVar(&hook, "hook", "", "transform, transform_batch, authorize or validate (default: the only one that the module has)")
+	cmd.Flags().StringVar(&hook, "hook", "", "transform, transform_batch, authorize, validate or strategy (default: the only one that the module has)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		t, err := a.target(cmd, args[0])
 		if err != nil {
@@ -43,6 +45,9 @@ transform_batch takes a JSON array of documents. FILE may be a directory with pl
 			doc, err := readAll(cmd.Context(), g.in)
 			if err != nil {
 				return fmt.Errorf("standard input: %w", err)
+			}
+			if hook == vector.Strategy {
+				return a.runSteps(cmd, t, p, doc)
 			}
 			if doc, err = hookDocument(cmd, hook, doc); err != nil {
 				return err
@@ -123,11 +128,7 @@ func (a *authoring) printCalled(t *target, hook string, got plugin.Called) error
 	if !a.asJSON {
 		return a.printAnswer(hook, got)
 	}
-	c := called{File: t.file, Hook: hook, Fuel: got.Fuel, NS: got.Time.Nanoseconds(), MemoryBytes: got.MemoryBytes, Log: got.Log, Metrics: got.Metrics}
-	if c.Log == nil {
-		c.Log = []string{}
-	}
-	c.answer(got.Got)
+	c := calledOf(t, hook, got)
 	if answers, err := vector.SplitBatch(got.Data); hook == vector.TransformBatch && got.Said == vector.Data && err == nil {
 		c.DataBase64, c.Answers = nil, []called{}
 		for _, one := range answers {
@@ -137,6 +138,16 @@ func (a *authoring) printCalled(t *target, hook string, got plugin.Called) error
 		}
 	}
 	return a.printJSON(c)
+}
+
+// calledOf is a call as JSON.
+func calledOf(t *target, hook string, got plugin.Called) called {
+	c := called{File: t.file, Hook: hook, Fuel: got.Fuel, NS: got.Time.Nanoseconds(), MemoryBytes: got.MemoryBytes, Log: got.Log, Metrics: got.Metrics}
+	if c.Log == nil {
+		c.Log = []string{}
+	}
+	c.answer(got.Got)
+	return c
 }
 
 func (c *called) answer(got vector.Got) {

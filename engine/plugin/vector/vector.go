@@ -63,7 +63,7 @@ type Expect struct {
 type Vector struct {
 	// Name is what the case is called.
 	Name string `json:"name"`
-	// Hook is what is called: transform, transform_batch, authorize, validate or configure.
+	// Hook is what is called: transform, transform_batch, authorize, validate, strategy or configure.
 	Hook string `json:"hook"`
 	// Config is the configuration that the plugin has; nil leaves it to whoever runs the case.
 	Config json.RawMessage `json:"config,omitempty"`
@@ -77,6 +77,8 @@ type Vector struct {
 	Expect
 	// Wants is what the documents of a batch must be answered with, in their order.
 	Wants []Expect `json:"wants,omitempty"`
+	// Steps is what a strategy is told, and what it must say to that. They are run for ticks in batches of 1, 7 and 4096.
+	Steps []Step `json:"steps,omitempty"`
 	// Log is what is logged, each "info: text"; nil is not looked at.
 	Log []string `json:"log,omitempty"`
 	// Metrics is what is counted by name; nil is not looked at.
@@ -142,14 +144,9 @@ func readFile(path string) ([]byte, error) {
 
 // Parse reads a JSON array of vectors. Faults begin with file and name the vector.
 func Parse(file string, raw []byte) ([]Vector, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
 	var list []Vector
-	if err := dec.Decode(&list); err != nil {
+	if err := decodeAll(raw, &list); err != nil {
 		return nil, fmt.Errorf("%s: is no list of vectors: %w", file, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%s: something follows the list of vectors", file)
 	}
 	if len(list) > VectorsMax {
 		return nil, fmt.Errorf("%s: %d vectors, at most %d", file, len(list), VectorsMax)
@@ -162,14 +159,31 @@ func Parse(file string, raw []byte) ([]Vector, error) {
 	return list, nil
 }
 
+// decodeAll reads a JSON document without unknown members and with nothing behind it.
+func decodeAll(raw []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows it")
+	}
+	return nil
+}
+
 // fault is what is wrong with a vector, so that a mistake in one is told when it is read and does not make it pass.
 func (v *Vector) fault() error {
 	batch := v.Hook == TransformBatch
 	switch {
 	case v.Name == "":
 		return errors.New("has no name")
-	case !slices.Contains([]string{Configure, Transform, TransformBatch, Authorize, Validate}, v.Hook):
-		return fmt.Errorf("hook %q is none of configure, transform, transform_batch, authorize and validate", v.Hook)
+	case !slices.Contains([]string{Configure, Transform, TransformBatch, Authorize, Validate, Strategy}, v.Hook):
+		return fmt.Errorf("hook %q is none of configure, transform, transform_batch, authorize, validate and strategy", v.Hook)
+	case v.Hook == Strategy:
+		return v.stepsFault()
+	case v.Steps != nil:
+		return errors.New("steps are for the hook strategy")
 	case v.inputs() != 1:
 		return errors.New("needs one of input, input_text, inputs and inputs_text")
 	case !batch && (v.Inputs != nil || v.InputsText != nil || v.Wants != nil):
@@ -265,6 +279,10 @@ func (v Vector) Exact() Vector {
 	v.Wants = slices.Clone(v.Wants) // which keeps a batch of nothing, whose wants are empty and not nil
 	for i, w := range v.Wants {
 		v.Wants[i] = w.exact()
+	}
+	v.Steps = slices.Clone(v.Steps)
+	for i := range v.Steps {
+		v.Steps[i].Expect = v.Steps[i].exact()
 	}
 	return v
 }

@@ -44,6 +44,22 @@ func TestAWrongVectorIsToldWhenItIsRead(t *testing.T) {
 		{`{"name":"x","hook":"transform_batch","inputs":[{},{}],"wants":[{"want":"yes"}]}`, "2 inputs and 1 wants"},
 		{`{"name":"x","hook":"transform_batch","inputs":[{}],"wants":[{"want":"yes"}],"want":"yes"}`, "no want, data or error of its own"},
 		{`{"name":"x","hook":"transform_batch","inputs":[{}],"wants":[{"want":"data"}]}`, "wants[0]: wants data"},
+		{`{"name":"x","hook":"transform","input":{},"want":"yes","steps":[]}`, "steps are for the hook strategy"},
+		{`{"name":"x","hook":"strategy"}`, "needs steps"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"want":"yes"}],"input":{}}`, "has steps, and therefore no input"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"want":"yes"}],"want":"yes"}`, "has steps, and therefore no want"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"want":"yes"}],"pad":1}`, "pad is for other hooks"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"want":"yes"}],"fuel_max":-1}`, "fuel_max -1"},
+		{`{"name":"x","hook":"strategy","steps":[{"want":"yes"}]}`, "steps[0]: needs one of open, ticks and update"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"update":{},"want":"yes"}]}`, "steps[0]: needs one of open, ticks and update"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"handle":1,"want":"yes"}]}`, "steps[0]: handle is for ticks"},
+		{`{"name":"x","hook":"strategy","steps":[{"ticks":[],"want":"no"}]}`, "steps[0]: 0 ticks"},
+		{`{"name":"x","hook":"strategy","steps":[{"ticks":[[1]],"want":"no"}]}`, "steps[0]: ticks[0]: 1 numbers"},
+		{`{"name":"x","hook":"strategy","steps":[{"ticks":[[1,2,3,4,5]],"want":"no"}]}`, "steps[0]: ticks[0]: 5 numbers"},
+		{`{"name":"x","hook":"strategy","steps":[{"ticks":[[1,2]],"want":"yes"}]}`, "steps[0]: wants yes, which is an answer to open only"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"want":"data","data":{}}]}`, "steps[0]: wants data, which is no answer to open"},
+		{`{"name":"x","hook":"strategy","steps":[{"open":{},"want":"perhaps"}]}`, `steps[0]: want "perhaps" is none of`},
+		{`{"name":"x","hook":"strategy","steps":[{"update":{},"want":"error","error":"x"},{"open":{},"want":"yes"}]}`, "steps[0]: wants error, which ends a strategy"},
 	} {
 		t.Run(tt.says, func(t *testing.T) {
 			_, err := vector.Parse("v.json", []byte("["+tt.vector+"]"))
@@ -54,6 +70,30 @@ func TestAWrongVectorIsToldWhenItIsRead(t *testing.T) {
 	for _, text := range []string{``, `{}`, `[1]`, `[] []`, `[`, `null x`} {
 		_, err := vector.Parse("v.json", []byte(text))
 		require.ErrorContains(t, err, "v.json: ", "%q", text)
+	}
+}
+
+func TestStepsAreReadAndCheckedOneByOne(t *testing.T) {
+	v := one(t, `{"name":"x","hook":"strategy","fuel_max":5,"steps":[{"open":{ "handle": 2 },"want":"error","error":"not this"},
+		{"ticks":[[1,2],[3,4,5,6]],"handle":2,"want":"data","data":{"consumed":2,"out":[]}},{"update":{},"want":"no"}]}`)
+	require.Equal(t, []string{"open", "ticks", "update"}, []string{v.Steps[0].Does(), v.Steps[1].Does(), v.Steps[2].Does()})
+	require.Equal(t, `{"handle":2}`, string(v.Steps[0].Document()))
+	require.NoError(t, v.CheckStep(0, vector.Got{Said: "error", Error: "it is not this"}))
+	require.EqualError(t, v.CheckStep(2, vector.Got{Said: "trap", Error: "x"}), "step 3, update: want no\ngot  trap: x")
+	data := vector.Got{Said: "data", Data: []byte(`{"out":[], "consumed":2}`)}
+	require.NoError(t, v.CheckStep(1, data))
+	exact := v.Exact()
+	require.ErrorContains(t, exact.CheckStep(1, data), "the same JSON in other bytes")
+	require.NotNil(t, v.Steps[1].Data, "the vector is as it was")
+	require.NoError(t, v.Check(vector.Got{Said: "no", Fuel: 5}))
+	require.ErrorContains(t, v.Check(vector.Got{Said: "no", Fuel: 6}), "fuel_max is 5")
+
+	steps, err := vector.ParseSteps("s", []byte(`[{"open":{}},{"ticks":[[1,2]]}]`))
+	require.NoError(t, err)
+	require.Len(t, steps, 2)
+	for text, says := range map[string]string{`{}`: "s: is no list of steps", `[]`: "s: holds no steps", `[{}]`: "s: step 1: needs one of", `[{"x":1}]`: "unknown field", `[] x`: "something follows"} {
+		_, err := vector.ParseSteps("s", []byte(text))
+		require.ErrorContains(t, err, says)
 	}
 }
 
@@ -222,6 +262,12 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, v := range list {
+			if v.Steps != nil {
+				for i := range v.Steps {
+					_, _ = v.Steps[i].Document(), v.CheckStep(i, vector.Got{Said: vector.Data, Data: answer})
+				}
+				continue
+			}
 			_ = v.Document()
 			exact := v.Exact()
 			got := vector.Got{Said: vector.Data, Data: answer}
