@@ -62,6 +62,7 @@ func table() []rule {
 		{path: "engine/plugin/wasmtest"},
 		{path: "engine/trading/market", own: []string{"engine/message", "engine/jsonscan"}},
 		{path: "engine/trading/ledger", own: []string{"engine/message"}, outside: []string{"github.com/govalues/decimal"}},
+		{path: "engine/trading/strategies", own: []string{"engine/message", "engine/jsonscan"}, outside: []string{"github.com/fsnotify/fsnotify"}},
 		{path: "engine/trading/collection", own: []string{"engine/message", "engine/trading/market"}},
 		{path: "engine/admin", own: all, outside: []string{"github.com/prometheus/client_golang/...", "github.com/prometheus/client_model/..."}},
 		{path: "engine", own: append(all, "plugins", "configs"), outside: []string{"github.com/hashicorp/go-hclog", "github.com/fsnotify/fsnotify", "golang.org/x/time/rate"}},
