@@ -171,7 +171,8 @@ func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Reque
 func lives(joined []*joining) []hub.Live {
 	out := make([]hub.Live, len(joined))
 	for i, j := range joined {
-		out[i] = hub.Live{Sub: j.sub, Epoch: j.history.Position.Epoch, Offset: j.history.Position.Offset}
+		at := j.history.Position
+		out[i] = hub.Live{Sub: j.sub, Epoch: at.Epoch, Offset: at.Offset, Sent: j.history.Recovered || len(j.history.Snapshots) > 0}
 	}
 	return out
 }

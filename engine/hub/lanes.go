@@ -170,7 +170,7 @@ func (l *lane) deliverRun(items []item) {
 			switch {
 			case several && len(m.subs) > 1:
 				sent += l.offer(s, items)
-			case s.plain():
+			case s.plain() && !(p.pattern && m.settled(items[0].pub.env.Topic) != nil):
 				if m.encoding != encoding {
 					encoding, out = m.encoding, l.join(items, m.encoding)
 				}
@@ -205,11 +205,14 @@ func (l *lane) offer(s *Subscription, items []item) (sent uint64) {
 
 // serve queues each publication on the connection that the subscriptions, the most specific first, belong to. The first
 // that takes a publication decides about it, so that one which is still joining, or which went live after it was
-// published, leaves it to a pattern; if none takes it, it is held for the first that joins.
+// published, leaves it to a pattern, unless what it was sent stands for it; if none takes it, it is held for the first that joins.
 func serve(chain []*Subscription, items []item) (sent uint64) {
 	m := chain[0].member
 	for i := range items {
 		pub := items[i].pub
+		if m.has(pub.env) {
+			continue
+		}
 		taken := slices.IndexFunc(chain, func(s *Subscription) bool { return s.takes(pub.env) })
 		switch {
 		case taken < 0:

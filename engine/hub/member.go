@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/wse-engine/wse/engine/message"
@@ -33,8 +34,14 @@ type join struct {
 	held     []*message.Envelope
 	overflow bool // more than JoinHeldMax were published: the history must be read again
 	live     bool // the history was sent, up to epoch and offset
+	settled  bool // and up to there a pattern of the connection's has nothing to add
 	epoch    message.Epoch
 	offset   uint64
+}
+
+// passed reports whether env is not newer than what was sent.
+func (j *join) passed(env *message.Envelope) bool {
+	return j.live && env.Notice == nil && env.Epoch == j.epoch && env.Seq <= j.offset
 }
 
 // JoinHeldMax is how many publications a subscription holds back while its history is read.
@@ -106,11 +113,12 @@ func filter(types []string) *[]string {
 	return &types
 }
 
-// Live is a subscription that is ready to go live, and the position up to which its history was sent.
+// Live is a subscription that is ready to go live, and the position that its connection is at with what is sent before.
 type Live struct {
 	Sub    *Subscription
 	Epoch  message.Epoch
 	Offset uint64
+	Sent   bool // up to there something is sent, or was before; else the topic just begins there
 }
 
 // GoLive calls before, which queues what has to come first, then lets through what was held for each subscription and
@@ -131,29 +139,66 @@ func (h *Hub) GoLive(m *Member, lives []Live, before func()) (overflowed []*Subs
 		if before != nil {
 			before()
 		}
-		for _, l := range lives {
-			l.flush(h)
+		// What was held for a pattern is older than what was held for a topic of it, which was joined meanwhile.
+		lives := slices.SortedStableFunc(slices.Values(lives), func(a, b Live) int { return cmp.Compare(len(key(a.Sub.Topic())), len(key(b.Sub.Topic()))) })
+		for i := len(lives) - 1; i >= 0; i-- {
+			lives[i].begin()
+		}
+		for i := range lives {
+			lives[i].flush(h)
 		}
 	})
 	return overflowed
 }
 
+// begin makes a subscription live; what it held waits. Topics begin before the patterns over them. The lane's lock is held.
+func (l *Live) begin() {
+	s := l.Sub
+	before := s.join
+	s.join = &join{live: true, epoch: l.Epoch, offset: l.Offset, settled: l.Sent || !s.member.follows(s.Topic())}
+	if before != nil {
+		s.join.held = before.held
+	}
+}
+
 // flush lets held publications through. The lane's lock is held.
 func (l *Live) flush(h *Hub) {
 	s := l.Sub
-	held := s.join
-	s.join = nil
-	if l.Offset > 0 {
-		s.join = &join{live: true, epoch: l.Epoch, offset: l.Offset}
+	held := s.join.held
+	s.join.held = nil
+	if l.Offset == 0 {
+		s.join = nil
 	}
-	if held == nil {
-		return
-	}
-	for _, env := range held.held {
-		if s.takes(env) && s.wantsType(env.Type) {
+	for _, env := range held {
+		if !s.member.has(env) && s.takes(env) && s.wantsType(env.Type) {
 			s.member.conn.Enqueue(h.encode(env, s.member.encoding))
 		}
 	}
+}
+
+// follows reports whether a pattern over topic is live. The lane's lock is held.
+func (m *Member) follows(topic message.Topic) bool {
+	return slices.ContainsFunc(m.subs, func(s *Subscription) bool {
+		return s.part.pattern && !s.joining() && s.Topic().Matches(topic)
+	})
+}
+
+// has reports whether env was sent when its topic was joined, or the connection was told that it is beyond: then it must not
+// come once more by a pattern. The lane's lock is held.
+func (m *Member) has(env *message.Envelope) bool {
+	j := m.settled(env.Topic)
+	return j != nil && j.passed(env)
+}
+
+// settled returns what was sent of a topic that the member joined, as long as nothing newer was published, if patterns have
+// nothing to add to it. The lane's lock is held.
+func (m *Member) settled(topic message.Topic) *join {
+	for _, s := range m.subs {
+		if s.join != nil && s.join.settled && s.Topic() == topic {
+			return s.join
+		}
+	}
+	return nil
 }
 
 // plain reports that everything published goes to the subscriber: it is live and filters nothing.
@@ -168,7 +213,7 @@ func (s *Subscription) takes(env *message.Envelope) bool {
 		return true
 	case env.Notice != nil: // it has no number, so it cannot tell whether what was sent has been passed
 		return j.live
-	case !j.live || env.Epoch == j.epoch && env.Seq <= j.offset:
+	case !j.live || j.passed(env):
 		return false
 	}
 	s.join = nil

@@ -80,6 +80,64 @@ func TestAPatternGoesOnWhileATopicOfItIsJoinedAndLeft(t *testing.T) {
 	require.Equal(t, []string{"x/1", "x/2", "x/3", "x/4", "x/5"}, c.got)
 }
 
+// TestATopicAndAPatternOverItJoinedTogetherGetNothingTwice: what the topic's history brought, or its answer said that the connection
+// is beyond, must not come once more by the pattern, wherever it waited.
+func TestATopicAndAPatternOverItJoinedTogetherGetNothingTwice(t *testing.T) {
+	const topic, pattern = "user:u1:events", "user:u1:*"
+	for _, sent := range []bool{true, false} {
+		for _, order := range [][]message.Topic{{topic, pattern}, {pattern, topic}} {
+			h, loops := newHub(1)
+			c, other := &client{}, &client{}
+			m, mo := h.Member(c), h.Member(other)
+			join(h, &mo, topic)
+			publish := func(seqs ...uint64) {
+				for _, seq := range seqs {
+					h.Deliver(envelope(topic, "x", seq))
+				}
+			}
+			first, _ := h.Join(&m, order[0], nil)
+			publish(1, 2) // held for the first
+			loops[0].busy = true
+			publish(3) // waits while the second is joined
+			second, _ := h.Join(&m, order[1], nil)
+			publish(4, 5)
+			lives := []hub.Live{{Sub: first}, {Sub: second}}
+			for i := range lives {
+				if lives[i].Sub.Topic() == topic {
+					lives[i] = hub.Live{Sub: lives[i].Sub, Epoch: 1, Offset: 4, Sent: sent}
+				}
+			}
+			require.Nil(t, h.GoLive(&m, lives, nil))
+			loops[0].busy = false
+			loops[0].Wake(false)
+			publish(6, 7)
+			require.Equal(t, []string{"x/5", "x/6", "x/7"}, c.got, "sent %v, joined %v", sent, order)
+			require.Len(t, other.got, 7)
+		}
+	}
+}
+
+// TestWhatAPatternsTopicWasReplayedIsNotSentAgainByThePattern: where the topic is joined later than its pattern, what waits in the lane
+// is in the replay.
+func TestWhatAPatternsTopicWasReplayedIsNotSentAgainByThePattern(t *testing.T) {
+	h, loops := newHub(1)
+	c := &client{}
+	m := h.Member(c)
+	join(h, &m, "user:u1:*")
+	h.Deliver(envelope("user:u1:events", "x", 1))
+	loops[0].busy = true
+	h.Deliver(envelope("user:u1:events", "x", 2)) // for the pattern: nobody has the topic
+	exact, _ := h.Join(&m, "user:u1:events", nil)
+	h.Deliver(envelope("user:u1:events", "x", 3))
+	h.GoLive(&m, []hub.Live{{Sub: exact, Epoch: 1, Offset: 3, Sent: true}}, func() {
+		m.Enqueue(h.Batch([]*message.Envelope{envelope("user:u1:events", "x", 2), envelope("user:u1:events", "x", 3)}, 0, message.Critical))
+	})
+	loops[0].busy = false
+	loops[0].Wake(false)
+	h.Deliver(envelope("user:u1:events", "x", 4))
+	require.Equal(t, []string{"x/1", "x/2", "x/3", "x/4"}, c.got)
+}
+
 // TestOverlappingSubscriptionsGetEverythingOnceAndInOrder publishes while connections that follow a pattern join and leave its
 // topics, at any moment.
 func TestOverlappingSubscriptionsGetEverythingOnceAndInOrder(t *testing.T) {
