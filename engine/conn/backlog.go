@@ -213,6 +213,19 @@ func (b *backlog) dropOldest(level message.Level) bool {
 	return false
 }
 
+// forget removes the publications to topics that the client has left. Where several wait as one they are to one topic.
+func (b *backlog) forget(left func(topic message.Topic) bool) {
+	for level := range b.rings {
+		r := &b.rings[level]
+		for i := r.n - 1; i >= 0; i-- {
+			if out := r.at(i); out != nil && out.Topic != "" && left(out.Topic) {
+				b.bytes -= len(out.Frames)
+				r.remove(i)
+			}
+		}
+	}
+}
+
 // discard removes everything but the rest of the frame that was begun.
 func (b *backlog) discard() {
 	for level := range b.rings {

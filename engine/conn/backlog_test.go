@@ -110,6 +110,19 @@ func TestConflatingAQueueKeepsTheNewest(t *testing.T) {
 	require.Equal(t, "[high 1][high 2][exempt][kept][no key 1][no key 2][2]", take(t, &b, 100))
 }
 
+func TestOfATopicThatWasLeftOnlyTheFrameThatWasBegunIsFinished(t *testing.T) {
+	var b backlog
+	for i, topic := range []string{"left", "stays", "left", "", "left", "stays"} {
+		b.push(item(message.Level(i%2), message.Keep, topic, "", fmt.Sprintf("[%d %s]", i, topic)))
+	}
+	require.Equal(t, 1, b.sent(2))
+	b.forget(func(topic message.Topic) bool { return topic == "left" || topic == "" })
+	require.Equal(t, " left][1 stays][3 ][5 stays]", take(t, &b, 5), "a message to no topic is no publication")
+	b.push(item(message.Normal, message.Keep, "left", "", "[6 left]"))
+	b.forget(func(topic message.Topic) bool { return true })
+	require.True(t, b.empty())
+}
+
 func TestTheOldestOfTheLowestLevelGoesFirst(t *testing.T) {
 	var b backlog
 	exempt := item(message.Background, message.DropOldest, "t", "", "[exempt]")

@@ -275,6 +275,22 @@ func (c *Conn) Enqueue(out *message.Outgoing) {
 	}
 }
 
+// Forget drops what waits to be sent of topics that the connection has left. The lane's lock is held.
+func (c *Conn) Forget(left func(topic message.Topic) bool) {
+	if c.out == outDone {
+		return
+	}
+	if out := c.pending; out != nil && out.Topic != "" && left(out.Topic) {
+		c.pending = nil
+	}
+	if c.backlog != nil {
+		c.backlog.forget(left)
+		if c.blocked {
+			c.lane.charge(c)
+		}
+	}
+}
+
 // Close sends what is queued and a close frame with code and reason, waits for the peer's, for a limited time, and closes
 // the socket (RFC 6455 §7.1.2).
 func (c *Conn) Close(code uint16, reason string) { c.CloseWith(nil, code, reason) }

@@ -60,8 +60,10 @@ type connection struct {
 	queued  uint64 // what Describe tells
 }
 
-func (c *connection) Lane() int     { return 0 }
-func (c *connection) Encoding() int { return 0 }
+func (c *connection) Lane() int                     { return 0 }
+func (c *connection) Encoding() int                 { return 0 }
+func (*connection) Forget(func(message.Topic) bool) {}
+
 func (c *connection) Enqueue(out *message.Outgoing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -103,6 +103,8 @@ func (g *guest) write(text []byte) {
 	g.log = append(g.log, entry)
 }
 
+func (*guest) Forget(func(message.Topic) bool) {}
+
 func (g *guest) Enqueue(out *message.Outgoing) {
 	for b := out.Frames; len(b) > 0; {
 		n, at := int(b[1]), 2

@@ -60,6 +60,7 @@ type client struct {
 	lane, encoding int
 	got            []string
 	queued         int
+	left           func(message.Topic) bool // what was to be forgotten last
 }
 
 func (c *client) Lane() int     { return c.lane }
@@ -72,6 +73,8 @@ func (c *client) Enqueue(out *message.Outgoing) {
 		b = b[2+n:]
 	}
 }
+
+func (c *client) Forget(left func(message.Topic) bool) { c.left = left }
 
 func newHub(lanes int) (*hub.Hub, []*loop) {
 	loops := make([]*loop, lanes)
@@ -111,6 +114,21 @@ func TestAPublicationReachesEverySubscriberOfItsTopicInItsEncoding(t *testing.T)
 	require.Equal(t, []string{"b:x/1"}, b.got)
 	require.Empty(t, other.got)
 	require.Equal(t, uint64(2), h.Delivered())
+}
+
+func TestWhoLeavesATopicIsNotSentWhatWaitsOfItUnlessAPatternWantsIt(t *testing.T) {
+	h, _ := newHub(1)
+	c := &client{}
+	m := h.Member(c)
+	events, orders, all := join(h, &m, "user:u1:events"), join(h, &m, "user:u1:orders"), join(h, &m, "user:u1:*")
+	h.Leave(orders)
+	require.False(t, c.left("user:u1:orders"), "the pattern goes on")
+	h.Leave(all)
+	require.True(t, c.left("user:u1:orders"))
+	require.False(t, c.left("user:u1:events"), "is subscribed to by itself")
+	h.Leave(events)
+	require.True(t, c.left("user:u1:events"))
+	require.False(t, c.left("user:u2:events"))
 }
 
 func TestAPatternCoversItsTopicsAndAMoreSpecificSubscriptionTakesThemOver(t *testing.T) {
@@ -291,9 +309,10 @@ func indexByte(s string, b byte) int {
 // sinkhole counts and drops, so that a benchmark sees the hub alone.
 type sinkhole struct{ n int }
 
-func (s *sinkhole) Lane() int                     { return 0 }
-func (s *sinkhole) Encoding() int                 { return 0 }
-func (s *sinkhole) Enqueue(out *message.Outgoing) { s.n += out.Count }
+func (s *sinkhole) Lane() int                       { return 0 }
+func (s *sinkhole) Encoding() int                   { return 0 }
+func (s *sinkhole) Enqueue(out *message.Outgoing)   { s.n += out.Count }
+func (s *sinkhole) Forget(func(message.Topic) bool) {}
 
 func fanOut(subscribers int) (*hub.Hub, *sinkhole) {
 	h, _ := newHub(1)

@@ -22,11 +22,20 @@ type Work = interface{ Run(urgent bool) }
 
 // Subscriber is a connection as the hub sees it. The methods are called with its lane's lock held.
 //
-// Enqueue queues out, sharing its bytes; it never blocks and never writes to the socket itself. What does not fit is
-// shed or closes the connection as out's overflow policy says: the hub does not learn of it. Lane and Encoding are
-// fixed at the handshake: the index of its lane and of its encoding.
+// Lane and Encoding are fixed at the handshake: the index of its lane and of its encoding.
 type Subscriber interface {
-	Enqueue(out *message.Outgoing)
+	Queue
 	Lane() int
 	Encoding() int
+}
+
+// Queue is what waits to be sent on a connection.
+//
+// Enqueue queues out, sharing its bytes; it never blocks and never writes to the socket itself. What does not fit is
+// shed or closes the connection as out's overflow policy says: the hub does not learn of it. Forget drops publications
+// queued before whose topic was left: replies may overtake them, so they would come after the client knows that it has
+// left, and again when it comes back and recovers.
+type Queue interface {
+	Enqueue(out *message.Outgoing)
+	Forget(left func(topic message.Topic) bool)
 }

@@ -77,7 +77,7 @@ func (h *Hub) Join(m *Member, topic message.Topic, types []string) (sub *Subscri
 	return sub, first
 }
 
-// Leave ends a subscription. last reports that nobody on this node is subscribed to the topic any more.
+// Leave ends a subscription, with what is queued for it and no other of the member's. last reports that nobody on this node is subscribed to the topic any more.
 func (h *Hub) Leave(sub *Subscription) (last bool) {
 	p, m := sub.part, sub.member
 	m.Do(func() {
@@ -88,6 +88,9 @@ func (h *Hub) Leave(sub *Subscription) (last bool) {
 		p.subs = p.subs[:end]
 		p.size.Store(int32(end))
 		m.subs = slices.DeleteFunc(m.subs, func(s *Subscription) bool { return s == sub })
+		m.conn.Forget(func(topic message.Topic) bool {
+			return sub.Topic().Matches(topic) && !slices.ContainsFunc(m.subs, func(s *Subscription) bool { return s.Topic().Matches(topic) })
+		})
 	})
 	return h.release(sub.Topic(), p)
 }
