@@ -29,9 +29,11 @@ type handshake struct {
 	cancel context.CancelFunc
 
 	// Guarded by the lane's lock.
-	counted    bool // in Server.handshakes
-	listed     bool // in Lane.waiting: nobody has decided anything about it yet
-	answered   bool // with 101: no HTTP can be sent any more
+	counted    bool   // in Server.handshakes
+	listed     bool   // in Lane.waiting: nobody has decided anything about it yet
+	answered   bool   // with 101: no HTTP can be sent any more
+	opened     bool   // and the Handler was told: what it sends first is queued
+	leave      func() // what a drain does then, which came in between
 	prev, next *Conn
 }
 

@@ -437,8 +437,13 @@ func (c *Conn) restart(window time.Duration) {
 	if l.work != nil {
 		l.work.Run(false) // what was published before the drain is queued before the close
 	}
-	waiting := !c.upgraded()
-	if waiting {
+	hs := c.handshake.Load()
+	waiting := hs != nil && !hs.opened
+	switch {
+	case !waiting:
+	case hs.answered:
+		hs.leave = func() { c.restart(window) }
+	default:
 		l.refuse(c, http.StatusServiceUnavailable, "the server is shutting down")
 	}
 	before := c.state()

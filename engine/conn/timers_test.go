@@ -183,6 +183,30 @@ func TestWhatWasPublishedBeforeADrainIsSentBeforeTheClose(t *testing.T) {
 	})
 }
 
+// TestADrainLetsTheGreetingComeFirst: a connection may be opened and not have been greeted yet when the drain comes to it.
+func TestADrainLetsTheGreetingComeFirst(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		var srv *conn.Server
+		s.app.event = func(c *conn.Conn, ev conn.Event) {
+			if ev == conn.Opened {
+				over, cancel := context.WithCancel(context.Background())
+				cancel()
+				_ = srv.Drain(over, 100*time.Millisecond) // sends everybody away, and does not wait
+				c.Send(reply("greeting"))
+			}
+		}
+		var err error
+		srv, err = conn.New(s.cfg, s.beat, s.opts)
+		require.NoError(t, err)
+		c := s.run(t, srv).open(t)
+		_, texts := c.expectClose(1012)
+		require.Len(t, texts, 2)
+		require.Contains(t, texts[0], "greeting")
+		require.Contains(t, texts[1], `"OldState":"connected"`)
+		require.Contains(t, texts[1], `"RetryAfterMS":100`)
+	})
+}
+
 func TestADrainEndsWhenItsTimeIsOver(t *testing.T) {
 	s := newSetup()
 	srv := s.start(t)

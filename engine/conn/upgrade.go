@@ -168,7 +168,12 @@ func (c *Conn) open(hs *handshake, adm *Admission, deflate bool, response []byte
 	}
 	l.mu.Lock()
 	l.flush(c)
+	hs.opened = true
+	leave := hs.leave
 	l.mu.Unlock()
+	if leave != nil {
+		leave()
+	}
 	hs.settle(c)
 	l.mu.Lock()
 	l.rearm(c)
