@@ -186,6 +186,18 @@ func (hs *handshake) abandon(c *Conn) bool {
 	return true
 }
 
+// answers reports whether a worker has a request that is no upgrade, so that it will be answered and the connection closed.
+// Then nothing is read any more. A client of WebSocket that sends no more has ended its connection.
+func (hs *handshake) answers(c *Conn) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.stage != stageParked || hs.head.upgrade {
+		return false
+	}
+	c.pause(true)
+	return true
+}
+
 // settle ends the worker's part: what came meanwhile is fed to the parser, and the reading goroutine takes over. It does
 // not make that goroutine wait.
 func (hs *handshake) settle(c *Conn) {

@@ -498,6 +498,43 @@ func TestPlainRequestsReachTheHTTPHandler(t *testing.T) {
 	})
 }
 
+// As in a shell: printf 'GET /healthz HTTP/1.0\r\n\r\n' | nc host port.
+func TestAClientThatSendsNoMoreBehindItsRequestGetsItsAnswer(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		ended := make(chan struct{})
+		long := strings.Repeat("0123456789", 20_000)
+		s.opts.Loops = 1
+		s.opts.HTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-ended // the handler is slower than the end of the request
+			_, _ = io.WriteString(w, long)
+		})
+		srv := s.start(t)
+		c := srv.dial(t)
+		c.write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+		require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
+		srv.open(t) // the loop has seen to the end of the other by now
+		close(ended)
+		resp := c.response()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Equal(t, long, string(body))
+		c.expectEOF()
+	})
+}
+
+func TestAClientThatSendsNoMoreBeforeItsRequestIsWholeIsLetGo(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		srv := s.start(t)
+		for _, part := range []string{"", "GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell"} {
+			c := srv.dial(t)
+			c.write([]byte(part))
+			require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
+			c.expectEOF()
+		}
+	})
+}
+
 func TestABodyMayComeLaterAndWaitForALicence(t *testing.T) {
 	bothPollers(t, func(t *testing.T, s *setup) {
 		s.opts.HTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

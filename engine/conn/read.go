@@ -14,7 +14,10 @@ import (
 // wire is a Conn as package netpoll's Handler.
 type wire Conn
 
-var _ netpoll.Handler = (*wire)(nil)
+var (
+	_ netpoll.Handler = (*wire)(nil)
+	_ netpoll.Ender   = (*wire)(nil)
+)
 
 // Data implements netpoll.Handler.
 func (w *wire) Data(p []byte) {
@@ -27,6 +30,13 @@ func (w *wire) Data(p []byte) {
 
 // Writable implements netpoll.Handler.
 func (w *wire) Writable() { w.lane.writable((*Conn)(w)) }
+
+// Ended implements netpoll.Ender: who asked in HTTP and sends no more gets an answer.
+func (w *wire) Ended() bool {
+	c := (*Conn)(w)
+	hs := c.handshake.Load()
+	return hs != nil && hs.answers(c)
+}
 
 // Closed implements netpoll.Handler.
 func (w *wire) Closed(err error) {

@@ -262,6 +262,9 @@ func (s *goSocket) serve(remote netip.AddrPort, loop int) {
 		return
 	}
 	err := s.read()
+	if errors.Is(err, io.EOF) && ended(s.handler) {
+		s.waitClosing()
+	}
 	s.mu.Lock()
 	if s.closing && s.err == nil {
 		err = nil
@@ -334,6 +337,15 @@ func (s *goSocket) waitUnpaused() bool {
 		s.changed.Wait()
 	}
 	return !s.closing && s.err == nil
+}
+
+// waitClosing waits until Close was called, or nothing can be written.
+func (s *goSocket) waitClosing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closing && s.err == nil {
+		s.changed.Wait()
+	}
 }
 
 func (s *goSocket) waitWriter() {

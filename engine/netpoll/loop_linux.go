@@ -221,6 +221,7 @@ func (l *loop) read(s *epollSocket) {
 	case errno == syscall.EAGAIN || errno == syscall.EINTR:
 	case errno != 0:
 		l.finish(s, os.NewSyscallError("recv", errno))
+	case n == 0 && ended(s.handler):
 	case n == 0:
 		l.finish(s, io.EOF)
 	default:

@@ -34,6 +34,19 @@ type Handler interface {
 	Closed(err error)
 }
 
+// Ender is a Handler that may answer a peer that has closed its side of the connection and listens still. Ended is asked when
+// that has happened: with true the connection stays until Socket.Close, which the handler promises to call soon, and the
+// handler has stopped reading before it returns. Else, and without Ended, Closed is called with io.EOF.
+type Ender interface {
+	Ended() bool
+}
+
+// ended asks a handler whether a connection whose peer sends no more is kept.
+func ended(h Handler) bool {
+	e, ok := h.(Ender)
+	return ok && e.Ended()
+}
+
 // Worker is what runs on the loops beside connections.
 //
 // Work is called soon after Wake, once for any number of them. Tick is called about every Config.Tick.
