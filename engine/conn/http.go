@@ -51,6 +51,20 @@ func (c *Conn) respond(ctx context.Context, h *head, body []byte) (response []by
 	return rec.response(req)
 }
 
+// notTLS answers who speaks HTTP where TLS is spoken, by the first bytes of his request.
+func (s *Server) notTLS(first [5]byte) []byte {
+	for _, b := range first {
+		if b < ' ' || b > '~' {
+			return nil // no text
+		}
+	}
+	if !isTokenByte(first[0]) {
+		return nil
+	}
+	s.refused.Add(1)
+	return refusal(http.StatusBadRequest, "TLS is spoken here: connect with wss:// or https://")
+}
+
 // recorder is an http.ResponseWriter that keeps the response, so that no handler waits for a client.
 type recorder struct {
 	header http.Header

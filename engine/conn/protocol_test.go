@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -331,13 +332,43 @@ func TestHalfAFrameFromManyClientsIsBounded(t *testing.T) {
 	})
 }
 
-func TestTLSIsServed(t *testing.T) {
+// newTLSSetup is a setup whose server speaks TLS.
+func newTLSSetup() *setup {
 	ts := httptest.NewUnstartedServer(nil)
 	ts.StartTLS()
 	cert := ts.TLS.Certificates[0]
 	ts.Close()
 	s := newSetup()
 	s.opts.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	return s
+}
+
+func TestWhoSpeaksHTTPWhereTLSIsSpokenIsToldSo(t *testing.T) {
+	srv := newTLSSetup().start(t)
+	for _, request := range []string{
+		"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", upgradeRequest("/"), "OPTIONS * HTTP/1.1\r\n\r\n" + strings.Repeat("x", 100_000),
+	} {
+		c := srv.dial(t)
+		go func() { _, _ = c.Write([]byte(request)) }()
+		resp := c.response()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, 400, resp.StatusCode)
+		require.Contains(t, string(body), "wss://")
+		c.expectEOF()
+	}
+	totals, _ := srv.Stats()
+	require.EqualValues(t, 3, totals.Refused)
+	for _, other := range []string{"\x00\x01\x02\x03\x04\x05\x06\x07", "GET\x00/ HTTP/1.1\r\n\r\n"} {
+		c := srv.dial(t)
+		c.write([]byte(other))
+		all, _ := io.ReadAll(c.br)
+		require.Empty(t, all, "it would not be understood")
+	}
+}
+
+func TestTLSIsServed(t *testing.T) {
+	s := newTLSSetup()
 	secure := make(chan bool, 1)
 	s.app.admit = func(_ context.Context, up *conn.Upgrade) conn.Admission {
 		secure <- up.Secure

@@ -143,7 +143,7 @@ func New(cfg Config, beat Heartbeat, opts Options) (*Server, error) {
 func (s *Server) listen() error {
 	pc := netpoll.Config{
 		Addr: s.opts.Addr, Loops: s.opts.Loops, Goroutines: s.opts.Goroutines, TLS: s.opts.TLS,
-		NotSentLowatBytes: s.cfg.NotSentLowatKiB << 10, Tick: s.opts.Tick,
+		NotSentLowatBytes: s.cfg.NotSentLowatKiB << 10, Tick: s.opts.Tick, NotTLS: s.notTLS,
 		AcceptFailed: func(err error) { s.log.Error("cannot accept connections for the moment", "error", err) },
 	}
 	var err error

@@ -274,11 +274,26 @@ func (s *goSocket) serve(remote netip.AddrPort, loop int) {
 	s.closing = true
 	s.mu.Unlock()
 	s.handler.Closed(err)
-	if err == nil {
+	if err == nil || s.answerNoTLS(err) {
 		s.linger()
 	}
 	_ = s.conn.Close() // ends a writer that is stuck
 	s.waitWriter()
+}
+
+// answerNoTLS answers a peer that does not speak TLS, where there is something to say, and reports whether it did.
+func (s *goSocket) answerNoTLS(err error) bool {
+	var fault tls.RecordHeaderError
+	if !errors.As(err, &fault) || fault.Conn == nil || s.p.cfg.NotTLS == nil {
+		return false
+	}
+	answer := s.p.cfg.NotTLS(fault.RecordHeader)
+	if answer == nil {
+		return false
+	}
+	_ = fault.Conn.SetWriteDeadline(time.Now().Add(s.p.cfg.Linger))
+	_, err = fault.Conn.Write(answer)
+	return err == nil
 }
 
 // read reads until the connection ends or Close was called.

@@ -74,6 +74,10 @@ type Config struct {
 	KeepAlive         time.Duration // idle time before TCP keepalive probes, default 30 s
 	Linger            time.Duration // how long a closed connection still reads, default 1 s
 
+	// NotTLS returns what to answer, in the clear, to a peer whose first five bytes are no TLS; nil where there is nothing to
+	// say. It must not block. Optional.
+	NotTLS func(first [5]byte) []byte
+
 	// AcceptFailed is told when connections cannot be accepted (no descriptors left, for example), once for each time
 	// that accepting rests for it. It must not block. Optional.
 	AcceptFailed func(error)
