@@ -144,7 +144,7 @@ func (s *Server) listen() error {
 	pc := netpoll.Config{
 		Addr: s.opts.Addr, Loops: s.opts.Loops, Goroutines: s.opts.Goroutines, TLS: s.opts.TLS,
 		NotSentLowatBytes: s.cfg.NotSentLowatKiB << 10, Tick: s.opts.Tick, NotTLS: s.notTLS,
-		AcceptFailed: func(err error) { s.log.Error("cannot accept connections for the moment", "error", err) },
+		AcceptFailed: (&acceptFaults{log: s.log}).failed,
 	}
 	var err error
 	if s.poller, s.addr, err = netpoll.New(pc, s.accept, (*loops)(s)); err != nil {

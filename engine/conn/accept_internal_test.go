@@ -1,0 +1,31 @@
+package conn
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/stretchr/testify/require"
+)
+
+func TestFailuresToAcceptAreLoggedOnceAMinuteWithTheirNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		f := &acceptFaults{log: hclog.New(&hclog.LoggerOptions{Output: &out})}
+		for range 3 * 60 * 4 {
+			f.failed(errors.New("too many open files"))
+			time.Sleep(250 * time.Millisecond)
+		}
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		require.Len(t, lines, 3, out.String())
+		require.Contains(t, lines[0], `error="too many open files" failures=1`)
+		require.Contains(t, lines[1], "failures=240")
+		time.Sleep(time.Hour)
+		f.failed(errors.New("again"))
+		require.Contains(t, out.String(), "error=again")
+	})
+}
