@@ -265,6 +265,7 @@ func TestWhatCannotGetBetterEndsTheRun(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := serve(t, tt.script).run(1, func(c *client.Config) { c.MessageBytesMax = 4096 })
 			require.ErrorContains(t, o.err, tt.says)
+			require.NotContains(t, o.notices, client.ServerFault, "Run's error says it")
 		})
 	}
 }

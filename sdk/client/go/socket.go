@@ -316,7 +316,9 @@ func (s *socket) fault(ctx context.Context, env *envelope) error {
 		return nil
 	}
 	if !p.Recoverable {
-		s.refused = fault
+		if s.refused = fault; !s.subscribed && env.CID == "" {
+			return nil // the upgrade was refused: the close that follows ends Run with it
+		}
 	}
 	if env.CID == subscribeID && !s.subscribed {
 		if p.Recoverable {
