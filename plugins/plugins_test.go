@@ -18,8 +18,9 @@ func module(t testing.TB, name string) []byte {
 
 func TestStockPluginsExportTheContractAndImportNothing(t *testing.T) {
 	hooks := map[string][]string{
-		"mapping":   {abi.ExportTransform, abi.ExportTransformBatch},
-		"topicauth": {abi.ExportAuthorize},
+		"mapping":   {abi.ExportTransform, abi.ExportTransformBatch, abi.ExportConfigure},
+		"topicauth": {abi.ExportAuthorize, abi.ExportConfigure},
+		"validator": {abi.ExportValidate},
 	}
 	require.Len(t, plugins.Names(), len(hooks))
 	for _, name := range plugins.Names() {
@@ -27,7 +28,7 @@ func TestStockPluginsExportTheContractAndImportNothing(t *testing.T) {
 			_, module := compile(t, module(t, name))
 			require.Empty(t, module.ImportedFunctions())
 			exports := module.ExportedFunctions()
-			for _, export := range append(hooks[name], abi.ExportABI, abi.ExportBuffer, abi.ExportConfigure) {
+			for _, export := range append(hooks[name], abi.ExportABI, abi.ExportBuffer) {
 				require.Contains(t, exports, export)
 			}
 			require.Contains(t, module.ExportedMemories(), abi.ExportMemory)

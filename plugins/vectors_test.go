@@ -88,17 +88,25 @@ func TestAVectorCutShortIsAnErrorAndNeverATrap(t *testing.T) {
 	}
 }
 
+// TestAVectorWithOneByteChangedNeverTraps changes every byte, or where a plugin has very many vectors, which are alike then,
+// every byte of some of them: each place is changed in one of stride vectors.
 func TestAVectorWithOneByteChangedNeverTraps(t *testing.T) {
 	hostile := []byte("\x00\"\\{}]:,*0\xff")
 	for _, name := range plugins.Names() {
 		rt, module := compile(t, module(t, name))
-		for _, v := range vectors(t, name) {
+		list, stride := vectors(t, name), 1
+		for i, bytes := 0, 0; i < len(list); i++ {
+			bytes += len(list[i].Document())
+			stride = 1 + bytes/50_000
+		}
+		for turn, v := range list {
 			if v.Hook == "configure" {
 				continue
 			}
 			t.Run(name+"/"+v.Name, func(t *testing.T) {
 				g, hook, doc := instance(t, &v, rt, module)
-				for i, old := range doc {
+				for i := turn % stride; i < len(doc); i += stride {
+					old := doc[i]
 					for _, c := range hostile {
 						doc[i] = c
 						got := g.call(t, hook, doc)

@@ -11,6 +11,8 @@ export const TEXT_MAX: u32 = 25;
 
 const DIGITS_MAX: u32 = 19; // what fits 64 bits
 const EXACT_MAX: i32 = 800; // further digits decide nothing but whether there are any: a midpoint of doubles has at most 767
+const CHUNK: u32 = 1000000000; // as many digits as 32 bits hold
+const FIVES: u32 = 1220703125; // 5^13, the largest power of 5 that 32 bits hold
 const HIDDEN: u64 = 1 << 52;
 const INFINITY: u64 = 0x7ff << 52;
 
@@ -228,14 +230,22 @@ function aboveMidpoint(first: usize, mantissa: usize, scale: i32, taken: u32, bi
   }
   if (right == 0) return false;
   store<u32>(left, 0);
-  let n: i32 = 0, last: u32 = 0;
+  let n: i32 = 0, last: u32 = 0, chunk: u32 = 0, unit: u32 = 1;
   for (let p = first; p < mantissa; p++) {
     const c = <u32>load<u8>(p) - 0x30;
     if (c > 9 || (n == 0 && c == 0)) continue;
-    if (n < EXACT_MAX) multiplyAdd(left, 10, c);
-    else last |= c;
-    n++;
+    if (n++ >= EXACT_MAX) {
+      last |= c;
+      continue;
+    }
+    chunk = chunk * 10 + c;
+    unit *= 10;
+    if (unit != CHUNK) continue;
+    multiplyAdd(left, CHUNK, chunk);
+    chunk = 0;
+    unit = 1;
   }
+  multiplyAdd(left, unit, chunk);
   const used = min(n, EXACT_MAX);
   if (last != 0) multiplyAdd(left, 10, 1);
   let ten = scale - (used - <i32>taken) - <i32>(last != 0);
@@ -246,8 +256,10 @@ function aboveMidpoint(first: usize, mantissa: usize, scale: i32, taken: u32, bi
   multiplyAdd(right, 1, <u32>(m >> 32));
   shiftUp(right, 32);
   multiplyAdd(right, 1, <u32>m);
-  for (; ten > 0; ten--) multiplyAdd(left, 10, 0);
-  for (; ten < 0; ten++) multiplyAdd(right, 10, 0);
+  two -= ten; // ten is five times two
+  const big = ten > 0 ? left : right;
+  for (ten = abs(ten); ten >= 13; ten -= 13) multiplyAdd(big, FIVES, 0);
+  for (; ten > 0; ten--) multiplyAdd(big, 5, 0);
   if (two > 0) shiftUp(right, two);
   else shiftUp(left, -two);
   const order = compare(left, right);
