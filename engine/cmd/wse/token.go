@@ -19,6 +19,7 @@ func newToken(g *globals) *cobra.Command {
 configured, with the one in the data directory, which is made if it is not there yet.`,
 		Example: `  wse token --sub u1
   wse token --sub u1 --permission trader --ttl 1h
+  wse token --sub u1 --permission trader --refresh   # for POST /api/v1/auth/refresh
   wse token --sub u1 --claims '{"wse_topics":{"allow":["stream:*"],"deny":["stream:market_data:XMR"]}}'`,
 		Args: exactly(),
 	}
@@ -27,7 +28,7 @@ configured, with the one in the data directory, which is made if it is not there
 	flags.DurationVar(&spec.TTL, "ttl", 0, "how long it is valid (default auth.access_ttl, 24h; with --refresh auth.refresh_ttl)")
 	flags.StringVar(&spec.Level, "permission", "", "`LEVEL`: basic, trader, premium or admin (default none, which counts as basic)")
 	flags.StringVar(&claims, "claims", "", "further claims as a `JSON` object, @FILE, or - for standard input")
-	flags.BoolVar(&spec.Refresh, "refresh", false, "make a refresh token, which only buys access tokens")
+	flags.BoolVar(&spec.Refresh, "refresh", false, "make a refresh token, which buys one pair of an access token and the next refresh token")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if spec.UserID == "" {
 			return misused(cmd, "--sub is missing")
