@@ -61,6 +61,7 @@ func table() []rule {
 		{path: "engine/plugin/lines", own: []string{"engine/plugin/scan", "engine/plugin/meter"}},
 		{path: "engine/plugin/wasmtest"},
 		{path: "engine/trading/market", own: []string{"engine/message", "engine/jsonscan"}},
+		{path: "engine/trading/execution", own: []string{"engine/message", "engine/trading/ledger"}},
 		{path: "engine/trading/ledger", own: []string{"engine/message"}, outside: []string{"github.com/govalues/decimal"}},
 		{path: "engine/trading/strategies", own: []string{"engine/message", "engine/jsonscan"}, outside: []string{"github.com/fsnotify/fsnotify"}},
 		{path: "engine/trading/collection", own: []string{"engine/message", "engine/trading/market"}},

@@ -32,7 +32,7 @@
 //
 //   - wins are trades with a net result above 0, losses those below 0, the win rate is wins / trades.
 //   - equity is looked at after every accepted tick of any symbol; a fill counts from the next tick on (an execution books
-//     fills before the tick at whose price they happen).
+//     fills before the tick at whose price they happen), or from [Ledger.Settle].
 //   - max drawdown is the largest fall from a peak of equity to a later value, in money; max drawdown percent is the
 //     largest one in percent of the peak before it. They may be different falls. The first peak is the initial balance. That of a part (symbol or
 //     strategy) is the drawdown of an account which had the initial balance and that part only.

@@ -56,7 +56,7 @@ type trade struct {
 func (l *Ledger) Fill(id BookID, f Fill) (Booked, error) {
 	b := &l.books[id]
 	s := &l.symbols[b.symbol]
-	if f.Quantity <= 0 || !f.Price.Known() || f.TimeMS < 0 || f.TimeMS > timeMaxMS || f.Fee < amountMin {
+	if f.Quantity <= 0 || !f.Price.Known() || f.TimeMS < 0 || f.TimeMS > TimeMaxMS || f.Fee < amountMin {
 		return Booked{}, fmt.Errorf("%w: a fill of %v at %v at %d ms", ErrNumber, f.Quantity, f.Price, f.TimeMS)
 	}
 	e, err := b.entry(f)

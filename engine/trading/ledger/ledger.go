@@ -217,8 +217,8 @@ func (l *Ledger) admit(what, name string, have int) error {
 	return nil
 }
 
-// timeMaxMS is the end of the year 9999, the last time that an ISO 8601 text can tell.
-const timeMaxMS = 253402300799999
+// TimeMaxMS is the end of the year 9999, the last time that an ISO 8601 text can tell, in Unix milliseconds.
+const TimeMaxMS = 253402300799999
 
 // Tick takes note of a symbol's new price, values what is held of it, and looks at equity. It returns [ErrOutOfOrder], which is
 // counted, for a tick older than the symbol's last; [ErrTick], counted by InvalidTicks, for a time outside 0 to the year
@@ -227,7 +227,7 @@ const timeMaxMS = 253402300799999
 // After an error nothing has changed but the count. It allocates nothing (BenchmarkTick) as long as the equity curve does not grow.
 func (l *Ledger) Tick(id SymbolID, timeMS, price float64) error {
 	s := &l.symbols[id]
-	if !(price > 0 && price <= math.MaxFloat64 && timeMS >= 0 && timeMS <= timeMaxMS) {
+	if !(price > 0 && price <= math.MaxFloat64 && timeMS >= 0 && timeMS <= TimeMaxMS) {
 		l.invalid++
 		return fmt.Errorf("%w: %s at %v ms for %v", ErrTick, s.name, timeMS, price)
 	}
@@ -331,11 +331,25 @@ func (l *Ledger) lookAll() {
 	l.session.fall.look(l.seen)
 }
 
-// Accepts reports whether a tick of that time would not be out of order.
-func (l *Ledger) Accepts(id SymbolID, timeMS float64) bool { return timeMS >= l.symbols[id].lastMS }
+// Settle looks at equity, and at that of every part, as after a tick. It is for the end of a session, when fills may have been booked behind the
+// last tick.
+func (l *Ledger) Settle() {
+	if l.unseen {
+		l.lookAll()
+	}
+}
 
-// LastPrice returns the price of a symbol's last accepted tick, 0 before the first.
-func (l *Ledger) LastPrice(id SymbolID) float64 { return l.symbols[id].last }
+// OutOfOrder counts a tick that the caller found to be older than the symbol's last, and Invalid one that it found to be none, for reasons
+// that the ledger does not see.
+func (l *Ledger) OutOfOrder(id SymbolID) { l.symbols[id].outOfOrder++ }
+
+// Invalid is described with OutOfOrder.
+func (l *Ledger) Invalid() { l.invalid++ }
+
+// LastTick returns time and price of a symbol's last accepted tick; the price is 0 before the first.
+func (l *Ledger) LastTick(id SymbolID) (timeMS, price float64) {
+	return l.symbols[id].lastMS, l.symbols[id].last
+}
 
 // Equity returns initial balance + realized − fees + unrealized.
 func (l *Ledger) Equity() Amount {

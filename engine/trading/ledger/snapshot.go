@@ -245,7 +245,7 @@ func (l *Ledger) restoreBooks(doc *snapshot) error {
 
 // sums works out the sums of a book, and refuses one whose entries do not balance.
 func (from *bookSnapshot) sums(mark Price, s *sums) error {
-	if from.OpenedMS < 0 || from.OpenedMS > timeMaxMS {
+	if from.OpenedMS < 0 || from.OpenedMS > TimeMaxMS {
 		return fmt.Errorf("opened at %d ms", from.OpenedMS)
 	}
 	if open := from.Quantity != 0; open && (!from.Average.Known() || !mark.Known() || from.Cost != 0 && (from.Cost < 0) != (from.Quantity < 0)) {
@@ -285,12 +285,12 @@ func (l *Ledger) restoreTrades(doc *snapshot) error {
 
 func (c *clock) restore(doc *snapshot) error {
 	from := &doc.Clock
-	if from.IntervalMS < firstIntervalMS || from.IntervalMS > 1<<50 || from.NowMS < 0 || from.NowMS > timeMaxMS || len(from.TimesMS) != len(from.Equity) {
+	if from.IntervalMS < firstIntervalMS || from.IntervalMS > 1<<50 || from.NowMS < 0 || from.NowMS > TimeMaxMS || len(from.TimesMS) != len(from.Equity) {
 		return errors.New("clock: a time that cannot be")
 	}
 	c.nowMS, c.intervalMS, c.daily = from.NowMS, from.IntervalMS, from.Daily
 	for i, t := range from.TimesMS {
-		if t < 0 || t > timeMaxMS {
+		if t < 0 || t > TimeMaxMS {
 			return fmt.Errorf("clock: times_ms[%d] cannot be", i)
 		}
 		c.push(point{t, from.Equity[i]})
@@ -304,7 +304,7 @@ func (c *clock) restore(doc *snapshot) error {
 // check refuses sums that no days can have.
 func (d daily) check() error {
 	const most = 1e60
-	if d.Days < 0 || d.Days > timeMaxMS/dayMS || math.Abs(d.Sum) > most || d.Squares < 0 || d.Squares > most || d.Downside < 0 || d.Downside > most {
+	if d.Days < 0 || d.Days > TimeMaxMS/dayMS || math.Abs(d.Sum) > most || d.Squares < 0 || d.Squares > most || d.Downside < 0 || d.Downside > most {
 		return errors.New("daily: sums that cannot be")
 	}
 	return nil
