@@ -1,6 +1,6 @@
 // Package quota bounds how much clients ask for: how many messages and bytes a connection and a user send, how many
-// connections a user and an address have, how often an address connects. It decides and counts; what a client is told and
-// which connection is closed is its caller's.
+// connections a user and an address have, how often an address connects, and, in [Failures], how often it fails to log in. It
+// decides and counts; what a client is told and which connection is closed is its caller's.
 //
 // A connection's own rates are two numbers in its [Meter]. Users and addresses have limiters of golang.org/x/time/rate, in
 // maps that hold those only that have lately sent something, and no more than senders_max of them.
