@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,15 +51,14 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// Start runs binary with its own directory and free loopback ports, and returns when /readyz says that it serves.
+// Start runs binary with its own directory and loopback ports of its choice, and returns when /readyz says that it serves.
 // Settings are key=value, for --set. With withTLS it serves TLS, whatever poller the settings name.
 func Start(binary, dir string, settings []string, withTLS bool) (*Engine, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
-	}
-	e := &Engine{Public: ports[0], Admin: ports[1], Dir: dir, exited: make(chan struct{})}
+	// The program says which ports it got. Ports that were free a moment ago may be another engine's by now, which is
+	// ready too and has the same secret.
+	e := &Engine{Public: "127.0.0.1:0", Admin: "127.0.0.1:0", Dir: dir, exited: make(chan struct{})}
 	if withTLS {
+		var err error
 		if e.trust, err = certify(dir); err != nil {
 			return nil, err
 		}
@@ -129,30 +128,19 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// freePorts asks the system for ports that nobody listens on.
-func freePorts(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
-}
+// serving is the line by which the program says where it listens. It is read-only.
+var serving = regexp.MustCompile(`serving: listen=(\S+) admin=(\S+)`)
 
-// ready asks /readyz until it says 200.
+// ready waits until the program says where it listens, and asks /readyz there until it says 200.
 func (e *Engine) ready() error {
 	deadline := time.NewTimer(3 * patience) // the first start compiles the stock plugins
 	defer deadline.Stop()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if response, err := e.http.Get(e.publicURL() + "/readyz"); err == nil {
-			_, _ = io.Copy(io.Discard, response.Body)
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
+		if addrs := serving.FindStringSubmatch(e.Output()); addrs != nil {
+			e.Public, e.Admin = addrs[1], addrs[2]
+			if e.answers() {
 				return nil
 			}
 		}
@@ -164,6 +152,17 @@ func (e *Engine) ready() error {
 		case <-again.C:
 		}
 	}
+}
+
+// answers reports whether /readyz says 200.
+func (e *Engine) answers() bool {
+	response, err := e.http.Get(e.publicURL() + "/readyz")
+	if err != nil {
+		return false
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 func (e *Engine) publicURL() string {
