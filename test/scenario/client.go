@@ -88,6 +88,10 @@ func dial(e *Engine, c *client, path string, header http.Header, status int) (*c
 	}
 	c.conn, c.inbox, c.done = conn, make(chan received, 1<<14), make(chan struct{})
 	c.deflated.Store(response.Header.Get("Sec-WebSocket-Extensions") != "")
+	if c.encoding != nil && c.deflated.Load() != (c.encoding.extension != "") {
+		return nil, errors.Join(fmt.Errorf("as extensions the server agreed to %q, and %s has %q",
+			response.Header.Get("Sec-WebSocket-Extensions"), c.encoding.name, c.encoding.extension), conn.Close())
+	}
 	go c.read(in)
 	if c.crypto != nil && !c.crypto.later {
 		return c, c.encrypt()

@@ -23,6 +23,7 @@ type encoding struct {
 	extension string   // of WebSocket, offered
 	forms     []string // of what comes
 	encrypted bool     // and sealed
+	sealed    string   // the encoding it comes to where it is encrypted: permessage-deflate is declined then (PROTOCOL §2.6)
 }
 
 // The forms that a message comes in.
@@ -48,10 +49,11 @@ var encodings = []encoding{
 	{name: "plain", query: "compression=false", forms: []string{formText}},
 	{name: "cmp", forms: []string{formText, formCmp}},
 	{name: "zlib", query: "compression=true", forms: []string{formText, formZlib}},
-	{name: "deflate", extension: "permessage-deflate", forms: []string{formText, formDeflate}},
+	{name: "deflate", extension: "permessage-deflate", forms: []string{formText, formDeflate}, sealed: "cmp"},
 	{name: "msgpack", query: "format=msgpack", forms: []string{formMsgpack}},
 	{name: "encrypted", forms: []string{formText, formCmp}, encrypted: true},
-	{name: "msgpack+deflate", query: "format=msgpack", extension: "permessage-deflate", forms: []string{formMsgpack, formDeflate}},
+	{name: "msgpack+deflate", query: "format=msgpack", extension: "permessage-deflate", forms: []string{formMsgpack, formDeflate},
+		sealed: "msgpack"},
 }
 
 func encodingOf(name string) (*encoding, error) {

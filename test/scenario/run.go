@@ -152,6 +152,11 @@ func (r *Runner) connect(s Step) error {
 	if err := c.encryption(o); err != nil {
 		return err
 	}
+	if e := c.encoding; e != nil && c.crypto != nil && e.sealed != "" {
+		if c.encoding, err = encodingOf(e.sealed); err != nil {
+			return err
+		}
+	}
 	path, header, err := r.upgrade(name, o, extra)
 	if err != nil {
 		return err

@@ -109,11 +109,12 @@ func (g *group) name() string { return g.poller + "/" + g.broker + "/" + g.form 
 func groups(t *testing.T, files []*File) (all []*group) {
 	t.Helper()
 	names, chosen := forms(t)
+	built := raceEnabled && os.Getenv("WSE_BINARY") == ""
 	for i, form := range names {
 		for j, poller := range pollers() {
 			for _, broker := range brokers() {
 				g := &group{poller: poller, broker: broker, form: form}
-				g.race = raceEnabled && (chosen || form == silent || i%len(pollers()) == j)
+				g.race = built && (chosen || form == silent || i%len(pollers()) == j)
 				for _, f := range files {
 					if form == silent || !f.Once {
 						g.files = append(g.files, f)
