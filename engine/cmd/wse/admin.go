@@ -183,13 +183,18 @@ func (r *refusal) Error() string {
 	return text
 }
 
-// refused reads a problem document.
+// refused reads a problem document, or what stands in its place.
 func refused(resp *http.Response, body []byte) error {
 	r := &refusal{Status: resp.Status}
 	if err := json.Unmarshal(body, r); err != nil || r.Title == "" && r.Detail == "" {
-		return fmt.Errorf("the engine answered %s: %s", resp.Status, firstLine(body))
+		return &refusal{Status: resp.Status, Detail: firstLine(body)}
 	}
 	return r
+}
+
+// passing reports whether the same request may be answered otherwise later.
+func (r *refusal) passing() bool {
+	return strings.HasPrefix(r.Status, "5") || strings.HasPrefix(r.Status, "429")
 }
 
 func firstLine(body []byte) string {

@@ -1,5 +1,5 @@
-// Command wse is the engine and the tools to use one: serve, token, tail, event, publish, plugin, deadletter, config check,
-// version.
+// Command wse is the engine and the tools to use one: serve, token, tail, event, publish, feed, plugin, deadletter,
+// config check, version.
 //
 // Every command finds a local engine and its key through the same configuration. Exit codes: 0 done, 1 failed, 2 used wrongly,
 // 3 done and found that a candidate differs from the plugin that serves.

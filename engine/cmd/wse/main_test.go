@@ -53,7 +53,7 @@ func TestTheCommandsAreTheseAndNoOthers(t *testing.T) {
 	for _, cmd := range newRoot(streams{}).Commands() {
 		names = append(names, cmd.Name())
 	}
-	require.Equal(t, []string{"config", "deadletter", "event", "plugin", "publish", "serve", "tail", "token", "version"}, names)
+	require.Equal(t, []string{"config", "deadletter", "event", "feed", "plugin", "publish", "serve", "tail", "token", "version"}, names)
 }
 
 func TestAMisusedCommandLineExitsWith2AndSaysHow(t *testing.T) {
@@ -107,15 +107,18 @@ func TestAMisusedCommandLineExitsWith2AndSaysHow(t *testing.T) {
 		{"publish t", "--type is missing"},
 		{"publish t --type x --pri 0", "--pri: 0"},
 	} {
-		t.Run(tt.args, func(t *testing.T) {
-			got := wse("", strings.Fields(tt.args)...)
-			require.Equal(t, exitUsage, got.code)
-			require.Empty(t, got.out)
-			require.Contains(t, got.err, "wse: ")
-			require.Contains(t, got.err, tt.says)
-			require.Contains(t, got.err, "See: wse")
-		})
+		t.Run(tt.args, func(t *testing.T) { misuse(t, tt.args, tt.says) })
 	}
+}
+
+// misuse runs a command line that cannot be understood.
+func misuse(t *testing.T, args, says string) {
+	got := wse("", strings.Fields(args)...)
+	require.Equal(t, exitUsage, got.code)
+	require.Empty(t, got.out)
+	require.Contains(t, got.err, "wse: ")
+	require.Contains(t, got.err, says)
+	require.Contains(t, got.err, "See: wse")
 }
 
 func TestATokenIsMadeWithTheKeyOfTheConfiguration(t *testing.T) {
