@@ -16,7 +16,7 @@ import (
 )
 
 //go:embed templates
-//go:embed go/*.go go/plugin.mk c/wse.h c/plugin.mk rust/src/*.rs rust/plugin.mk wat/*.wat wat/plugin.mk
+//go:embed go/*.go go/plugin.mk c/*.h c/plugin.mk rust/src/*.rs rust/plugin.mk wat/*.wat wat/plugin.mk
 //go:embed assemblyscript/assembly/*.ts assemblyscript/package.json assemblyscript/package-lock.json assemblyscript/plugin.mk
 var files embed.FS // read-only
 

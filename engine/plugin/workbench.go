@@ -140,6 +140,9 @@ func (p *Workpiece) Configure(config []byte) error {
 	return p.begin(config)
 }
 
+// Restart makes a new instance, which knows nothing of what the one before was told. The error is a *[LoadError].
+func (p *Workpiece) Restart() error { return p.begin(p.version.config) }
+
 // Hooks lists what can be called, as [Workpiece.Call] names it, and strategy, which takes a [Workpiece.Step].
 func (p *Workpiece) Hooks() []string {
 	var names []string

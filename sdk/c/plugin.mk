@@ -4,7 +4,7 @@ CLANG ?= $(firstword $(shell command -v clang-19 clang-18 clang-17 clang-16 clan
 CFLAGS ?= -O2 -Wall -Wextra -Wpedantic -Werror
 DEBUG ?=
 
-plugin.wasm: $(wildcard *.c *.h) $(SDK)/wse.h $(SDK)/plugin.mk
+plugin.wasm: $(wildcard *.c *.h) $(wildcard $(SDK)/*.h) $(SDK)/plugin.mk
 	$(CLANG) --target=wasm32 -std=c11 -ffreestanding -nostdlib -mbulk-memory -msign-ext -mnontrapping-fptoint \
 	  $(CFLAGS) $(if $(DEBUG),-g) -I $(SDK) \
 	  -Wl,--no-entry,--stack-first,-z,stack-size=65536,--fatal-warnings -o $@ plugin.c
