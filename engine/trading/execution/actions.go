@@ -45,7 +45,7 @@ func (r *Run) openDocument(h *handle, number uint32) []byte {
 }
 
 func appendAmount(d []byte, name string, a ledger.Amount) []byte {
-	return append(append(d, name...), a.String()...)
+	return a.Append(append(d, name...))
 }
 
 func appendString(d []byte, s string) []byte {
@@ -69,7 +69,7 @@ func (h *handle) tell(kind string, o *order, quantity ledger.Amount, price ledge
 	d = appendString(d, o.own)
 	if quantity != 0 {
 		d = appendAmount(d, `,"quantity":`, quantity)
-		d = append(append(d, `,"price":`...), price.String()...)
+		d = price.Append(append(d, `,"price":`...))
 		d = appendAmount(d, `,"fee":`, fee)
 	}
 	if reason != "" {

@@ -36,7 +36,7 @@
 //
 // What a strategy has committed is, over all symbols, what its positions cost to enter and what its pending orders would
 // add: for each, the part by which it opens or enlarges a position, at its limit or at the last price. An order that opens
-// or enlarges a position is refused with [ReasonBudget] if it would take its strategy over its allocation, or all strategies together over the global
+// or enlarges a position, less the cost of what it closes first, is refused with [ReasonBudget] if it would take its strategy over its allocation, or all strategies together over the global
 // cap; without a budget, with [ReasonEquity] if all would be over the session's equity times LeverageMax. Orders that only close pass always. One that
 // passed because it closed a position which is gone when it is filled is checked again then.
 //

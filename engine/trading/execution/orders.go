@@ -131,6 +131,13 @@ func (r *Run) weigh(o, except *order, at ledger.Price) string {
 	if opens == quantity && o.notional > 0 {
 		commits = o.notional // not what rounding left of it
 	}
+	if held := r.books.Position(o.h.book); opens < quantity && commits > 0 { // it turns a position round, whose cost it sets free
+		released, err := held.Cost.MulDiv(quantity-opens, held.Quantity.Abs())
+		if err != nil {
+			return ReasonOverflow
+		}
+		commits = max(0, commits-released)
+	}
 	if reason := r.afford(o.h.strategy, commits, except); reason != "" {
 		return reason
 	}

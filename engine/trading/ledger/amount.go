@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strconv"
 
 	"github.com/govalues/decimal"
 
@@ -116,10 +117,28 @@ func (a Amount) Decimal() message.Decimal { return message.Decimal(a.String()) }
 func (a Amount) Float64() float64 { return float64(a) / float64(One) }
 
 // String returns a in decimal digits without trailing zeros.
-func (a Amount) String() string { return a.decimal().Trim(0).String() }
+func (a Amount) String() string { return string(a.Append(nil)) }
+
+// Append appends what String returns.
+func (a Amount) Append(b []byte) []byte {
+	if a < 0 {
+		b = append(b, '-')
+	}
+	whole, rest := a.Abs()/One, a.Abs()%One
+	b = strconv.AppendInt(b, int64(whole), 10)
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for unit := One / 10; rest > 0; unit /= 10 {
+		b = append(b, byte('0'+rest/unit))
+		rest %= unit
+	}
+	return b
+}
 
 // MarshalJSON implements json.Marshaler: a number, with all of its digits.
-func (a Amount) MarshalJSON() ([]byte, error) { return []byte(a.String()), nil }
+func (a Amount) MarshalJSON() ([]byte, error) { return a.Append(nil), nil }
 
 // UnmarshalJSON implements json.Unmarshaler. It takes what MarshalJSON writes; a number of more than eight decimals is an
 // error, since it was not written by it.

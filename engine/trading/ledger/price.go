@@ -183,6 +183,15 @@ func (p Price) Decimal() message.Decimal {
 // String returns p in decimal digits without trailing zeros.
 func (p Price) String() string { return p.d.Trim(0).String() }
 
+// Append appends what String returns.
+func (p Price) Append(b []byte) []byte {
+	b, err := p.d.Trim(0).AppendText(b)
+	if err != nil { // the library has none to return
+		panic(err)
+	}
+	return b
+}
+
 // MarshalJSON implements json.Marshaler: a number with all of its digits; no price is 0.
 func (p Price) MarshalJSON() ([]byte, error) { return []byte(p.String()), nil }
 

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 // ErrSnapshot is wrapped by what Restore returns for a document that cannot be a ledger's snapshot.
@@ -29,15 +32,17 @@ type (
 		Symbols        []symbolSnapshot   `json:"symbols"`
 		Strategies     []strategySnapshot `json:"strategies"`
 		Books          []bookSnapshot     `json:"books"`
-		Trades         []tradeSnapshot    `json:"trades"` // oldest first
+
+		// The long lists, which Snapshot appends by itself.
+		TimesMS []int64         `json:"times_ms,omitempty"` // of the equity curve
+		Equity  []Amount        `json:"equity,omitempty"`   // of the equity curve
+		Trades  []tradeSnapshot `json:"trades,omitempty"`   // oldest first
 	}
 	clockSnapshot struct {
-		NowMS      float64  `json:"now_ms"`
-		Started    bool     `json:"started"`
-		IntervalMS int64    `json:"interval_ms"`
-		TimesMS    []int64  `json:"times_ms"`
-		Equity     []Amount `json:"equity"`
-		Daily      daily    `json:"daily"`
+		NowMS      float64 `json:"now_ms"`
+		Started    bool    `json:"started"`
+		IntervalMS int64   `json:"interval_ms"`
+		Daily      daily   `json:"daily"`
 	}
 	symbolSnapshot struct {
 		Name       string   `json:"name"`
@@ -74,7 +79,7 @@ type (
 	}
 	tradeSnapshot struct {
 		Book     int    `json:"book"` // index in books
-		Short    bool   `json:"short,omitempty"`
+		Short    bool   `json:"short"`
 		Quantity Amount `json:"quantity"`
 		Realized Amount `json:"realized"`
 		Fees     Amount `json:"fees"`
@@ -83,19 +88,41 @@ type (
 		Exit     Price  `json:"exit"`
 		EntryMS  int64  `json:"entry_ms"`
 		ExitMS   int64  `json:"exit_ms"`
-		Reason   string `json:"reason,omitempty"`
+		Reason   string `json:"reason"`
 	}
 )
+
+func (t *tradeSnapshot) append(d []byte) []byte {
+	d = strconv.AppendInt(append(d, `{"book":`...), int64(t.Book), 10)
+	d = strconv.AppendBool(append(d, `,"short":`...), t.Short)
+	d = t.Quantity.Append(append(d, `,"quantity":`...))
+	d = t.Realized.Append(append(d, `,"realized":`...))
+	d = t.Fees.Append(append(d, `,"fees":`...))
+	d = t.Net.Append(append(d, `,"net":`...))
+	d = t.Entry.Append(append(d, `,"entry":`...))
+	d = t.Exit.Append(append(d, `,"exit":`...))
+	d = strconv.AppendInt(append(d, `,"entry_ms":`...), t.EntryMS, 10)
+	d = strconv.AppendInt(append(d, `,"exit_ms":`...), t.ExitMS, 10)
+	return append(appendString(append(d, `,"reason":`...), t.Reason), '}')
+}
+
+// appendString appends s as JSON has it; a plain text, as reasons are, without asking encoding/json.
+func appendString(d []byte, s string) []byte {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		quoted, err := json.Marshal(s)
+		if err != nil { // no string does that
+			panic(err)
+		}
+		return append(d, quoted...)
+	}
+	return append(append(append(d, '"'), s...), '"')
+}
 
 // Snapshot returns the ledger as a JSON document with a version, from which Restore makes one that behaves the same.
 func (l *Ledger) Snapshot() ([]byte, error) {
 	c := &l.clock
 	doc := snapshot{Version: snapshotVersion, InitialBalance: l.config.InitialBalance, Session: l.session.fall, Seen: l.seen, Unseen: l.unseen,
-		InvalidTicks: l.invalid, Clock: clockSnapshot{NowMS: c.nowMS, Started: c.interval >= 0, IntervalMS: c.intervalMS,
-			TimesMS: make([]int64, len(c.points)), Equity: make([]Amount, len(c.points)), Daily: c.daily}}
-	for i, p := range c.points {
-		doc.Clock.TimesMS[i], doc.Clock.Equity[i] = p.timeMS, p.equity
-	}
+		InvalidTicks: l.invalid, Clock: clockSnapshot{NowMS: c.nowMS, Started: c.interval >= 0, IntervalMS: c.intervalMS, Daily: c.daily}}
 	for i := range l.symbols {
 		s := &l.symbols[i]
 		doc.Symbols = append(doc.Symbols, symbolSnapshot{s.name, s.ticks, s.outOfOrder, s.lastMS, s.last, s.mark, s.markOf, s.fall})
@@ -111,12 +138,39 @@ func (l *Ledger) Snapshot() ([]byte, error) {
 			doc.Books[i].Rejections = append(doc.Books[i].Rejections, rejection(r))
 		}
 	}
+	head, err := json.Marshal(&doc)
+	if err != nil {
+		return nil, err
+	}
+	return l.appendLists(head[:len(head)-1]), nil
+}
+
+// appendLists appends the long lists and the end of the document. Through encoding/json, which looks at every byte that its marshalers
+// return, they would take several times as long as everything else (BenchmarkSnapshot).
+func (l *Ledger) appendLists(d []byte) []byte {
+	d = slices.Grow(d, 32*len(l.clock.points)+256*len(l.trades)+64)
+	d = append(d, `,"times_ms":[`...)
+	for i, p := range l.clock.points {
+		d = strconv.AppendInt(comma(d, i), p.timeMS, 10)
+	}
+	d = append(d, `],"equity":[`...)
+	for i, p := range l.clock.points {
+		d = p.equity.Append(comma(d, i))
+	}
+	d = append(d, `],"trades":[`...)
 	for i := range l.trades {
 		t := &l.trades[(l.oldest+i)%len(l.trades)]
-		doc.Trades = append(doc.Trades, tradeSnapshot{int(t.book), t.short, t.quantity, t.realized, t.fees, t.net, t.entry, t.exit,
-			t.entryMS, t.exitMS, t.reason})
+		view := tradeSnapshot{int(t.book), t.short, t.quantity, t.realized, t.fees, t.net, t.entry, t.exit, t.entryMS, t.exitMS, t.reason}
+		d = view.append(comma(d, i))
 	}
-	return json.Marshal(&doc)
+	return append(d, "]}"...)
+}
+
+func comma(d []byte, i int) []byte {
+	if i > 0 {
+		return append(d, ',')
+	}
+	return d
 }
 
 // Restore returns the ledger that a snapshot was taken of. The initial balance is the snapshot's, the limits are c's: of more trades
@@ -285,15 +339,15 @@ func (l *Ledger) restoreTrades(doc *snapshot) error {
 
 func (c *clock) restore(doc *snapshot) error {
 	from := &doc.Clock
-	if from.IntervalMS < firstIntervalMS || from.IntervalMS > 1<<50 || from.NowMS < 0 || from.NowMS > TimeMaxMS || len(from.TimesMS) != len(from.Equity) {
+	if from.IntervalMS < firstIntervalMS || from.IntervalMS > 1<<50 || from.NowMS < 0 || from.NowMS > TimeMaxMS || len(doc.TimesMS) != len(doc.Equity) {
 		return errors.New("clock: a time that cannot be")
 	}
 	c.nowMS, c.intervalMS, c.daily = from.NowMS, from.IntervalMS, from.Daily
-	for i, t := range from.TimesMS {
+	for i, t := range doc.TimesMS {
 		if t < 0 || t > TimeMaxMS {
 			return fmt.Errorf("clock: times_ms[%d] cannot be", i)
 		}
-		c.push(point{t, from.Equity[i]})
+		c.push(point{t, doc.Equity[i]})
 	}
 	if from.Started {
 		c.enter(int64(c.nowMS))
