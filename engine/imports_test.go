@@ -53,6 +53,8 @@ func table() []rule {
 		{path: "engine/presence", own: []string{"engine/broker", "engine/message"}},
 		{path: "engine/feed", own: []string{"engine/auth", "engine/broker", "engine/hub", "engine/message", "engine/presence", "engine/router"}},
 		{path: "engine/ingest", own: []string{"engine/broker", "engine/message", "engine/jsonscan"}},
+		{path: "engine/trading", own: []string{"engine/auth", "engine/broker", "engine/jsonscan", "engine/message", "engine/router", "engine/trading/..."},
+			outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/plugin", own: []string{"engine/message", "engine/auth", "engine/jsonscan", "engine/plugin/...", "sdk/abi"},
 			outside: []string{"github.com/tetratelabs/wazero/...", "golang.org/x/sys/unix"}},
 		{path: "engine/plugin/scan", own: []string{"sdk/abi"}},

@@ -10,7 +10,7 @@ import (
 )
 
 // encodingsInline is how many encodings a publication has room for without allocating again.
-const encodingsInline = 6
+const encodingsInline = 8
 
 // publication is an envelope on its way to subscribers, with the bytes made for each encoding so far.
 type publication struct {

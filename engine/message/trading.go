@@ -62,8 +62,6 @@ type (
 	CollectionStop struct{ CollectionID string }
 	// CollectionQuery asks for one collection, or where CollectionID is empty for the caller's newest one.
 	CollectionQuery struct{ CollectionID string }
-	// Disabled is a request that the protocol knows and this engine has switched off.
-	Disabled struct{}
 )
 
 // SessionAction is what a SessionChange does.
@@ -334,7 +332,6 @@ func (*StrategyConfig) body()     {}
 func (*CollectionStart) body()    {}
 func (*CollectionStop) body()     {}
 func (*CollectionQuery) body()    {}
-func (*Disabled) body()           {}
 
 func (*HandshakeAck) replyBody()       {}
 func (*TokenRefreshed) replyBody()     {}

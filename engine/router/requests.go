@@ -36,6 +36,15 @@ func (s *Client) dispatch(ctx context.Context, req *message.Request) error {
 		return s.call(ctx, routes.Publish, req)
 	case *message.Review:
 		return s.call(ctx, routes.Review, req)
+	case *message.StreamRequest:
+		return s.offered(ctx, routes.Stream, req)
+	case *message.SessionStart, *message.SessionChange, *message.SessionQuery, *message.ResultsRequest, *message.StrategiesRequest,
+		*message.StrategyActivation, *message.StrategyQuery, *message.StrategyConfig, *message.CollectionStart, *message.CollectionStop,
+		*message.CollectionQuery:
+		return s.offered(ctx, routes.Trading, req)
+	case *message.Handshake:
+		s.Reply(req, &message.HandshakeAck{ConnectionID: s.Conn.Describe().ID, ServerTimeMS: time.Now().UnixMilli()})
+		return nil
 	case *message.Batch:
 		return s.batch(ctx, req, body)
 	case *message.StateRequest:
@@ -61,6 +70,14 @@ func (s *Client) dispatch(ctx context.Context, req *message.Request) error {
 func (s *Client) call(ctx context.Context, f HandlerFunc, req *message.Request) error {
 	if f == nil {
 		return unknownType(req)
+	}
+	return f(ctx, s, req)
+}
+
+// offered calls a handler of a request that protocol v1 knows, whether or not it is served here.
+func (s *Client) offered(ctx context.Context, f HandlerFunc, req *message.Request) error {
+	if f == nil {
+		return message.Errorf(message.CodeRoutingError, "%s is switched off here", cut(req.Type, 64))
 	}
 	return f(ctx, s, req)
 }

@@ -97,6 +97,7 @@ type Routes struct {
 	Admit          AdmitFunc   // before an *message.Authenticate makes a connection of nobody a user's
 	Review         HandlerFunc // *message.Review
 	Stream         HandlerFunc // *message.StreamRequest
+	Trading        HandlerFunc // the requests of protocol v1 about sessions, strategies, results and collections
 	Closed         HandlerFunc // the connection is gone; the last call of a client
 }
 

@@ -59,6 +59,10 @@ func spelling(body message.ReplyBody) (kind, status string) {
 		return typeStatus, "heartbeat"
 	case *message.StateChange:
 		return typeStatus, "connection_state_change"
+	case *message.Subscribed:
+		return typeStatus, "subscription_update"
+	case *message.SnapshotComplete:
+		return typeStatus, "snapshot_complete"
 	case *message.HandshakeAck:
 		return typeAck, "accepted"
 	case *message.Authenticated:
@@ -150,6 +154,10 @@ func writeStatus(w *dialect.Writer, body message.ReplyBody) bool {
 		if b.RetryAfterMS != 0 {
 			w.Int("retry_after_ms", b.RetryAfterMS)
 		}
+	case *message.Subscribed:
+		writeSubscribed(w, b)
+	case *message.SnapshotComplete:
+		writeTopics(w, "topics", b.Topics)
 	case *message.HandshakeAck:
 		w.String("client_id", b.ConnectionID)
 		w.Time("server_time", b.ServerTimeMS)
@@ -193,6 +201,33 @@ func writeFeatures(w *dialect.Writer, key string) {
 	writeTexts(w, key, []string{
 		"streams", "sessions", "strategies", "strategy_validation", "results", "data_collection", "token_refresh",
 	})
+}
+
+// writeSubscribed tells of topics that the connection got by its token, or lost since they are allowed no more.
+func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
+	w.String("action", b.Action)
+	w.String("message", b.Message)
+	writeTopics(w, "success_topics", b.SuccessTopics)
+	w.Begin("failed_topics", '[')
+	for i := range b.FailedTopics {
+		f := &b.FailedTopics[i]
+		w.Open('{')
+		w.String("topic", f.Topic)
+		w.String("error_code", dialect.SpellingOf(f.Err.Code).API)
+		w.String("error_message", f.Err.Message)
+		w.End('}')
+	}
+	w.End(']')
+	writeTopics(w, "topics", b.Topics)
+}
+
+func writeTopics(w *dialect.Writer, key string, topics []message.Topic) {
+	w.Begin(key, '[')
+	for _, topic := range topics {
+		w.Comma()
+		w.Dst = jsonscan.AppendQuoted(w.Dst, string(topic))
+	}
+	w.End(']')
 }
 
 // writeID writes an id, and null where there is none.

@@ -60,6 +60,9 @@ func TestAnswersHaveTheStatusAndFieldsOfTheProtocol(t *testing.T) {
 		{&message.Pong{ConnectionID: "c"}, "status", "pong", map[string]any{"client_id": "c"}},
 		{&message.HeartbeatNotice{}, "status", "heartbeat", nil},
 		{&message.StateChange{OldState: "a", NewState: "b"}, "status", "connection_state_change", map[string]any{"new_state": "b"}},
+		{&message.Subscribed{Action: "unsubscribe", SuccessTopics: []message.Topic{"system:a"}, FailedTopics: []message.FailedTopic{{Topic: "system:a", Err: message.Errorf(message.CodeForbidden, "no")}}},
+			"status", "subscription_update", map[string]any{"success_topics": []any{"system:a"}, "topics": []any{}}},
+		{&message.SnapshotComplete{}, "status", "snapshot_complete", nil},
 		{&message.HandshakeAck{ConnectionID: "c"}, "handshake_ack", "accepted", map[string]any{"client_id": "c"}},
 		{&message.Authenticated{UserID: "u", ExpiresMS: at, Permissions: []string{"read_market_data"}}, "response", "authenticated",
 			map[string]any{"user_id": "u", "permissions": []any{"read_market_data"}, "session_expires": "2025-11-25T10:05:30.500Z"}},
@@ -113,7 +116,7 @@ func TestAnErrorHasItsCodeAndItsDetailsBesideIt(t *testing.T) {
 	warning := reply(t, "", &message.Failure{Err: message.Errorf(message.CodeRateLimited, "near"), Warning: true})
 	require.Equal(t, "status", warning["type"])
 	require.Equal(t, "warning", warning["status"])
-	unknown := reply(t, "", &message.Subscribed{})
+	unknown := reply(t, "", &message.Members{})
 	require.Equal(t, "handler_error", unknown["error_code"])
 }
 
@@ -138,7 +141,7 @@ func TestASessionsFiguresHaveTheSameNamesEverywhere(t *testing.T) {
 }
 
 func TestAWSEOnlyReplyIsAnErrorAndNotANonsense(t *testing.T) {
-	require.Equal(t, "error", reply(t, "", &message.SnapshotComplete{})["type"])
+	require.Equal(t, "error", reply(t, "", &message.PresenceAccepted{})["type"])
 }
 
 func publication(t *testing.T, topic, kind, payload string) map[string]any {

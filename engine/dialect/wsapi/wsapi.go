@@ -4,7 +4,10 @@
 // Ownership: a Dialect has no state; all of its methods may be called by any number of goroutines.
 package wsapi
 
-import "github.com/wse-engine/wse/engine/dialect"
+import (
+	"github.com/wse-engine/wse/engine/dialect"
+	"github.com/wse-engine/wse/engine/message"
+)
 
 // Version is the protocol version that every message carries.
 const Version = "1.0"
@@ -16,7 +19,7 @@ const (
 	depthMax      = 64
 	faultsMax     = 100  // told at once
 	symbolsMax    = 1000 // in one request
-	symbolBytes   = 64
+	symbolBytes   = message.TopicSegmentBytesMax
 	nameBytesMax  = 100
 	tokenBytesMax = 64 << 10
 )

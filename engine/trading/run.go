@@ -1,0 +1,211 @@
+package trading
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// run is a session's goroutine, from its start to its end.
+func (t *Trading) run(ctx context.Context, s *session, o *opened) {
+	var err error
+	if o.reader != nil {
+		err = t.replay(ctx, s, o)
+	} else {
+		err = t.follow(ctx, s, o)
+	}
+	t.finish(ctx, s, o, err)
+}
+
+// over reports that a session is to end, or that ctx has ended.
+func (s *session) over(ctx context.Context) bool {
+	state, _, _, _ := s.current()
+	return ctx.Err() != nil || state == stopping
+}
+
+// follow runs a paper or live session on what is published.
+func (t *Trading) follow(ctx context.Context, s *session, o *opened) error {
+	checkpoint := time.NewTicker(t.cfg.Checkpoint)
+	defer checkpoint.Stop()
+	var spare []message.Tick
+	changed := false
+	for !s.over(ctx) {
+		select {
+		case <-ctx.Done():
+		case f := <-s.do:
+			f()
+		case <-checkpoint.C:
+			if changed {
+				t.keep(s)
+			}
+			changed = false
+		case <-o.inbox.ready:
+			ticks, reports := o.inbox.empty(spare)
+			spare, changed = ticks, true
+			if err := o.reports(ctx, reports); err != nil {
+				return err
+			}
+			if state, _, _, _ := s.current(); state == paused {
+				t.counts.skipped.Add(uint64(len(ticks)))
+				continue
+			}
+			if err := o.ticks(ctx, ticks); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// errOver ends a replay whose session is to end.
+var errOver = errors.New("trading: the session is to end")
+
+// replay runs a backtest on a collection.
+func (t *Trading) replay(ctx context.Context, s *session, o *opened) error {
+	pace := newPace(s.plan.options.acceleration)
+	kept := t.now()
+	for o.reader.Next() {
+		for batch := o.reader.Ticks(); len(batch) > 0; {
+			due, err := t.await(ctx, s, pace, batch)
+			if errors.Is(err, errOver) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := o.ticks(ctx, batch[:due]); err != nil {
+				return err
+			}
+			batch = batch[due:]
+			s.advance(o.reader.Progress())
+			if now := t.now(); now.Sub(kept) >= t.cfg.Checkpoint {
+				kept = now
+				t.keep(s)
+			}
+		}
+	}
+	if err := o.reader.Err(); err != nil {
+		return &message.Error{Code: message.CodeCommandFailed, Message: "the collection cannot be read on: " + reasonOf(err), Err: err}
+	}
+	s.advance(1)
+	return nil
+}
+
+// advance notes how far a backtest has come.
+func (s *session) advance(progress float64) {
+	s.mu.Lock()
+	s.progress = progress
+	s.mu.Unlock()
+}
+
+// await does what waits for the session's goroutine, waits while the session is paused or the first tick of batch is not due,
+// and returns how many ticks are.
+func (t *Trading) await(ctx context.Context, s *session, p *pace, batch []message.Tick) (due int, err error) {
+	for {
+		select {
+		case f := <-s.do:
+			f()
+			continue
+		default:
+		}
+		if s.over(ctx) {
+			return 0, errOver
+		}
+		state, _, _, _ := s.current()
+		wait := time.Duration(-1)
+		if state == paused {
+			p.rest()
+		} else if due, wait = p.due(batch, t.now()); due > 0 {
+			return due, nil
+		}
+		if err := s.pass(ctx, wait); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// pass waits until there is something to do, or for a time that is not negative.
+func (s *session) pass(ctx context.Context, wait time.Duration) error {
+	var timer <-chan time.Time
+	if wait >= 0 {
+		one := time.NewTimer(wait)
+		defer one.Stop()
+		timer = one.C
+	}
+	select {
+	case <-ctx.Done():
+		return errOver
+	case f := <-s.do:
+		f()
+	case <-timer:
+	}
+	return nil
+}
+
+// pace lets ticks through in the time that lay between them, a factor faster.
+type pace struct {
+	factor float64 // 0: at once
+	begun  time.Time
+	first  int64 // the time of the tick that was due then; Unix milliseconds
+}
+
+// maxWaitMS is the longest time that a session waits without looking whether it still has to.
+const maxWaitMS = 60_000
+
+func newPace(factor float64) *pace { return &pace{factor: factor} }
+
+// rest has the pace start again with the tick that is next.
+func (p *pace) rest() { p.begun = time.Time{} }
+
+// due returns how many ticks are due, and where none is how long the first one has to wait.
+func (p *pace) due(batch []message.Tick, now time.Time) (n int, wait time.Duration) {
+	if p.factor == 0 {
+		return len(batch), 0
+	}
+	if p.begun.IsZero() {
+		p.begun, p.first = now, batch[0].TimeMS
+	}
+	elapsed := float64(now.Sub(p.begun)) / float64(time.Millisecond)
+	for ; n < len(batch); n++ {
+		if missing := float64(batch[n].TimeMS-p.first)/p.factor - elapsed; missing > 0 {
+			return n, time.Duration(min(missing, maxWaitMS) * float64(time.Millisecond))
+		}
+	}
+	return n, 0
+}
+
+// finish ends a session: pending orders are cancelled, its document is written, and it is on the list of those that ended.
+func (t *Trading) finish(ctx context.Context, s *session, o *opened, failure error) {
+	state, reason := stopped, reasonFinished
+	switch current, why, _, _ := s.current(); {
+	case failure != nil && ctx.Err() == nil:
+		state, reason = failed, message.AsError(failure).Message
+	case current == stopping:
+		reason = why
+	case ctx.Err() != nil:
+		reason = reasonRestarted
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := o.finish(ctx); err != nil {
+		t.log.Warn("what a session held could not be closed", "session", s.id, "error", err)
+	}
+	s.mu.Lock()
+	s.state, s.reason, s.ended = state, reason, t.now()
+	s.mu.Unlock()
+	if s.plan.kind != watch {
+		t.keep(s)
+		t.ended.add(s.id, past{owner: s.owner, createdMS: s.created.UnixMilli()})
+	}
+	if err := o.close(); err != nil {
+		t.log.Warn("closing a session", "session", s.id, "error", err)
+	}
+	t.tell(ctx, s, state, reason)
+	if state == failed {
+		t.counts.failed.Add(1)
+		t.log.Warn("a session failed", "session", s.id, "owner", s.owner, "error", failure)
+	}
+	t.remove(s)
+	close(s.done)
+}
