@@ -21,6 +21,7 @@ import (
 	"github.com/wse-engine/wse/engine/presence"
 	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
+	"github.com/wse-engine/wse/engine/trading"
 )
 
 // Config is the whole configuration of an engine; configs/wse.yaml explains every field.
@@ -35,6 +36,7 @@ type Config struct {
 	Plugins        plugin.Configs      `yaml:"plugins"`
 	Lifecycle      plugin.Lifecycle    `yaml:"lifecycle"`
 	Broker         Broker              `yaml:"broker"`
+	Trading        trading.Config      `yaml:"trading"`
 	Logging        Logging             `yaml:"logging"`
 	Debug          Debug               `yaml:"debug"`
 	Origins        []string            `yaml:"origins"`
@@ -108,6 +110,7 @@ func DefaultConfig() Config {
 		Plugins:        plugin.Configs{mapping, topicauth},
 		Lifecycle:      plugin.DefaultLifecycle(),
 		Broker:         Broker{Memory: memory.DefaultConfig()},
+		Trading:        trading.DefaultConfig(),
 		Logging:        Logging{Level: "info"},
 		Debug:          Debug{Poller: PollerAuto},
 		ClientMessages: feed.DefaultClientMessages(),
@@ -129,6 +132,7 @@ func (c *Config) Validate() error {
 		config.Prefix("plugins", c.Plugins.Validate()),
 		config.Prefix("lifecycle", c.Lifecycle.Validate()),
 		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
+		config.Prefix("trading", c.Trading.Validate()),
 		c.Logging.validate(),
 		c.checkDebug(),
 		c.checkDevTokens(),

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/wse-engine/wse/engine/dialect"
+	"github.com/wse-engine/wse/engine/dialect/wsapi"
 	"github.com/wse-engine/wse/engine/dialect/wse"
 )
 
@@ -17,6 +18,8 @@ const (
 	encodingWSEZlib               // JSON, large messages compressed whole (C:)
 	encodingMsgpack               // MessagePack
 	encodingMsgpackDeflate        // MessagePack, permessage-deflate
+	encodingAPI                   // protocol v1, nothing compressed
+	encodingAPIDeflate            // protocol v1, permessage-deflate
 )
 
 // encodings makes the list.
@@ -32,6 +35,8 @@ func encodings(l *Limits) []dialect.Encoding {
 		encodingWSEZlib:        {Name: "wse+zlib", Dialect: v2, Wrapper: v2.Zlib()},
 		encodingMsgpack:        {Name: "wse+msgpack", Dialect: v2, Wrapper: v2.MessagePack()},
 		encodingMsgpackDeflate: {Name: "wse+msgpack+deflate", Dialect: v2, Wrapper: v2.MessagePack(), Deflate: true, DeflateBytesMin: l.CompressBytesMin},
+		encodingAPI:            {Name: "wsapi", Dialect: wsapi.Dialect{}},
+		encodingAPIDeflate:     {Name: "wsapi+deflate", Dialect: wsapi.Dialect{}, Deflate: true, DeflateBytesMin: l.CompressBytesMin},
 	}
 	for i := range list {
 		if compresses(i) {
@@ -71,7 +76,9 @@ func encrypts(query url.Values) bool {
 }
 
 // compresses tells whether large messages of an encoding are compressed.
-func compresses(encoding int) bool { return encoding != encodingWSE && encoding != encodingMsgpack }
+func compresses(encoding int) bool {
+	return encoding != encodingWSE && encoding != encodingMsgpack && encoding != encodingAPI
+}
 
 // packs tells whether the messages of an encoding are MessagePack.
 func packs(encoding int) bool {

@@ -35,6 +35,9 @@ import (
 	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 	"github.com/wse-engine/wse/engine/store"
+	"github.com/wse-engine/wse/engine/trading"
+	"github.com/wse-engine/wse/engine/trading/collection"
+	"github.com/wse-engine/wse/engine/trading/strategies"
 )
 
 // Options is what an engine gets besides its configuration.
@@ -53,22 +56,25 @@ type Engine struct {
 	log     hclog.Logger
 	started time.Time
 
-	store     *store.Store
-	auth      *auth.Auth
-	login     *login
-	classes   *broker.Classes
-	broker    *memory.Broker
-	hub       *hub.Hub
-	listeners *feed.Listeners
-	present   *presence.Presence
-	plugins   *plugin.Host
-	quota     *quota.Quota
-	router    *router.Router
-	feed      *feed.Feed
-	ingest    *ingest.Ingest
-	conns     *conn.Server
-	admin     *admin.Server
-	forms     []dialect.Encoding
+	store      *store.Store
+	auth       *auth.Auth
+	login      *login
+	classes    *broker.Classes
+	broker     *memory.Broker
+	hub        *hub.Hub
+	listeners  *feed.Listeners
+	present    *presence.Presence
+	plugins    *plugin.Host
+	quota      *quota.Quota
+	router     *router.Router
+	feed       *feed.Feed
+	strategies *strategies.Directory // nil, as are the two below: trading is switched off
+	collector  *collection.Collector
+	trading    *trading.Trading
+	ingest     *ingest.Ingest
+	conns      *conn.Server
+	admin      *admin.Server
+	forms      []dialect.Encoding
 
 	ran       bool     // Run was called, and sees to the listeners
 	watch     *watcher // nil: files are not watched
@@ -241,8 +247,16 @@ func (e *Engine) openRouter() error {
 	if err != nil {
 		return err
 	}
+	if err := e.openTrading(); err != nil {
+		return err
+	}
 	routes := e.feed.Routes()
 	routes.Admit = e.admit
+	if e.trading != nil {
+		routes.Trading = e.trading.Route
+	} else {
+		routes.Stream = nil
+	}
 	e.router, err = router.New(e.cfg.Limits.Router, routes, e.login, status{e}, e.log)
 	return err
 }
@@ -259,10 +273,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.ran = true
 	// Parts outlive ctx so that a drain can use them; each group ends after those that depend on it.
 	under, stopUnder := context.WithCancel(context.WithoutCancel(ctx))
+	middle, stopMiddle := context.WithCancel(context.WithoutCancel(ctx))
 	front, stopFront := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopUnder()
+	defer stopMiddle()
 	defer stopFront()
-	var underneath, frontline sync.WaitGroup
+	var underneath, between, frontline sync.WaitGroup
 	failed := make(chan error, 8)
 	start := func(group *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		group.Go(func() {
@@ -277,6 +293,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "presence", e.present.Run)
 	start(&underneath, under, "quota", e.quota.Run)
 	start(&underneath, under, "failures", e.login.failures.Run)
+	if e.trading != nil {
+		start(&underneath, under, "collections", e.collector.Run)
+		start(&underneath, under, "strategies", e.strategies.Run)
+		start(&between, middle, "trading", e.trading.Run)
+	}
 	start(&frontline, front, "connections", e.conns.Run)
 	start(&frontline, front, "review", e.reviewer.run)
 	start(&frontline, front, "admin", e.admin.Run)
@@ -295,6 +316,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	stopFront()
 	frontline.Wait()
+	stopMiddle()
+	between.Wait()
 	stopUnder()
 	underneath.Wait()
 	e.log.Info("stopped")

@@ -38,23 +38,16 @@ func (g *gate) Admit(ctx context.Context, up *conn.Upgrade) conn.Admission {
 	}
 	switch {
 	case protocol == subprotocolV1:
-		return refuseV1()
+		return g.admitV1(ctx, up, protocol)
 	case protocol == subprotocolV2 || up.Path == pathV2:
 		return g.admitV2(ctx, up, protocol)
 	case up.Path == pathEcho && g.echo:
 		return conn.Admission{Echo: true, Encoding: encodingWSE, EncodingDeflate: encodingWSEDeflate}
 	case up.Path == "/" || up.Path == "/ws":
-		return refuseV1()
+		return g.admitV1(ctx, up, protocol)
 	}
 	g.engine.refusals.add(refusedPath)
-	return conn.Admission{Status: http.StatusNotFound, Body: "no WebSocket endpoint here; protocol v2 is at /wse"}
-}
-
-func refuseV1() conn.Admission {
-	return conn.Admission{
-		Status: http.StatusNotImplemented,
-		Body:   "protocol v1 (WebSocket API) is not served by this version; protocol v2 is at /wse",
-	}
+	return conn.Admission{Status: http.StatusNotFound, Body: "no WebSocket endpoint here; protocol v2 is at /wse, protocol v1 at /ws"}
 }
 
 func chooseSubprotocol(offered []string) string {
@@ -68,31 +61,75 @@ func chooseSubprotocol(offered []string) string {
 
 // admitV2 reads what a v2 client says in its upgrade request, and who it is.
 func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) conn.Admission {
-	e := g.engine
 	query, err := url.ParseQuery(up.RawQuery)
 	if err != nil {
-		return conn.Admission{Status: http.StatusBadRequest, Body: "the query string is malformed"}
+		return malformedQuery()
 	}
 	a := conn.Admission{Protocol: protocol}
 	if a.Encoding, a.EncodingDeflate, err = chooseEncoding(query); err != nil {
 		return conn.Admission{Status: http.StatusBadRequest, Body: err.Error()}
 	}
-	encrypt := encrypts(query)
-	if encrypt { // permessage-deflate would come after it; cmp and C: come before
+	from := &admitted{topics: splitTopics(query.Get("topics")), encrypt: encrypts(query)}
+	if from.encrypt { // permessage-deflate would come after it; cmp and C: come before
 		a.EncodingDeflate = -1
 	}
-	if !up.OriginAllowed {
-		e.refusals.add(refusedOrigin)
-		a.Reject = rejection(dialect.CloseOrigin, message.Errorf(message.CodeOriginNotAllowed,
-			"pages from %s may not connect; the operator lists allowed origins under origins", cut(up.Origin)))
+	if a.Reject = g.refuseOrigin(up); a.Reject != nil {
 		return a
 	}
-	identity, err := e.login.Verify(ctx, up.Remote.Addr(), auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie))
+	from.identity, err = g.engine.login.Verify(ctx, up.Remote.Addr(), auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie))
+	if refused := message.AsError(err); err != nil {
+		if refused.Code == message.CodeAuthExpired { // nothing to renew yet: to this client it is simply a bad token
+			refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
+		}
+		a.Reject = g.refuseToken(refused)
+		return a
+	}
+	return g.enter(a, from, up)
+}
+
+// admitV1 reads what a v1 client says in its upgrade request. Without a token it is nobody's until it sends one.
+func (g *gate) admitV1(ctx context.Context, up *conn.Upgrade, protocol string) conn.Admission {
+	if g.engine.trading == nil {
+		g.engine.refusals.add(refusedPath)
+		return conn.Admission{Status: http.StatusNotFound, Body: "protocol v1 (WebSocket API) is switched off here (trading.enabled); protocol v2 is at /wse"}
+	}
+	query, err := url.ParseQuery(up.RawQuery)
 	if err != nil {
-		a.Reject = g.refuseToken(message.AsError(err))
+		return malformedQuery()
+	}
+	a := conn.Admission{Protocol: protocol, Encoding: encodingAPI, EncodingDeflate: encodingAPIDeflate}
+	if a.Reject = g.refuseOrigin(up); a.Reject != nil {
 		return a
 	}
-	near, refused := e.quota.Enter(identity.UserID, up.Remote.Addr())
+	from := &admitted{identity: auth.Anonymous()}
+	if token := auth.TokenFrom(query.Get("token"), up.Authorization, up.Cookie); token != "" {
+		if from.identity, err = g.engine.login.Verify(ctx, up.Remote.Addr(), token); err != nil {
+			a.Reject = g.refuseToken(message.AsError(err))
+			return a
+		}
+	}
+	return g.enter(a, from, up)
+}
+
+func malformedQuery() conn.Admission {
+	return conn.Admission{Status: http.StatusBadRequest, Body: "the query string is malformed"}
+}
+
+// refuseOrigin refuses a page from elsewhere; nil: it may connect.
+func (g *gate) refuseOrigin(up *conn.Upgrade) *conn.Rejection {
+	if up.OriginAllowed {
+		return nil
+	}
+	g.engine.refusals.add(refusedOrigin)
+	return rejection(dialect.CloseOrigin, message.Errorf(message.CodeOriginNotAllowed,
+		"pages from %s may not connect; the operator lists allowed origins under origins", cut(up.Origin)))
+}
+
+// enter counts a connection that may be had, and makes its client.
+func (g *gate) enter(a conn.Admission, from *admitted, up *conn.Upgrade) conn.Admission {
+	e := g.engine
+	from.addr = up.Remote.Addr()
+	near, refused := e.quota.Enter(from.identity.UserID, from.addr)
 	switch refused {
 	case quota.None:
 	case quota.UserConnections:
@@ -102,9 +139,8 @@ func (g *gate) admitV2(ctx context.Context, up *conn.Upgrade, protocol string) c
 	default:
 		return g.tooMany(refused)
 	}
-	a.Handler = &client{engine: e, admitted: &admitted{
-		identity: identity, topics: splitTopics(query.Get("topics")), near: near, addr: up.Remote.Addr(), encrypt: encrypt,
-	}}
+	from.near = near
+	a.Handler = &client{engine: e, admitted: from}
 	return a
 }
 
@@ -114,8 +150,6 @@ func (g *gate) refuseToken(refused *message.Error) *conn.Rejection {
 	switch refused.Code {
 	case message.CodeAuthRequired:
 		reason = refusedNoToken
-	case message.CodeAuthExpired: // nothing to renew yet: to this client it is simply a bad token
-		refused = message.Errorf(message.CodeAuthFailed, "%s", refused.Message)
 	case message.CodeUnavailable: // its key is not known yet: another attempt may succeed
 		code = dialect.CloseOverloaded
 	case message.CodeRateLimited: // it was not looked at

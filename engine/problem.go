@@ -30,7 +30,7 @@ func statusOf(c message.Code) int {
 		return http.StatusUnauthorized
 	case message.CodeForbidden, message.CodeOriginNotAllowed:
 		return http.StatusForbidden
-	case message.CodeNotFound:
+	case message.CodeNotFound, message.CodeSessionNotFound, message.CodeStrategyNotFound:
 		return http.StatusNotFound
 	case message.CodeMessageTooLarge:
 		return http.StatusRequestEntityTooLarge

@@ -19,6 +19,9 @@ func (e *Engine) publicHTTP() http.Handler {
 		writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
 	})
 	mux.HandleFunc(pathRefresh, e.refresh)
+	if e.cfg.Trading.Enabled {
+		e.tradingHTTP(mux)
+	}
 	mux.HandleFunc("/wse", upgradeRequired)
 	mux.HandleFunc("/ws", upgradeRequired)
 	mux.HandleFunc("/{$}", upgradeRequired)

@@ -30,7 +30,7 @@ type renewed struct {
 
 // refresh answers POST /api/v1/auth/refresh: a pair of tokens for a refresh token.
 func (e *Engine) refresh(w http.ResponseWriter, r *http.Request) {
-	if !e.crossOrigin(w, r) {
+	if !e.crossOrigin(w, r, http.MethodPost, "Content-Type") {
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -122,9 +122,9 @@ func refreshTokenIn(body []byte) (token string, err error) {
 	return token, nil
 }
 
-// crossOrigin lets pages from the origins that may connect read the answer (Fetch, "CORS protocol"), and reports whether the
-// request is to be answered still.
-func (e *Engine) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
+// crossOrigin lets pages from the origins that may connect read the answer to requests with a method and a header (Fetch, "CORS
+// protocol"), and reports whether the request is to be answered still.
+func (e *Engine) crossOrigin(w http.ResponseWriter, r *http.Request, method, header string) bool {
 	h := w.Header()
 	h.Set("Vary", "Origin")
 	origin := r.Header.Get("Origin")
@@ -140,8 +140,8 @@ func (e *Engine) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions {
 		return true
 	}
-	h.Set("Access-Control-Allow-Methods", "POST")
-	h.Set("Access-Control-Allow-Headers", "Content-Type")
+	h.Set("Access-Control-Allow-Methods", method)
+	h.Set("Access-Control-Allow-Headers", header)
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return false
