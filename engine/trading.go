@@ -7,6 +7,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/feed"
 	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/trading"
@@ -88,11 +89,21 @@ func unavailable(err error, text string) error {
 // ValidateStrategy implements [trading.Validator].
 func (s strategist) ValidateStrategy(ctx context.Context, config []byte) (bool, []message.Fault, []message.Fault, error) {
 	doc := append([]byte(`{"strategy_config":`), config...)
-	v, err := s.host.Validate(ctx, append(doc, '}'))
+	v, err := s.host.Validate(ctx, nameIn(config), append(doc, '}'))
 	if err != nil {
 		return false, nil, nil, unavailable(err, "no plugin can validate strategies now")
 	}
 	return v.Valid, findings(v.Errors), findings(v.Warnings), nil
+}
+
+// nameIn returns the name of the strategy in a configuration, which says who validates it; "" where there is none.
+func nameIn(config []byte) (name string) {
+	for it := jsonscan.Members(config); it.Next(); {
+		if string(it.Key()) == "strategy_name" {
+			name, _ = jsonscan.String(it.Value()) // what is no string is for the validator to tell
+		}
+	}
+	return name
 }
 
 func findings(list []plugin.Finding) []message.Fault {

@@ -36,7 +36,7 @@ func TestTheEngineTakesEveryAnswerOfValidator(t *testing.T) {
 		if v.Want == "error" || !json.Valid(doc) {
 			continue
 		}
-		got, err := h.Validate(t.Context(), doc)
+		got, err := h.Validate(t.Context(), "", doc)
 		require.NoError(t, err, v.Name)
 		want := plugin.Validation{Valid: true}
 		if v.Want == "data" {
@@ -123,7 +123,7 @@ func TestAConfigurationMadeToBeExpensiveIsAnswered(t *testing.T) {
 	for name, doc := range bombs {
 		t.Run(name, func(t *testing.T) {
 			require.True(t, json.Valid([]byte(doc)))
-			got, err := h.Validate(t.Context(), []byte(doc))
+			got, err := h.Validate(t.Context(), "", []byte(doc))
 			require.NoError(t, err)
 			require.NotEmpty(t, append(got.Errors, got.Warnings...))
 		})
@@ -149,7 +149,7 @@ func BenchmarkValidator(b *testing.B) {
 		h := host(b, "validator", nil)
 		b.ReportAllocs()
 		for b.Loop() {
-			if got, err := h.Validate(b.Context(), doc); err != nil || !got.Valid {
+			if got, err := h.Validate(b.Context(), "", doc); err != nil || !got.Valid {
 				b.Fatal(err)
 			}
 		}

@@ -46,7 +46,7 @@ type Config struct {
 	Path string `yaml:"path"`
 	// SHA256 pins the file: 64 hexadecimal digits. Empty accepts any.
 	SHA256 string `yaml:"sha256"`
-	// Bind lists patterns of event names (transform), topics (authorize) or names of strategies (strategy) that the plugin is
+	// Bind lists patterns of event names (transform), topics (authorize) or names of strategies (strategy, validate) that the plugin is
 	// asked about; * stands for any run of characters, ? for one. None means all.
 	Bind []string `yaml:"bind"`
 	// Config is handed to the plugin as JSON, once per instance.

@@ -56,7 +56,7 @@ func FuzzBoundary(f *testing.F) {
 		if err == nil && d.Fate == plugin.Answered {
 			require.True(t, json.Valid(answer.doc), "%q", answer.doc)
 		}
-		if v, err := h.Validate(context.Background(), doc); err == nil {
+		if v, err := h.Validate(context.Background(), "", doc); err == nil {
 			require.False(t, v.Valid && len(v.Errors) > 0, "%q", doc)
 		}
 		_, err = h.Authorize(context.Background(), plugin.AuthorizeRequest{Identity: plugin.Identity{Claims: doc}})

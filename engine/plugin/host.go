@@ -234,19 +234,21 @@ func (e *entry) withPolicy(err error) error {
 	return err
 }
 
-// Validate hands doc to the first validate plugin and returns its verdict, as sdk/ABI.md describes both. The error is a
+// Validate hands doc to the first validate plugin that is bound to the strategy of that name, "" where it has none, and returns
+// its verdict, as sdk/ABI.md describes both. The error is a
 // *CallError, [ErrNone] or [ErrClosed], and then nothing is known about doc: whoever asked is told to come again
 // (PLUGIN_UNAVAILABLE), and not that it is at fault.
-func (h *Host) Validate(ctx context.Context, doc []byte) (Validation, error) {
+func (h *Host) Validate(ctx context.Context, name string, doc []byte) (Validation, error) {
 	t, err := h.acquire()
 	if err != nil {
 		return Validation{}, err
 	}
 	defer t.release()
-	if len(t.hooks[hookValidate]) == 0 {
-		return Validation{}, fmt.Errorf("%w: none of kind validate", ErrNone)
+	i := slices.IndexFunc(t.hooks[hookValidate], func(e *entry) bool { return matchAny(e.bind, name) })
+	if i < 0 {
+		return Validation{}, fmt.Errorf("%w: none of kind validate is bound to %q", ErrNone, printable([]byte(name), nameBytesShown))
 	}
-	e := t.hooks[hookValidate][0]
+	e := t.hooks[hookValidate][i]
 	var v Validation
 	switch kind, err := e.call(ctx, hookValidate, doc, &v); {
 	case err != nil:

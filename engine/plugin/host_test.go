@@ -321,13 +321,24 @@ func TestValidate_gives_the_plugins_verdict(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)
-			out, err := f.open(t, f.add(t, "v", c.m)).Validate(t.Context(), []byte(`{}`))
+			out, err := f.open(t, f.add(t, "v", c.m)).Validate(t.Context(), "", []byte(`{}`))
 			require.NoError(t, err)
 			require.Equal(t, c.want, out)
 		})
 	}
+	t.Run("the first that is bound to the name", func(t *testing.T) {
+		f := newFixture(t)
+		own := f.add(t, "own", returning("wse_validate", 0))
+		own.Bind = []string{"mine*"}
+		h := f.open(t, own, f.add(t, "stock", returning("wse_validate", 1)))
+		for name, want := range map[string]bool{"mine2": false, "other": true, "": true} {
+			out, err := h.Validate(t.Context(), name, []byte(`{}`))
+			require.NoError(t, err)
+			require.Equal(t, want, out.Valid, name)
+		}
+	})
 	t.Run("none", func(t *testing.T) {
-		_, err := newFixture(t).open(t).Validate(t.Context(), nil)
+		_, err := newFixture(t).open(t).Validate(t.Context(), "", nil)
 		require.True(t, errors.Is(err, plugin.ErrNone))
 	})
 }

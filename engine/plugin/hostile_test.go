@@ -244,7 +244,7 @@ func TestCall_takes_an_answer_that_is_none_for_a_breach_of_the_ABI(t *testing.T)
 			})))
 			var err error
 			if c.hook == "wse_validate" {
-				_, err = h.Validate(t.Context(), []byte(`{}`))
+				_, err = h.Validate(t.Context(), "", []byte(`{}`))
 			} else {
 				var v plugin.Verdict
 				v, err = h.Authorize(t.Context(), subscribe("user:u1:events"))

@@ -166,7 +166,7 @@ func TestTry_asks_authorize_plugins_without_touching_what_they_have_remembered(t
 func TestTry_asks_validate_plugins(t *testing.T) {
 	f := newFixture(t)
 	h := f.open(t, f.recording(t, "check", returning("wse_validate", 1)))
-	_, err := h.Validate(t.Context(), []byte(`{"strategy_config":{}}`))
+	_, err := h.Validate(t.Context(), "", []byte(`{"strategy_config":{}}`))
 	require.NoError(t, err)
 	c := f.try(t, h, "check", returning("wse_validate", 0))
 	require.Equal(t, [5]int{1, 0, 1, 0, 0}, counts(c))
