@@ -11,6 +11,7 @@ import (
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/trading"
 )
 
 var (
@@ -24,11 +25,33 @@ func (e *Engine) openAdmin() (err error) {
 	e.admin, err = admin.New(e.cfg.Admin, admin.Deps{
 		Version: e.opts.Version, Started: e.started,
 		Publisher: e.ingest, Intake: e.ingest, Letters: e.ingest, Replayer: e.ingest, Topics: operator{e}, Members: operator{e}, History: e.broker,
-		Connections: operator{e}, Plugins: e.plugins, Changer: e.plugins, Prover: e.plugins, Engine: operator{e},
+		Sessions: e.sessions(), Connections: operator{e}, Plugins: e.plugins, Changer: e.plugins, Prover: e.plugins, Engine: operator{e},
 		Log: func(msg string, args ...any) { e.log.Warn(msg, args...) },
 	})
 	return err
 }
+
+// sessions are the trading sessions as the admin API sees them.
+func (e *Engine) sessions() admin.Sessions {
+	if e.trading == nil {
+		return noSessions{}
+	}
+	return e.trading
+}
+
+// noSessions is what there is where trading is switched off.
+type noSessions struct{}
+
+var _ admin.Sessions = noSessions{}
+
+// List implements [admin.Sessions].
+func (noSessions) List(context.Context, string, int) ([]*message.Session, error) { return nil, nil }
+
+// Running implements [admin.Sessions].
+func (noSessions) Running(context.Context) []*message.Session { return nil }
+
+// Stats implements [admin.Sessions].
+func (noSessions) Stats() trading.Stats { return trading.Stats{} }
 
 // operator is the engine as the admin API sees it.
 type operator struct{ engine *Engine }

@@ -76,6 +76,9 @@ func (e *Engine) Reload(ctx context.Context) error {
 	if err == nil {
 		err = e.adopt(ctx, cfgs, plugin.HowReload)
 	}
+	if e.strategies != nil {
+		e.strategies.Reload()
+	}
 	if err == nil && e.watch != nil {
 		select {
 		case e.watch.nudge <- struct{}{}:

@@ -174,7 +174,7 @@ func deps(t testing.TB) (*world, admin.Deps) {
 	require.NoError(t, err)
 	return w, admin.Deps{
 		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Letters: in, Replayer: in, Topics: w, Members: w, History: w.broker,
-		Connections: w, Plugins: w, Changer: &w.host, Prover: &w.host, Engine: w,
+		Sessions: desk{}, Connections: w, Plugins: w, Changer: &w.host, Prover: &w.host, Engine: w,
 	}
 }
 
@@ -558,7 +558,7 @@ func TestEveryPathRefusesMethodsItDoesNotHave(t *testing.T) {
 	for path, allow := range map[string]string{
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/api/v1/status": "GET, HEAD",
 		"/api/v1/publish": "POST", "/api/v1/events": "POST", "/api/v1/topics": "GET, HEAD", "/api/v1/history": "GET, HEAD",
-		"/api/v1/presence": "GET, HEAD", "/api/v1/connections": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
+		"/api/v1/presence": "GET, HEAD", "/api/v1/connections": "GET, HEAD", "/api/v1/sessions": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
 		"/api/v1/plugins/p": "GET, HEAD", "/api/v1/plugins/p/upload": "POST", "/api/v1/plugins/p/try": "POST", "/api/v1/plugins/p/swap": "POST",
 		"/api/v1/plugins/p/rollback": "POST", "/api/v1/plugins/p/shadow": "DELETE, GET, HEAD",
 		"/api/v1/dead-letters": "GET, HEAD", "/api/v1/dead-letters/x": "DELETE, GET, HEAD", "/api/v1/dead-letters/replay": "POST", "/api/v1/reload": "POST", "/debug/pprof/": "GET, HEAD",
@@ -580,7 +580,7 @@ func TestWithATokenEverythingButMetricsNeedsIt(t *testing.T) {
 	cfg.Token = "correct-horse"
 	a := serve(t, cfg)
 	for _, path := range []string{
-		"/", "/healthz", "/readyz", "/api/v1/status", "/api/v1/topics", "/api/v1/connections", "/api/v1/plugins", "/api/v1/dead-letters",
+		"/", "/healthz", "/readyz", "/api/v1/status", "/api/v1/topics", "/api/v1/connections", "/api/v1/sessions", "/api/v1/plugins", "/api/v1/dead-letters",
 		"/debug/pprof/", "/debug/pprof/heap", "/nothing", "/metrics/", "//metrics",
 	} {
 		for _, header := range []string{"", "Bearer wrong", "Bearer", "correct-horse", "Basic correct-horse", "Bearer correct-hors", "Bearer correct-horse2"} {

@@ -105,6 +105,7 @@ type Deps struct {
 	Topics      Topics
 	Members     Members
 	History     History
+	Sessions    Sessions
 	Connections Connections
 	Plugins     Plugins
 	Changer     Changer

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -71,6 +72,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e.engine(c.deps.Engine.Measure())
 	e.ingest(c.deps.Intake.Stats())
 	e.letters(c.deps.Intake.LetterStats())
+	ctx, cancel := context.WithTimeout(context.Background(), sessionsAskedFor)
+	e.sessions(c.deps.Sessions.Stats(), c.deps.Sessions.Running(ctx))
+	cancel()
 	for _, st := range c.deps.Plugins.Stats() {
 		e.plugin(&st)
 	}

@@ -28,6 +28,7 @@ func (s *Server) routes() http.Handler {
 		"/api/v1/topics":                {"GET": s.topics},
 		"/api/v1/history":               {"GET": s.history},
 		"/api/v1/presence":              {"GET": s.presence},
+		"/api/v1/sessions":              {"GET": s.sessions},
 		"/api/v1/connections":           {"GET": s.connections},
 		"/api/v1/connections/{id}":      {"DELETE": s.disconnect},
 		"/api/v1/plugins":               {"GET": s.plugins},

@@ -3,6 +3,7 @@ package trading
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/message"
@@ -189,6 +190,27 @@ func (t *Trading) List(ctx context.Context, user string, most int) ([]*message.S
 		}
 	}
 	return list, nil
+}
+
+// busyFor is how long Running waits for one session.
+const busyFor = 100 * time.Millisecond
+
+// Running tells of the sessions that run, the newest first, as far as ctx goes. One that is busy for long is left out.
+func (t *Trading) Running(ctx context.Context) []*message.Session {
+	var list []*message.Session
+	for _, s := range t.runningOf("") {
+		if ctx.Err() != nil {
+			break
+		}
+		soon, cancel := context.WithTimeout(ctx, busyFor)
+		if s.awaitReady(soon) == nil {
+			if shown, err := t.show(soon, s); err == nil && shown.EndedMS == 0 {
+				list = append(list, shown)
+			}
+		}
+		cancel()
+	}
+	return list
 }
 
 // ListFor tells somebody of his sessions, and an admin of everybody's.
