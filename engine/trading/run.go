@@ -10,6 +10,7 @@ import (
 
 // run is a session's goroutine, from its start to its end.
 func (t *Trading) run(ctx context.Context, s *session, o *opened) {
+	t.tell(ctx, s, running, "")
 	var err error
 	if o.reader != nil {
 		err = t.replay(ctx, s, o)

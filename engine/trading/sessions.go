@@ -79,8 +79,10 @@ func (t *Trading) pause(ctx context.Context, s *session, on bool) error {
 		switch state, _, _, _ := s.current(); {
 		case on && state == running:
 			s.setState(paused, reasonRequested)
+			t.tell(ctx, s, paused, reasonRequested)
 		case !on && state == paused:
 			s.setState(running, "")
+			t.tell(ctx, s, running, "")
 		}
 	})
 	if err == nil && !lives {
@@ -154,7 +156,7 @@ func (s *session) describe() *message.Session {
 		m.EndedMS = ended.UnixMilli()
 	}
 	if s.opened != nil {
-		m.Strategies, m.Performance = s.opened.states(s.id), s.opened.performance()
+		m.Strategies, m.Performance = s.opened.states(s.shownID()), s.opened.performance()
 	}
 	return m
 }
