@@ -47,8 +47,11 @@ type client struct {
 	encoding *encoding     // nil: whatever the upgrade's query says
 	crypto   *crypto       // nil: nothing is encrypted
 	verbatim bool          // messages are handed over as they come
+	v1       bool          // it speaks protocol v1
+	kept     []received    // what came while an answer was waited for
 	stalled  bool          // the gate is held
 	ping     int64         // the last timestamp used by no-more
+	asked    int           // requests that got their id from ask
 }
 
 // dial connects c and upgrades. With status other than 101 it expects to be refused and returns no client.
@@ -267,6 +270,11 @@ func (c *client) close(code uint16) error {
 
 // next returns what came next, before the deadline.
 func (c *client) next(deadline time.Time) (received, error) {
+	if len(c.kept) > 0 {
+		first := c.kept[0]
+		c.kept = c.kept[1:]
+		return first, nil
+	}
 	timeout := time.NewTimer(time.Until(deadline))
 	defer timeout.Stop()
 	select {
@@ -306,10 +314,15 @@ func (c *client) received(heartbeats bool) (r received, value map[string]any, er
 		if !ok {
 			return r, nil, fmt.Errorf("what came is no object: %q", r.text)
 		}
-		if object["t"] != "heartbeat" || heartbeats {
+		if heartbeats || !isHeartbeat(object) {
 			return r, object, nil
 		}
 	}
+}
+
+// isHeartbeat reports whether a message, or a pattern of one, is a heartbeat of either protocol.
+func isHeartbeat(object map[string]any) bool {
+	return object["t"] == "heartbeat" || object["type"] == "status" && object["status"] == "heartbeat"
 }
 
 // stall makes the client read nothing any more, so that the server's queue for it fills once the kernel's buffers, some

@@ -28,6 +28,9 @@ type Engine struct {
 	cmd           *exec.Cmd
 	exited        chan struct{}
 	code          int // valid once exited is closed
+	said          int // how long the output was when the process started
+	binary        string
+	args          []string
 	output        output
 }
 
@@ -56,7 +59,7 @@ func (o *output) String() string {
 func Start(binary, dir string, settings []string, withTLS bool) (*Engine, error) {
 	// The program says which ports it got. Ports that were free a moment ago may be another engine's by now, which is
 	// ready too and has the same secret.
-	e := &Engine{Public: "127.0.0.1:0", Admin: "127.0.0.1:0", Dir: dir, exited: make(chan struct{})}
+	e := &Engine{Public: "127.0.0.1:0", Admin: "127.0.0.1:0", Dir: dir}
 	if withTLS {
 		var err error
 		if e.trust, err = certify(dir); err != nil {
@@ -73,24 +76,45 @@ func Start(binary, dir string, settings []string, withTLS bool) (*Engine, error)
 	for _, s := range append(append(e.where(), "limits.drain_jitter=0s"), settings...) {
 		args = append(args, "--set", s)
 	}
-	e.cmd = exec.Command(binary, args...)
-	e.cmd.Dir, e.cmd.Env = dir, environment()
+	e.binary, e.args = binary, args
+	return e, e.launch()
+}
+
+// launch starts the process and returns when it serves.
+func (e *Engine) launch() error {
+	e.exited, e.said = make(chan struct{}), len(e.Output())
+	e.cmd = exec.Command(e.binary, e.args...)
+	e.cmd.Dir, e.cmd.Env = e.Dir, environment()
 	e.cmd.Stdout, e.cmd.Stderr = &e.output, &e.output
 	if err := e.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
+	cmd, exited := e.cmd, e.exited
 	go func() {
-		defer close(e.exited)
-		err := e.cmd.Wait()
+		defer close(exited)
+		err := cmd.Wait()
 		var exit *exec.ExitError
+		e.code = 0
 		if errors.As(err, &exit) {
 			e.code = exit.ExitCode()
 		}
 	}()
 	if err := e.ready(); err != nil {
-		return nil, errors.Join(fmt.Errorf("scenario: the engine did not start: %w\n%s", err, e.Output()), e.Stop())
+		return errors.Join(fmt.Errorf("scenario: the engine did not start: %w\n%s", err, e.Output()), e.Stop())
 	}
-	return e, nil
+	return nil
+}
+
+// Restart ends the process with a signal and starts it again, with the same settings and directory. Its ports are others
+// then.
+func (e *Engine) Restart(sig syscall.Signal) error {
+	if err := e.Signal(sig); err != nil {
+		return err
+	}
+	if _, err := e.Wait(); err != nil {
+		return err
+	}
+	return e.launch()
 }
 
 // environment is what programs under test are started with. The race detector has them wait a second at their end for what may
@@ -138,7 +162,7 @@ func (e *Engine) ready() error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if addrs := serving.FindStringSubmatch(e.Output()); addrs != nil {
+		if addrs := serving.FindStringSubmatch(e.Output()[e.said:]); addrs != nil {
 			e.Public, e.Admin = addrs[1], addrs[2]
 			if e.answers() {
 				return nil

@@ -15,10 +15,17 @@ type File struct {
 	Name      string
 	Settings  []string          // key=value, for --set
 	TLS       bool              // the engine serves TLS, with a certificate made for it
-	Once      bool              // it shows nothing that depends on the form of messages, or chooses forms itself
+	Forms     []string          // of messages, in which it is played; nil: in all
 	Files     map[string]string // by name, put into the engine's directory before it starts; wse.yaml is its config
+	Fixtures  []string          // files of the scenarios' testdata that are put there too
 	Scenarios []*Scenario
 }
+
+// silent is the form of clients that ask for none: they get text, and large payloads compressed.
+const silent = "none"
+
+// In reports whether the file is played in a form.
+func (f *File) In(form string) bool { return f.Forms == nil || slices.Contains(f.Forms, form) }
 
 // Scenario is a list of steps with a title.
 type Scenario struct {
@@ -40,10 +47,10 @@ var verbs = []string{"user", "token", "connect", "open", "send", "send-binary", 
 	"frame", "raw", "hello", "forge", "expect", "expect-as", "expect-raw", "expect-close", "await", "await-close", "stall",
 	"resume", "pad", "expect-eof", "no-more", "close", "drop", "mute", "lag", "publish", "event", "post", "get",
 	"delete", "public", "hand", "run", "reload", "signal", "exit", "repeat", "until", "meanwhile", "join",
-	"sequence", "write", "unordered"}
+	"sequence", "write", "unordered", "ask", "tick", "restart"}
 
 // directives are what is said of a whole file. It is read-only.
-var directives = []string{"set", "tls", "once"}
+var directives = []string{"set", "tls", "once", "forms", "fixture"}
 
 // isBlock reports whether lines up to "end" belong to a step.
 func isBlock(verb string) bool { return verb == "write" || verb == "unordered" }
@@ -123,7 +130,13 @@ func (f *File) add(s Step) error {
 		f.TLS = true
 		return nil
 	case s.Verb == "once":
-		f.Once = true
+		f.Forms = []string{silent}
+		return nil
+	case s.Verb == "forms":
+		f.Forms = strings.Fields(s.Rest)
+		return nil
+	case s.Verb == "fixture":
+		f.Fixtures = append(f.Fixtures, strings.Fields(s.Rest)...)
 		return nil
 	case s.Verb == "scenario":
 		if s.Rest == "" {

@@ -25,7 +25,7 @@ scenario the second
   send alice {"t":"ping"}
 `))
 	require.NoError(t, err)
-	require.Equal(t, &File{Name: "x.txt", Settings: []string{"limits.message_kib_max=4"}, Once: true,
+	require.Equal(t, &File{Name: "x.txt", Settings: []string{"limits.message_kib_max=4"}, Forms: []string{"none"},
 		Files: map[string]string{"wse.yaml": "listen: a\n  b: c\n"},
 		Scenarios: []*Scenario{
 			{Title: "the first", Line: 9, Steps: []Step{{Line: 10, Verb: "open", Rest: "alice"},

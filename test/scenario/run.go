@@ -19,6 +19,7 @@ type Runner struct {
 	engine   *Engine
 	encoding *encoding // of clients whose connect says nothing about it; nil: they say nothing
 	n        int       // scenarios run, which makes user ids unique
+	ticks    int       // published so far, which makes their times
 
 	vars    vars
 	clients map[string]*client
@@ -37,7 +38,7 @@ func (r *Runner) Use(name string) (err error) {
 // Run runs one scenario. The error names the line of the step that failed.
 func (r *Runner) Run(file string, s *Scenario) error {
 	r.n++
-	r.vars, r.clients = vars{}, map[string]*client{}
+	r.vars, r.clients = vars{"n": json.Number(strconv.Itoa(r.n))}, map[string]*client{}
 	defer r.closeAll()
 	defer func() { _ = r.join(Step{}) }()
 	for _, step := range s.Steps {
@@ -62,9 +63,9 @@ func (r *Runner) handlers() map[string]func(Step) error {
 		"expect": r.expect, "expect-as": r.expectAs, "expect-raw": r.expectRaw, "unordered": r.unordered, "no-more": r.noMore,
 		"expect-close": r.expectClose, "expect-eof": r.expectEOF, "close": r.close, "drop": r.drop, "mute": r.mute, "lag": r.lag,
 		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
-		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.request, "hand": r.hand, "run": r.command,
+		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.public, "hand": r.hand, "run": r.command,
 		"reload": r.reload, "signal": r.signal, "exit": r.exit, "repeat": r.repeat, "until": r.until, "write": r.write,
-		"meanwhile": r.meanwhile, "join": r.join, "sequence": r.sequence,
+		"meanwhile": r.meanwhile, "join": r.join, "sequence": r.sequence, "ask": r.ask, "tick": r.tick, "restart": r.restart,
 	}
 }
 
@@ -135,11 +136,15 @@ func (r *Runner) connect(s Step) error {
 		}
 		return ok
 	})
-	o, err := options(list, "as", "token", "via", "path", "query", "status", "encoding", "encryption")
+	o, err := options(list, "as", "level", "token", "via", "path", "protocol", "query", "status", "encoding", "encryption")
 	if err != nil {
 		return err
 	}
-	c := &client{name: name, verbatim: o["path"] != "" && o["path"] != "/wse"}
+	c := &client{name: name, v1: isV1(o)}
+	c.verbatim = !c.v1 && o["path"] != "" && o["path"] != "/wse"
+	if o["protocol"] != "" {
+		extra = append(extra, "Sec-WebSocket-Protocol: "+o["protocol"])
+	}
 	if c.encoding, err = r.encodingFor(o, extra); err != nil {
 		return err
 	}
@@ -183,6 +188,9 @@ func (r *Runner) encodingFor(o map[string]string, headers []string) (*encoding, 
 	if name, ok := o["encoding"]; ok {
 		return encodingOf(name)
 	}
+	if isV1(o) && len(headers) == 0 && r.encoding != nil && r.encoding.name == "deflate" { // the one form that v1 has besides text
+		return r.encoding, nil
+	}
 	spelled := o["path"] != "" || strings.Contains(o["query"], "compression=") || strings.Contains(o["query"], "format=") ||
 		slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, "Sec-WebSocket-Extensions") })
 	if spelled {
@@ -199,7 +207,7 @@ func (r *Runner) upgrade(name string, o map[string]string, extra []string) (path
 	}
 	token, given := o["token"]
 	if !given {
-		if token, err = mint(r.userID(as), time.Hour, nil); err != nil {
+		if token, err = r.good(as, o["level"]); err != nil {
 			return "", nil, err
 		}
 	}
@@ -232,12 +240,32 @@ func (r *Runner) upgrade(name string, o map[string]string, extra []string) (path
 	return path, header, nil
 }
 
+// isV1 reports whether a connect is to speak protocol v1: what it offers decides, then its path (PROTOCOL §1).
+func isV1(o map[string]string) bool {
+	if o["protocol"] != "" {
+		return o["protocol"] == "wsapi.v1"
+	}
+	return o["path"] == "/" || o["path"] == "/ws"
+}
+
+// good makes a token of a user that is as it should be, with the permissions of a level where one is named.
+func (r *Runner) good(user, level string) (string, error) {
+	o := map[string]string{}
+	if level != "" {
+		o["claims"] = fmt.Sprintf(`{"permission_level":%q}`, level)
+	}
+	return mint(r.userID(user), time.Hour, o)
+}
+
 // open connects and takes the greeting.
 func (r *Runner) open(s Step) error {
 	if err := r.connect(s); err != nil {
 		return err
 	}
 	name, _, _ := strings.Cut(s.Rest, " ")
+	if r.clients[name].v1 {
+		return r.expect(Step{Rest: name + ` {"type":"status","status":"connected"}`})
+	}
 	return r.expect(Step{Rest: name + ` {"t":"server_ready"}`})
 }
 

@@ -72,9 +72,6 @@ func pollers() []string {
 // brokers are what the engine can be started with to keep its topics.
 func brokers() []string { return []string{"memory"} }
 
-// silent is the form of clients that ask for none: they get text, and large payloads compressed.
-const silent = "none"
-
 // forms returns those to play, and whether they were chosen by hand.
 func forms(t *testing.T) (names []string, chosen bool) {
 	t.Helper()
@@ -116,7 +113,7 @@ func groups(t *testing.T, files []*File) (all []*group) {
 				g := &group{poller: poller, broker: broker, form: form}
 				g.race = built && (chosen || form == silent || i%len(pollers()) == j)
 				for _, f := range files {
-					if form == silent || !f.Once {
+					if f.In(form) {
 						g.files = append(g.files, f)
 						g.total += len(f.Scenarios)
 					}
@@ -203,6 +200,11 @@ func (g *group) play(t *testing.T, program, cache string, f *File) {
 	require.NoError(t, os.CopyFS(filepath.Join(dir, cacheDir), os.DirFS(cache)))
 	for name, text := range f.Files {
 		bytes, err := contents(name, text)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), bytes, 0o644))
+	}
+	for _, name := range f.Fixtures {
+		bytes, err := os.ReadFile(filepath.Join("../scenarios/testdata", filepath.Base(name)))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), bytes, 0o644))
 	}

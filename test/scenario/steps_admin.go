@@ -28,7 +28,7 @@ func (r *Runner) publish(s Step) error {
 	return r.request(Step{Verb: "post", Rest: path + body + " => 200 " + want})
 }
 
-// request sends an HTTP request: PATH [BODY] => STATUS [PATTERN]. "public" is a get from the public port.
+// request sends an HTTP request to the admin API: PATH [BODY] => STATUS [PATTERN].
 func (r *Runner) request(s Step) error {
 	call, answer, ok := strings.Cut(s.Rest, " => ")
 	if !ok {
@@ -39,11 +39,7 @@ func (r *Runner) request(s Step) error {
 		return err
 	}
 	path, body, _ := strings.Cut(strings.TrimSpace(call), " ")
-	method, base := strings.ToUpper(s.Verb), "http://"+r.engine.Admin
-	if s.Verb == "public" {
-		method, base = http.MethodGet, r.engine.publicURL()
-	}
-	req, err := http.NewRequest(method, base+path, strings.NewReader(strings.TrimSpace(body)))
+	req, err := http.NewRequest(strings.ToUpper(s.Verb), "http://"+r.engine.Admin+path, strings.NewReader(strings.TrimSpace(body)))
 	if err != nil {
 		return err
 	}
@@ -198,12 +194,37 @@ func (r *Runner) reload(Step) error {
 }
 
 func (r *Runner) signal(s Step) error {
-	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "INT": syscall.SIGINT}
-	sig, ok := signals[s.Rest]
-	if !ok {
-		return fmt.Errorf("%q is no signal known here", s.Rest)
+	sig, err := signalOf(s.Rest)
+	if err != nil {
+		return err
 	}
 	return r.engine.Signal(sig)
+}
+
+func signalOf(name string) (syscall.Signal, error) {
+	signals := map[string]syscall.Signal{
+		"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL,
+	}
+	sig, ok := signals[name]
+	if !ok {
+		return 0, fmt.Errorf("%q is no signal known here", name)
+	}
+	return sig, nil
+}
+
+// restart ends the process with a signal, TERM unless another is named, and starts it again on what it left behind.
+func (r *Runner) restart(s Step) error {
+	name := s.Rest
+	if name == "" {
+		name = "TERM"
+	}
+	sig, err := signalOf(name)
+	if err != nil {
+		return err
+	}
+	r.closeAll()
+	r.clients = map[string]*client{}
+	return r.engine.Restart(sig)
 }
 
 func (r *Runner) exit(s Step) error {

@@ -124,7 +124,7 @@ func (r *Runner) expect(s Step) error {
 		return err
 	}
 	object, _ := want.(map[string]any)
-	raw, have, err := c.message(object["t"] == "heartbeat")
+	raw, have, err := c.message(isHeartbeat(object))
 	if err != nil {
 		return err
 	}
@@ -315,7 +315,13 @@ func (r *Runner) noMore(s Step) error {
 		}
 		for range 3 {
 			c.ping++
-			ping := fmt.Sprintf(`{"t":"ping","p":{"timestamp":%d}}`, c.ping)
+			number := json.Number(strconv.FormatInt(c.ping, 10))
+			ping := fmt.Sprintf(`{"t":"ping","p":{"timestamp":%s}}`, number)
+			want := map[string]any{"t": "PONG", "p": map[string]any{"client_timestamp": number}}
+			if c.v1 {
+				ping = fmt.Sprintf(`{"type":"ping","id":%s}`, number)
+				want = map[string]any{"type": "status", "status": "pong", "id": number}
+			}
 			if err := c.request([]byte(ping)); err != nil {
 				return err
 			}
@@ -323,7 +329,6 @@ func (r *Runner) noMore(s Step) error {
 			if err != nil {
 				return err
 			}
-			want := map[string]any{"t": "PONG", "p": map[string]any{"client_timestamp": json.Number(strconv.FormatInt(c.ping, 10))}}
 			if err := r.vars.match(want, have, "$"); err != nil {
 				return fmt.Errorf("%s should get nothing, got %s", name, raw)
 			}
@@ -346,7 +351,7 @@ func (r *Runner) expectClose(s Step) error {
 			return err
 		case got.err != nil:
 			return fmt.Errorf("the connection ended without a close frame: %w", got.err)
-		case !got.close && bytes.HasPrefix(got.text, []byte(`{"t":"heartbeat"`)):
+		case !got.close && (bytes.HasPrefix(got.text, []byte(`{"t":"heartbeat"`)) || bytes.Contains(got.text, []byte(`"status":"heartbeat"`))):
 			continue
 		case !got.close && s.Verb == "await-close":
 			continue
