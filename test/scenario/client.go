@@ -49,6 +49,7 @@ type client struct {
 	verbatim bool          // messages are handed over as they come
 	v1       bool          // it speaks protocol v1
 	kept     []received    // what came while an answer was waited for
+	room     int           // messages that may wait to be taken; 0: as many as a scenario may leave
 	stalled  bool          // the gate is held
 	ping     int64         // the last timestamp used by no-more
 	asked    int           // requests that got their id from ask
@@ -89,7 +90,10 @@ func dial(e *Engine, c *client, path string, header http.Header, status int) (*c
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	c.conn, c.inbox, c.done = conn, make(chan received, 1<<14), make(chan struct{})
+	if c.room == 0 {
+		c.room = 1 << 14
+	}
+	c.conn, c.inbox, c.done = conn, make(chan received, c.room), make(chan struct{})
 	c.deflated.Store(response.Header.Get("Sec-WebSocket-Extensions") != "")
 	if c.encoding != nil && c.deflated.Load() != (c.encoding.extension != "") {
 		return nil, errors.Join(fmt.Errorf("as extensions the server agreed to %q, and %s has %q",
