@@ -85,8 +85,8 @@ type Limits struct {
 	// instance ready: start function, _initialize, wse_configure.
 	Fuel     int64 `yaml:"fuel"`
 	FuelInit int64 `yaml:"fuel_init"`
-	// FuelTick is what a strategy may execute for each tick it is given, and FuelTicks what one call with many of them may:
-	// FuelTicks / FuelTick ticks go into a call, or more calls are made.
+	// FuelTick is what a strategy may execute for each tick it is given, where that is more than Fuel for the call. FuelTicks is
+	// what one call with many of them may: FuelTicks / FuelTick ticks go into a call, or more calls are made.
 	FuelTick  int64 `yaml:"fuel_tick"`
 	FuelTicks int64 `yaml:"fuel_ticks"`
 	// MemoryMiB bounds the linear memory of each instance.

@@ -122,7 +122,7 @@ func (s *Strategy) Open(ctx context.Context, doc []byte) error {
 //
 // The actions, in the order of their ticks, are good until the next call; their texts may be kept, their Indicators not.
 // It allocates nothing where the strategy has nothing to say, and nothing that grows otherwise but for the texts of orders. It
-// blocks for the fuel of the ticks (limits.fuel_tick each), and where a strategy's calls take long for its turn at the gate.
+// blocks for the fuel of the ticks (limits.fuel_tick each, or limits.fuel), and where a strategy's calls take long for its turn at the gate.
 func (s *Strategy) Ticks(ctx context.Context, handle uint32, ticks []StrategyTick) (consumed int, _ []StrategyAction, err error) {
 	s.answer.list = s.answer.list[:0]
 	for consumed < len(ticks) && len(s.answer.list) == 0 {
@@ -181,9 +181,11 @@ func (s *Strategy) some(ctx context.Context, handle uint32, ticks []StrategyTick
 	return consumed, nil
 }
 
-// callTicks gives ticks to the guest, each of which brings its fuel.
+// callTicks gives ticks to the guest, each of which brings its fuel. A few have what any other call has: a guest whose runtime
+// cleans up once in a while does that at some tick.
 func (in *instance) callTicks(handle uint32, ticks []StrategyTick) (view []byte, kind abi.Kind, f *fault) {
-	budget := min(in.version.cfg.Limits.FuelTick*int64(len(ticks)), fuelMax)
+	limits := &in.version.cfg.Limits
+	budget := min(max(limits.FuelTick*int64(len(ticks)), limits.Fuel), fuelMax)
 	in.begins(1)
 	size := ticksHead + tickBytes*len(ticks)
 	room, f := in.room(size, budget)

@@ -157,7 +157,7 @@ func TestStrategy_whose_call_fails_has_ended_and_no_other(t *testing.T) {
 	}{
 		{"a trap in ticks", trap, w.I64Const(0), plugin.Trap, "unreachable in wse_strategy_ticks"},
 		{"a trap in update", w.I64Const(0), trap, plugin.Trap, "unreachable in wse_strategy_update"},
-		{"a loop", w.Cat(forever(), w.I64Const(0)), w.I64Const(0), plugin.OutOfFuel, "used more than 200000 units"},
+		{"a loop", w.Cat(forever(), w.I64Const(0)), w.I64Const(0), plugin.OutOfFuel, "used more than 10000000 units"},
 		{"an error in good order", w.I64Const(-1<<63 | 42), w.I64Const(0), plugin.Guest, "error 42"},
 		{"a yes to ticks", w.I64Const(1), w.I64Const(0), plugin.Violation, "the answer of wse_strategy_ticks: yes"},
 		{"a yes to an update", w.I64Const(0), w.I64Const(1), plugin.Violation, "the answer of wse_strategy_update: yes"},

@@ -232,8 +232,8 @@ WSE__CALLED bool wse_number(double *value) {
 }
 
 WSE__CALLED bool wse__handle(uint32_t *handle) {
-  double v;
-  if (!wse_number(&v) || !(v >= 0 && v <= 4294967295.0)) return false;
+  int64_t v;
+  if (!wse_skip() || !wse_integer(wse_raw(), &v) || v < 0 || v > UINT32_MAX) return false;
   *handle = (uint32_t)v;
   return true;
 }
@@ -267,11 +267,23 @@ typedef struct {
   wse_span events; // the list, verbatim
 } wse_update;
 
-// A wse_happened is one event of an update: what became of the order of that id. reason is as written.
+// What became of an order.
+typedef enum { WSE_UNKNOWN, WSE_FILL, WSE_REJECT, WSE_CANCELLED } wse_event_kind;
+
+// A wse_happened is one event of an update: what became of the order of that id. id and reason are as written.
 typedef struct {
-  wse_span kind, id, reason; // kind is fill, reject or cancelled
+  wse_event_kind kind;
+  wse_span id, reason;
   double quantity, price, fee;
 } wse_happened;
+
+WSE__CALLED wse_event_kind wse__event_kind(void) {
+  if (!wse_string()) return WSE_UNKNOWN;
+  wse_span kind = wse_text(wse_raw(), wse_escaped());
+  if (wse_is(kind, WSE("fill"))) return WSE_FILL;
+  if (wse_is(kind, WSE("reject"))) return WSE_REJECT;
+  return wse_is(kind, WSE("cancelled")) ? WSE_CANCELLED : WSE_UNKNOWN;
+}
 
 // wse_update_of reads the document, and begins to read its events: wse_event must be called until it returns false. It returns
 // false where the document is none.
@@ -302,7 +314,7 @@ WSE__CALLED bool wse_event(wse_update *u, wse_happened *e) {
     return false;
   }
   while (wse_member()) {
-    if (wse_key_is(WSE("kind"))) wse_string(), e->kind = wse_raw();
+    if (wse_key_is(WSE("kind"))) e->kind = wse__event_kind();
     else if (wse_key_is(WSE("id"))) wse_string(), e->id = wse_raw();
     else if (wse_key_is(WSE("reason"))) wse_string(), e->reason = wse_raw();
     else if (wse_key_is(WSE("quantity"))) wse_number(&e->quantity);

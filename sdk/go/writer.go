@@ -13,6 +13,7 @@ type Writer struct {
 	start    int    // where this answer begins; in a batch others stand before it
 	from, to int    // what Result or Failure gave out
 	full     bool   // something did not fit
+	items    int    // that a strategy has said
 }
 
 // prepare takes the first buffer, so that no call has to.

@@ -82,6 +82,10 @@ func Run(ctx context.Context, w *plugin.Workbench, s plugin.Specimen, report fun
 	}
 	report(Outcome{Name: "a buffer that the memory cannot hold is refused", Err: refusesBuffer(p)})
 	report(Outcome{Name: "calls leave the memory as large as it is", Err: inLargeMemory(ctx, w, s, steady)})
+	report(Outcome{Name: "numbers are written as the shortest text that reads back as the same", Err: writesFloats(p)})
+	report(Outcome{Name: "numbers are read as the nearest to their text", Err: readsFloats(p)})
+	report(Outcome{Name: "a batch with more to say than an answer holds is consumed in parts", Err: fullBatches(p)})
+	report(Outcome{Name: "ticks leave the memory as large as it is", Err: inLargeMemory(ctx, w, s, steadyTicks)})
 	return nil
 }
 
@@ -100,7 +104,7 @@ func inLargeMemory(ctx context.Context, w *plugin.Workbench, s plugin.Specimen, 
 // changes the next.
 func twice(p *plugin.Workpiece, v *vector.Vector) (plugin.Called, error) {
 	got, err := p.Check(v)
-	if err != nil || v.Hook == vector.Configure || got.Said == vector.Trap || got.Said == vector.Fuel || got.Said == vector.Violation {
+	if err != nil || v.Hook == vector.Configure || v.Hook == vector.Strategy || got.Said == vector.Trap || got.Said == vector.Fuel || got.Said == vector.Violation {
 		return got, err
 	}
 	if _, err := p.Check(v); err != nil {
@@ -110,7 +114,7 @@ func twice(p *plugin.Workpiece, v *vector.Vector) (plugin.Called, error) {
 }
 
 func exported(p *plugin.Workpiece) error {
-	for _, hook := range []string{vector.Transform, vector.TransformBatch, vector.Authorize, vector.Validate} {
+	for _, hook := range []string{vector.Transform, vector.TransformBatch, vector.Authorize, vector.Validate, vector.Strategy} {
 		if !slices.Contains(p.Hooks(), hook) {
 			return fmt.Errorf("wse_%s is not exported", hook)
 		}

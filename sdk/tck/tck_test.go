@@ -27,7 +27,7 @@ func TestEveryCaseHasANameOfItsOwnAndEveryHookHasCases(t *testing.T) {
 		hooks[v.Hook]++
 		require.Nil(t, v.Data, "%s: compared byte by byte", v.Name)
 	}
-	for _, hook := range []string{vector.Configure, vector.Transform, vector.TransformBatch, vector.Authorize, vector.Validate} {
+	for _, hook := range []string{vector.Configure, vector.Transform, vector.TransformBatch, vector.Authorize, vector.Validate, vector.Strategy} {
 		require.Greater(t, hooks[hook], 5, hook)
 	}
 }

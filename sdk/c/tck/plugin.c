@@ -1,5 +1,5 @@
 // The guest that certifies this SDK; ../../tck/README.md says what it must do.
-#include "wse.h"
+#include "wse_strategy.h"
 
 static wse_span greeting; // of the configuration, its text
 
@@ -311,6 +311,136 @@ static wse_answer validate(wse_span request) {
   return wrong == 0 ? WSE_YES : wse_result();
 }
 
+// ---- Strategy ----------------------------------------------------------------------------------------------------------
+
+typedef enum { QUIET, ECHO, TRADE, TRAP, SPIN, MODES } mode;
+
+typedef struct {
+  uint32_t handle;
+  mode mode;
+  double above, quantity, notional, limit, confidence;
+  uint32_t ticks, orders;
+  double sum, position;
+  bool out, cancelled; // an order is out, and its cancel too
+} book;
+
+enum { BOOKS_MAX = 64 };
+static book books[BOOKS_MAX];
+static uint32_t n_books;
+
+static book *book_of(uint32_t handle) {
+  for (uint32_t i = 0; i < n_books; i++)
+    if (books[i].handle == handle) return &books[i];
+  return NULL;
+}
+
+static mode mode_of(wse_span name) {
+  const wse_span names[] = {WSE("quiet"), WSE("echo"), WSE("trade"), WSE("trap"), WSE("spin")};
+  mode m = QUIET;
+  while (m < MODES && !wse_same(name, names[m])) m++;
+  return m;
+}
+
+static wse_answer open(wse_span document) {
+  wse_opening o;
+  if (!wse_opening_of(document, &o) || o.config.len == 0) return wse_error(WSE("not an opening"));
+  book b = {.handle = o.handle, .mode = MODES, .position = o.position};
+  wse_open(o.config);
+  wse_object();
+  while (wse_member()) {
+    if (wse_key_is(WSE("mode")) && wse_peek() == WSE_STRING) wse_string(), b.mode = mode_of(wse_text(wse_raw(), wse_escaped()));
+    else if (wse_key_is(WSE("above"))) wse_number(&b.above);
+    else if (wse_key_is(WSE("quantity"))) wse_number(&b.quantity);
+    else if (wse_key_is(WSE("notional"))) wse_number(&b.notional);
+    else if (wse_key_is(WSE("limit"))) wse_number(&b.limit);
+    else if (wse_key_is(WSE("confidence"))) wse_number(&b.confidence);
+    else wse_skip();
+  }
+  if (!wse_close() || b.mode == MODES) return wse_error(WSE("no such mode"));
+  book *to = book_of(o.handle);
+  if (to == NULL && n_books == BOOKS_MAX) return wse_error(WSE("too many handles"));
+  if (to == NULL) to = &books[n_books++];
+  *to = b;
+  return WSE_YES;
+}
+
+static void echo(book *b, uint32_t at, double price) {
+  wse_say_indicator(at, WSE("price"), price);
+  wse_say_indicator(at, WSE("sum"), b->sum);
+  wse_say_indicator(at, WSE("mean"), b->sum / b->ticks);
+}
+
+static wse_span order_id(book *b, uint8_t id[12]) {
+  uint8_t *p = id + 12;
+  for (uint32_t v = b->orders; v > 0; v /= 10) *--p = (uint8_t)('0' + v % 10);
+  *--p = 'o';
+  return wse_between(p, id + 12);
+}
+
+// trade reports whether it ordered or cancelled.
+static bool trade(book *b, uint32_t at, double price) {
+  uint8_t id[12];
+  if (b->out && !b->cancelled && price <= b->above) {
+    b->cancelled = true;
+    wse_say_cancel(at, order_id(b, id));
+    return true;
+  }
+  if (b->out || price <= b->above) return false;
+  const wse_span names[] = {WSE("price"), WSE("above")};
+  const double values[] = {price, b->above};
+  wse_say_signal(at, WSE("S1"), b->confidence > 0 ? b->confidence : -1, 2, names, values);
+  wse_say_state(at, WSE("entry_evaluation"));
+  b->out = true;
+  b->orders++;
+  wse_say_order(at, &(wse_order){.id = order_id(b, id), .sell = b->position > 0, .quantity = b->quantity, .notional = b->notional, .price = b->limit,
+                                 .reason = WSE("price is \"above\"")});
+  return true;
+}
+
+static wse_answer ticks(wse_span batch) {
+  wse_ticks all;
+  if (!wse_ticks_of(batch, &all)) return wse_error(WSE("not a batch of ticks"));
+  book *b = book_of(all.handle);
+  if (b == NULL) return wse_error(WSE("not open"));
+  uint32_t i = 0;
+  while (i < all.n && !wse_must_stop()) {
+    wse_tick t = wse_tick_at(all, i);
+    b->ticks++;
+    b->sum += t.price;
+    if (b->mode == TRAP) sink();
+    if (b->mode == SPIN) spin();
+    if (b->mode == ECHO) echo(b, i, t.price);
+    bool stop = b->mode == TRADE && trade(b, i, t.price);
+    i++;
+    if (stop) break;
+  }
+  return wse_said(i, all.n);
+}
+
+static wse_answer update(wse_span document) {
+  wse_update u;
+  wse_happened e;
+  if (!wse_update_of(document, &u)) return wse_error(WSE("not an update"));
+  book *b = book_of(u.handle);
+  if (b == NULL) return wse_error(WSE("not open"));
+  b->position = u.position;
+  while (wse_event(&u, &e)) {
+    if (b->mode == ECHO) {
+      wse_say_indicator(0, WSE("quantity"), e.quantity);
+      wse_say_indicator(0, WSE("price"), e.price);
+      wse_say_indicator(0, WSE("fee"), e.fee);
+    }
+    if (b->mode != TRADE) continue;
+    b->out = b->cancelled = false;
+    wse_say_state(0, e.kind == WSE_FILL ? WSE("position_active") : e.kind == WSE_REJECT ? WSE("signal_cancelled") : WSE("exited"));
+  }
+  if (b->mode == ECHO) {
+    wse_say_indicator(0, WSE("position"), u.position);
+    wse_say_indicator(0, WSE("equity"), u.equity);
+  }
+  return wse_said(0, 0);
+}
+
 static wse_answer configure(wse_span document) {
   field f = {.kind = WSE_BAD};
   bool other = false;
@@ -338,3 +468,4 @@ WSE_TRANSFORM(transform);
 WSE_TRANSFORM_BATCH(transform);
 WSE_AUTHORIZE(authorize);
 WSE_VALIDATE(validate);
+WSE_STRATEGY(open, ticks, update);

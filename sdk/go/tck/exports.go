@@ -18,3 +18,12 @@ func wseAuthorize(n int32) wse.Result { return wse.Call(n, authorize) }
 
 //go:wasmexport wse_validate
 func wseValidate(n int32) wse.Result { return wse.Call(n, validate) }
+
+//go:wasmexport wse_strategy_open
+func wseStrategyOpen(n int32) wse.Result { return wse.Call(n, open) }
+
+//go:wasmexport wse_strategy_ticks
+func wseStrategyTicks(n int32) wse.Result { return wse.Call(n, ticks) }
+
+//go:wasmexport wse_strategy_update
+func wseStrategyUpdate(n int32) wse.Result { return wse.Call(n, update) }

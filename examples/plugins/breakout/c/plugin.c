@@ -189,7 +189,7 @@ static wse_answer update(wse_span document) {
   if (s == NULL) return wse_error(WSE("this handle is not open"));
   s->position = u.position;
   while (wse_event(&u, &e)) {
-    bool filled = wse_is(e.kind, WSE("fill"));
+    bool filled = e.kind == WSE_FILL;
     if (s->phase == BUYING && (filled || s->position <= 0)) {
       s->phase = filled ? HOLDING : WATCHING;
       s->peak = e.price;
