@@ -43,7 +43,13 @@ func power2(n int) *big.Rat {
 
 func TestPowersOfTenInTheSDKsAreWhatTheySay(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "sdk/c/wse_pow10.h"))
+	for _, file := range []string{"sdk/c/wse_pow10.h", "sdk/rust/src/pow10.rs"} {
+		t.Run(file, func(t *testing.T) { tableOfPowers(t, file) })
+	}
+}
+
+func tableOfPowers(t *testing.T, file string) {
+	text, err := os.ReadFile(filepath.Join(root, file))
 	require.NoError(t, err)
 	numbers := regexp.MustCompile("0x[0-9a-f]{16}").FindAllString(string(text), -1)
 	require.Len(t, numbers, 2*(347+348+1))

@@ -16,9 +16,12 @@
 compile_error!("this crate is for --target wasm32-unknown-unknown");
 
 mod answer;
+mod float;
 mod host;
 mod json;
 mod memory;
+mod pow10;
+mod strategy;
 mod text;
 mod ticks;
 mod writer;
@@ -27,9 +30,11 @@ mod writer;
 pub mod exports;
 
 pub use answer::{data, error, error_code, Answer, NO, YES};
+pub use float::float;
 pub use host::{log, metric, Level};
 pub use json::{Doc, Json, Kind, DEPTH_MAX};
 pub use memory::{alloc, keep, State};
+pub use strategy::{Event, EventKind, Handles, Opening, Order, Says, Update};
 pub use text::{integer, Room, Text};
 pub use ticks::{Tick, Ticks};
 pub use writer::Writer;

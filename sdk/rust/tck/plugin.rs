@@ -2,7 +2,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use wse::{Answer, Doc, Json, Kind, Level, Room, State, Text, Writer, NO, YES};
+use wse::{Answer, Doc, EventKind, Handles, Json, Kind, Level, Opening, Order, Room, Says, State, Text, Ticks, Update, Writer, NO, YES};
 
 wse::plugin! {
     configure: configure,
@@ -10,6 +10,9 @@ wse::plugin! {
     transform_batch: transform,
     authorize: authorize,
     validate: validate,
+    strategy_open: open,
+    strategy_ticks: ticks,
+    strategy_update: update,
 }
 
 static GREETING: State<Option<&'static [u8]>> = State::new(None); // of the configuration, its text
@@ -349,4 +352,180 @@ fn configure(config: Doc, out: &mut Writer) -> Answer {
         }
         None => wse::error("config: no memory for the greeting"),
     }
+}
+
+/// What a handle does at ticks.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Quiet,
+    Echo,
+    Trade,
+    Trap,
+    Spin,
+}
+
+/// A handle.
+struct Book {
+    mode: Mode,
+    above: f64,
+    quantity: f64,
+    notional: f64,
+    limit: f64,
+    confidence: f64,
+    ticks: u32,
+    orders: u32,
+    sum: f64,
+    position: f64,
+    out: bool, // an order is out
+    cancelled: bool, // and its cancel too
+}
+
+static BOOKS: Handles<Book, 64> = Handles::new();
+
+fn mode(name: Text) -> Option<Mode> {
+    let modes = [("quiet", Mode::Quiet), ("echo", Mode::Echo), ("trade", Mode::Trade), ("trap", Mode::Trap), ("spin", Mode::Spin)];
+    modes.iter().find(|(n, _)| name.is(n)).map(|(_, m)| *m)
+}
+
+fn open(document: Doc, _: &mut Writer) -> Answer {
+    let o = match Opening::of(document) {
+        Some(o) => o,
+        None => return wse::error("not an opening"),
+    };
+    let config = match o.config {
+        Some(config) => Value { kind: Kind::Object, doc: config },
+        None => return wse::error("not an opening"),
+    };
+    let mode = match config.find("mode").and_then(Value::text).and_then(mode) {
+        Some(mode) => mode,
+        None => return wse::error("no such mode"),
+    };
+    let number = |name| config.find(name).and_then(|v| v.doc.float()).unwrap_or(0.0);
+    let book = Book {
+        mode,
+        above: number("above"),
+        quantity: number("quantity"),
+        notional: number("notional"),
+        limit: number("limit"),
+        confidence: number("confidence"),
+        ticks: 0,
+        orders: 0,
+        sum: 0.0,
+        position: o.position,
+        out: false,
+        cancelled: false,
+    };
+    if BOOKS.open(o.handle, book) {
+        YES
+    } else {
+        wse::error("too many handles")
+    }
+}
+
+fn ticks(batch: Doc, out: &mut Writer) -> Answer {
+    let all = match Ticks::of(&batch) {
+        Some(all) => all,
+        None => return wse::error("not a batch of ticks"),
+    };
+    BOOKS.with(all.handle, |book| book.run(&all, Says::to(out))).unwrap_or(wse::error("not open"))
+}
+
+impl Book {
+    fn run(&mut self, all: &Ticks, mut says: Says) -> Answer {
+        for (i, t) in all.iter().enumerate() {
+            if says.must_stop() {
+                return says.done(i, all.len());
+            }
+            self.ticks += 1;
+            self.sum += t.price;
+            match self.mode {
+                Mode::Quiet => {}
+                Mode::Echo => {
+                    says.indicator(i, "price", t.price);
+                    says.indicator(i, "sum", self.sum);
+                    says.indicator(i, "mean", self.sum / self.ticks as f64);
+                }
+                Mode::Trade => {
+                    if self.trade(i, t.price, &mut says) {
+                        return says.done(i + 1, all.len());
+                    }
+                }
+                Mode::Trap => return sink(),
+                Mode::Spin => return spin(),
+            }
+        }
+        says.done(all.len(), all.len())
+    }
+
+    /// trade says whether it ordered or cancelled.
+    fn trade(&mut self, at: usize, price: f64, says: &mut Says) -> bool {
+        let mut room = [0; 12];
+        if self.out && !self.cancelled && price <= self.above {
+            self.cancelled = true;
+            says.cancel(at, self.order_id(&mut room));
+            return true;
+        }
+        if self.out || price <= self.above {
+            return false;
+        }
+        let confidence = if self.confidence > 0.0 { Some(self.confidence) } else { None };
+        says.signal(at, "S1", confidence, &[("price", price), ("above", self.above)]);
+        says.state(at, "entry_evaluation");
+        self.out = true;
+        self.orders += 1;
+        let (id, sell) = (self.order_id(&mut room), self.position > 0.0);
+        says.order(at, &Order { id, sell, quantity: self.quantity, notional: self.notional, price: self.limit, reason: "price is \"above\"" });
+        true
+    }
+
+    /// order_id is o and the order's number.
+    fn order_id<'a>(&self, room: &'a mut [u8; 12]) -> &'a [u8] {
+        let (mut at, mut rest) = (12, self.orders);
+        while rest > 0 {
+            at -= 1;
+            room[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        room[at - 1] = b'o';
+        &room[at - 1..]
+    }
+}
+
+fn update(document: Doc, out: &mut Writer) -> Answer {
+    let u = match Update::of(document) {
+        Some(u) => u,
+        None => return wse::error("not an update"),
+    };
+    let told = |book: &mut Book| {
+        let mut says = Says::to(out);
+        book.position = u.position;
+        for e in u.events() {
+            match book.mode {
+                Mode::Echo => {
+                    says.indicator(0, "quantity", e.quantity);
+                    says.indicator(0, "price", e.price);
+                    says.indicator(0, "fee", e.fee);
+                }
+                Mode::Trade => {
+                    book.out = false;
+                    book.cancelled = false;
+                    says.state(
+                        0,
+                        match e.kind {
+                            EventKind::Fill => "position_active",
+                            EventKind::Reject => "signal_cancelled",
+                            _ => "exited",
+                        },
+                    );
+                }
+                _ => {}
+            }
+        }
+        if book.mode == Mode::Echo {
+            says.indicator(0, "position", u.position);
+            says.indicator(0, "equity", u.equity);
+        }
+        says.done(0, 0)
+    };
+    BOOKS.with(u.handle, told).unwrap_or(wse::error("not open"))
 }
