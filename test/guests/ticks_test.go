@@ -3,17 +3,14 @@
 package guests
 
 import (
-	"context"
 	"encoding/binary"
 	"math"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
-	"github.com/wse-engine/wse/sdk/abi"
+	"github.com/wse-engine/wse/engine/plugin/vector"
 )
 
 // ticks is the document of wse_strategy_ticks for n ticks.
@@ -28,20 +25,6 @@ func ticks(n, handle uint32) []byte {
 	return doc
 }
 
-// bare calls an export of a module on a runtime of its own: no plugin kind of the engine has these hooks yet.
-func bare(t *testing.T, mod api.Module, export string, doc []byte) (abi.Kind, string) {
-	t.Helper()
-	buffer, err := mod.ExportedFunction(abi.ExportBuffer).Call(t.Context(), max(uint64(len(doc)), abi.BufferBytes))
-	require.NoError(t, err)
-	require.True(t, mod.Memory().Write(uint32(buffer[0]), doc))
-	result, err := mod.ExportedFunction(export).Call(t.Context(), uint64(len(doc)))
-	require.NoError(t, err)
-	answer := abi.Unpack(result[0])
-	text, ok := mod.Memory().Read(answer.Ptr, answer.Len)
-	require.True(t, ok)
-	return answer.Kind, string(text)
-}
-
 func TestTicksAreReadAsTheyWereWritten(t *testing.T) {
 	t.Parallel()
 	for _, language := range languages() {
@@ -49,23 +32,22 @@ func TestTicksAreReadAsTheyWereWritten(t *testing.T) {
 			continue
 		}
 		t.Run(language, func(t *testing.T) {
-			rt := wazero.NewRuntime(t.Context())
-			t.Cleanup(func() { _ = rt.Close(context.Background()) })
-			mod, err := rt.Instantiate(t.Context(), build(t, filepath.Join("testdata/ticks", language)))
-			require.NoError(t, err)
-			kind, _ := bare(t, mod, abi.ExportStrategyOpen, []byte(`{"handle":4294967295,"volume":12285}`))
-			require.Equal(t, abi.Yes, kind)
-			doc := ticks(4096, math.MaxUint32)
-			_, text := bare(t, mod, abi.ExportStrategyTicks, doc)
-			require.Equal(t, `{"consumed":4096,"out":[]}`, text)
-			for _, cut := range []int{0, 7, 8, len(doc) - 1} {
-				_, text = bare(t, mod, abi.ExportStrategyTicks, doc[:cut])
-				require.Equal(t, "no ticks", text)
+			p := open(t, "ticks", build(t, filepath.Join("testdata/ticks", language)))
+			call := func(hook string, doc []byte) vector.Got {
+				got, err := p.Call(hook, doc)
+				require.NoError(t, err)
+				return got.Got
 			}
-			_, text = bare(t, mod, abi.ExportStrategyTicks, ticks(7, math.MaxUint32))
-			require.Equal(t, "another sum", text)
-			kind, _ = bare(t, mod, abi.ExportStrategyUpdate, []byte(`{}`))
-			require.Equal(t, abi.No, kind)
+			opening := []byte(`{"handle":4294967295,"volume":12285}`)
+			require.Equal(t, vector.Yes, call("strategy_open", opening).Said)
+			doc := ticks(4096, math.MaxUint32)
+			require.Equal(t, `{"consumed":4096,"out":[]}`, string(call("strategy_ticks", doc).Data))
+			for _, cut := range []int{0, 7, 8, len(doc) - 1} {
+				require.Equal(t, "no ticks", call("strategy_ticks", doc[:cut]).Error)
+				require.Equal(t, vector.Yes, call("strategy_open", opening).Said, "the strategy had ended")
+			}
+			require.Equal(t, "another sum", call("strategy_ticks", ticks(7, math.MaxUint32)).Error)
+			require.Equal(t, vector.No, call("strategy_update", []byte(`{}`)).Said)
 		})
 	}
 }

@@ -1,7 +1,8 @@
 // The guest that certifies this SDK; ../../tck/README.md says what it must do.
 import {
-  ERROR_NO_BUFFER, NO, Span, YES, ascii, batch, errorCode, holds, host, input, json, keep, lenOf, ptrOf, same, writer,
+  ERROR_NO_BUFFER, NO, Span, YES, alloc, ascii, batch, errorCode, holds, host, input, json, keep, lenOf, ptrOf, same, span, ticks, writer,
 } from "../assembly";
+import * as strategy from "../assembly/strategy";
 
 export { wse_abi_v1, wse_buffer } from "../assembly";
 
@@ -463,4 +464,190 @@ export function wse_configure(len: i32): u64 {
   if (kind != json.STRING) return refuse(NOT_STRING);
   greeting = keep(text());
   return YES;
+}
+
+// ---- Strategy
+
+const NOT_OPENING = ascii("not an opening");
+const NO_MODE = ascii("no such mode");
+const NOT_TICKS = ascii("not a batch of ticks");
+const NOT_OPEN = ascii("not open");
+const NOT_UPDATE = ascii("not an update");
+const TOO_MANY = ascii("too many handles");
+const B_MODE = ascii("mode");
+const B_ABOVE = ascii("above");
+const B_QUANTITY = ascii("quantity");
+const B_NOTIONAL = ascii("notional");
+const B_LIMIT = ascii("limit");
+const B_CONFIDENCE = ascii("confidence");
+const M_QUIET = ascii("quiet");
+const M_TRADE = ascii("trade");
+const I_PRICE = ascii("price");
+const I_SUM = ascii("sum");
+const I_MEAN = ascii("mean");
+const I_FEE = ascii("fee");
+const I_POSITION = ascii("position");
+const I_EQUITY = ascii("equity");
+const S1 = ascii("S1");
+const ENTRY = ascii("entry_evaluation");
+const ACTIVE = ascii("position_active");
+const GONE = ascii("signal_cancelled");
+const EXITED = ascii("exited");
+const WHY = ascii("price is \"above\"");
+
+const QUIET: u32 = 1;
+const ECHO: u32 = 2;
+const TRADE: u32 = 3;
+const TRAP: u32 = 4;
+const SPIN: u32 = 5;
+
+// Book is a handle. The books lie end to end in memory that is taken once, and are never collected.
+@unmanaged
+class Book {
+  above: f64;
+  quantity: f64;
+  notional: f64;
+  limit: f64;
+  confidence: f64;
+  sum: f64;
+  position: f64;
+  handle: u32;
+  mode: u32;
+  ticks: u32;
+  orders: u32;
+  out: bool; // an order is out
+  cancelled: bool; // and its cancel too
+}
+
+const BOOKS_MAX: u32 = 64;
+const books = alloc((BOOKS_MAX + 1) * offsetof<Book>());
+const orderText = alloc(12);
+let open: u32 = 0; // books
+
+function bookAt(i: u32): Book {
+  return changetype<Book>(books + <usize>i * offsetof<Book>());
+}
+
+function bookOf(handle: u32): Book | null {
+  for (let i: u32 = 0; i < open; i++) {
+    const b = bookAt(i);
+    if (b.handle == handle) return b;
+  }
+  return null;
+}
+
+function modeOf(name: Span): u32 {
+  if (same(name, M_QUIET)) return QUIET;
+  if (same(name, T_ECHO)) return ECHO;
+  if (same(name, M_TRADE)) return TRADE;
+  if (same(name, T_TRAP)) return TRAP;
+  return same(name, T_SPIN) ? SPIN : 0;
+}
+
+function setting(name: Span): f64 {
+  find(strategy.config, name);
+  return kind == json.NUMBER ? json.float(raw) : 0;
+}
+
+export function wse_strategy_open(len: i32): u64 {
+  if (!holds(len)) return errorCode(ERROR_NO_BUFFER);
+  writer.begin();
+  if (!strategy.openingOf(input(), <u32>len) || strategy.config == 0) return refuse(NOT_OPENING);
+  const mode = findText(strategy.config, B_MODE) ? modeOf(text()) : 0;
+  if (mode == 0) return refuse(NO_MODE);
+  let b = bookOf(strategy.handle);
+  if (b == null) {
+    if (open == BOOKS_MAX) return refuse(TOO_MANY);
+    b = bookAt(open++);
+  }
+  memory.fill(changetype<usize>(b), 0, offsetof<Book>());
+  b.handle = strategy.handle;
+  b.mode = mode;
+  b.position = strategy.position;
+  b.above = setting(B_ABOVE);
+  b.quantity = setting(B_QUANTITY);
+  b.notional = setting(B_NOTIONAL);
+  b.limit = setting(B_LIMIT);
+  b.confidence = setting(B_CONFIDENCE);
+  return YES;
+}
+
+export function wse_strategy_ticks(len: i32): u64 {
+  if (!holds(len)) return errorCode(ERROR_NO_BUFFER);
+  writer.begin();
+  if (!ticks.open(input(), <u32>len)) return refuse(NOT_TICKS);
+  const b = bookOf(ticks.handle());
+  if (b == null) return refuse(NOT_OPEN);
+  const n = ticks.count();
+  let i: u32 = 0;
+  for (let stop = false; i < n && !stop && !strategy.mustStop(); i++) {
+    const price = ticks.price(i);
+    b.ticks++;
+    b.sum += price;
+    if (b.mode == ECHO) {
+      strategy.sayIndicator(i, I_PRICE, price);
+      strategy.sayIndicator(i, I_SUM, b.sum);
+      strategy.sayIndicator(i, I_MEAN, b.sum / <f64>b.ticks);
+    } else if (b.mode == TRADE) {
+      stop = trade(b, i, price);
+    } else if (b.mode == TRAP) {
+      return sink();
+    } else if (b.mode == SPIN) {
+      for (;;) spun++;
+    }
+  }
+  return strategy.said(i, n);
+}
+
+let spun: u32 = 0;
+
+// trade reports whether it ordered or cancelled.
+function trade(b: Book, at: u32, price: f64): bool {
+  if (b.out && !b.cancelled && price <= b.above) {
+    b.cancelled = true;
+    strategy.sayCancel(at, orderID(b));
+    return true;
+  }
+  if (b.out || price <= b.above) return false;
+  strategy.saySignal(at, S1, b.confidence > 0 ? b.confidence : -1);
+  strategy.sayValue(I_PRICE, price);
+  strategy.sayValue(B_ABOVE, b.above);
+  strategy.saySignalEnd();
+  strategy.sayState(at, ENTRY);
+  b.out = true;
+  b.orders++;
+  strategy.sayOrder(at, orderID(b), b.position > 0, b.quantity, b.notional, b.limit, WHY);
+  return true;
+}
+
+// orderID is o and the order's number.
+function orderID(b: Book): Span {
+  let p = orderText + 12;
+  for (let v = b.orders; v > 0; v /= 10) store<u8>(--p, 0x30 + (v % 10));
+  store<u8>(--p, 0x6f);
+  return span(p, orderText + 12 - p);
+}
+
+export function wse_strategy_update(len: i32): u64 {
+  if (!holds(len)) return errorCode(ERROR_NO_BUFFER);
+  writer.begin();
+  if (!strategy.updateOf(input(), <u32>len)) return refuse(NOT_UPDATE);
+  const b = bookOf(strategy.handle);
+  if (b == null) return refuse(NOT_OPEN);
+  b.position = strategy.position;
+  while (strategy.event()) {
+    if (b.mode == ECHO) {
+      strategy.sayIndicator(0, B_QUANTITY, strategy.quantity);
+      strategy.sayIndicator(0, I_PRICE, strategy.price);
+      strategy.sayIndicator(0, I_FEE, strategy.fee);
+    } else if (b.mode == TRADE) {
+      b.out = b.cancelled = false;
+      strategy.sayState(0, strategy.kind == strategy.FILL ? ACTIVE : strategy.kind == strategy.REJECT ? GONE : EXITED);
+    }
+  }
+  if (b.mode == ECHO) {
+    strategy.sayIndicator(0, I_POSITION, strategy.position);
+    strategy.sayIndicator(0, I_EQUITY, strategy.equity);
+  }
+  return strategy.said(0, 0);
 }
