@@ -25,7 +25,7 @@ type book struct {
 	id                                           [12]byte
 }
 
-// books are the handles that are open; a module's exports share them.
+// books is the guest state of the strategy: the handles that are open.
 var books []*book
 
 func bookOf(handle uint32) *book {
