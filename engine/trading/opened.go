@@ -34,6 +34,8 @@ type opened struct {
 	out     outbox
 	reader  *collection.Reader // of a backtest
 	inbox   *inbox             // of what follows the market
+	spare   []message.Tick     // of the inbox
+	changed bool               // since the document was last kept
 	closers []func(context.Context) error
 	scratch []execution.Tick
 	ctx     context.Context // of the call into the run that is under way
@@ -92,14 +94,13 @@ func (o *opened) config() execution.Config {
 	return c
 }
 
-// openReader opens the collection that a backtest replays.
-func (o *opened) openReader(p *plan) (err error) {
-	t := o.trading
+// checkSource checks that the collection that a backtest replays is there, is its owner's, and has all symbols.
+func (t *Trading) checkSource(p *plan, owner string, admin bool) error {
 	status, err := t.deps.Collector.Status(p.options.collection)
 	if err != nil && !errors.Is(err, collection.ErrNotFound) {
 		return &message.Error{Code: message.CodeCommandFailed, Message: "the collection cannot be read: " + reasonOf(err), Err: err}
 	}
-	if err != nil || status.Owner != "" && status.Owner != o.session.owner && !o.session.admin {
+	if err != nil || status.Owner != "" && status.Owner != owner && !admin {
 		return message.Errorf(message.CodeSessionNotFound, "config.collection_id: you have no collection %q", cut(p.options.collection))
 	}
 	var bad faults
@@ -108,7 +109,13 @@ func (o *opened) openReader(p *plan) (err error) {
 			bad.add("strategy_config."+one.strategy, "holds %s, of which the collection %s has no ticks", one.symbol, status.ID)
 		}
 	}
-	if err := bad.err(message.CodeInvalidArgument); err != nil {
+	return bad.err(message.CodeInvalidArgument)
+}
+
+// openReader opens the collection that a backtest replays.
+func (o *opened) openReader(p *plan) (err error) {
+	t := o.trading
+	if err := t.checkSource(p, o.session.owner, o.session.admin); err != nil {
 		return err
 	}
 	if o.reader, err = t.deps.Collector.Open(p.options.collection, p.symbols...); err != nil {
@@ -155,19 +162,25 @@ func unavailable(err error) bool {
 	return err != nil && message.AsError(err).Code == message.CodePluginUnavailable
 }
 
+// valid returns a strategy whose configuration was found to be valid.
+func (t *Trading) valid(ctx context.Context, name string) (message.Strategy, error) {
+	strategy, ok := t.deps.Strategies.Get(name)
+	if !ok {
+		return strategy, noStrategy(name)
+	}
+	valid, errs, _, err := t.deps.Validator.ValidateStrategy(ctx, strategy.Config)
+	if err == nil && !valid {
+		err = faults(errs).error(message.CodeStrategyActivationFailed, "its configuration is not valid: ")
+	}
+	return strategy, err
+}
+
 // openStrategy opens the instance of one strategy, once its configuration was found to be valid.
 func (o *opened) openStrategy(ctx context.Context, name string) (plugin string, err error) {
 	t := o.trading
-	strategy, ok := t.deps.Strategies.Get(name)
-	if !ok {
-		return "", noStrategy(name)
-	}
-	valid, errs, _, err := t.deps.Validator.ValidateStrategy(ctx, strategy.Config)
+	strategy, err := t.valid(ctx, name)
 	if err != nil {
 		return "", err
-	}
-	if !valid {
-		return "", faults(errs).error(message.CodeStrategyActivationFailed, "its configuration is not valid: ")
 	}
 	instance, plugin, err := t.deps.Opener.OpenStrategy(ctx, name)
 	if err != nil {

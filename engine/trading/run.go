@@ -30,34 +30,42 @@ func (s *session) over(ctx context.Context) bool {
 func (t *Trading) follow(ctx context.Context, s *session, o *opened) error {
 	checkpoint := time.NewTicker(t.cfg.Checkpoint)
 	defer checkpoint.Stop()
-	var spare []message.Tick
-	changed := false
 	for !s.over(ctx) {
 		select {
 		case <-ctx.Done():
-		case f := <-s.do:
-			f()
-		case <-checkpoint.C:
-			if changed {
-				t.keep(s)
-			}
-			changed = false
-		case <-o.inbox.ready:
-			ticks, reports := o.inbox.empty(spare)
-			spare, changed = ticks, true
-			if err := o.reports(ctx, reports); err != nil {
+		case f := <-s.do: // behind what was published before it was asked
+			err := o.catchUp(ctx)
+			f() // somebody waits for it, whatever came of that
+			if err != nil {
 				return err
 			}
-			if state, _, _, _ := s.current(); state == paused {
-				t.counts.skipped.Add(uint64(len(ticks)))
-				continue
+		case <-checkpoint.C:
+			if o.changed {
+				t.keep(s)
 			}
-			if err := o.ticks(ctx, ticks); err != nil {
+			o.changed = false
+		case <-o.inbox.ready:
+			if err := o.catchUp(ctx); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// catchUp takes in what has come for a session that follows the market.
+func (o *opened) catchUp(ctx context.Context) error {
+	ticks, reports := o.inbox.empty(o.spare)
+	o.spare = ticks
+	o.changed = o.changed || len(ticks)+len(reports) > 0
+	if err := o.reports(ctx, reports); err != nil {
+		return err
+	}
+	if state, _, _, _ := o.session.current(); state == paused {
+		o.trading.counts.skipped.Add(uint64(len(ticks)))
+		return nil
+	}
+	return o.ticks(ctx, ticks)
 }
 
 // errOver ends a replay whose session is to end.
@@ -209,4 +217,5 @@ func (t *Trading) finish(ctx context.Context, s *session, o *opened, failure err
 	}
 	t.remove(s)
 	close(s.done)
+	t.resumeWatches(ctx, s)
 }

@@ -75,6 +75,12 @@ func (s *session) setState(state, reason string) {
 	s.mu.Unlock()
 }
 
+// ending reports that the session stops or has ended: nobody can be given it any more.
+func (s *session) ending() bool {
+	state, _, _, _ := s.current()
+	return state == stopping || state == stopped || state == failed
+}
+
 // current returns what the session says of itself.
 func (s *session) current() (state, reason string, progress float64, ended time.Time) {
 	s.mu.Lock()

@@ -22,7 +22,7 @@ func (t *Trading) start(ctx context.Context, who *auth.Identity, r *message.Sess
 	if need := permissionOf(p.kind); !who.Permissions.Has(need) {
 		return nil, message.Errorf(message.CodeForbidden, "a %s session needs the permission %s", p.kind, strings.Join(need.AppendNames(nil), ", "))
 	}
-	for range replacements {
+	for i := range replacements {
 		s, reused, inTheWay, err := t.reserve(who, p)
 		switch {
 		case err != nil:
@@ -38,6 +38,11 @@ func (t *Trading) start(ctx context.Context, who *auth.Identity, r *message.Sess
 			}
 			return t.started(ctx, s, false)
 		}
+		if i == 0 {
+			if err := t.foresee(ctx, who, p); err != nil {
+				return nil, err
+			}
+		}
 		for _, old := range inTheWay {
 			if err := t.end(ctx, old, reasonReplaced); err != nil {
 				return nil, err
@@ -45,6 +50,31 @@ func (t *Trading) start(ctx context.Context, who *auth.Identity, r *message.Sess
 		}
 	}
 	return nil, message.Errorf(message.CodeSessionConflict, "other starts of yours for these symbols are under way; ask again")
+}
+
+// foresee refuses what could not be started anyway, before a session is ended to make room for it.
+func (t *Trading) foresee(ctx context.Context, who *auth.Identity, p *plan) error {
+	if p.kind == backtest {
+		if err := t.checkSource(p, who.UserID, who.Permissions.Has(auth.Admin)); err != nil {
+			return err
+		}
+	}
+	list, refused := make([]message.Activation, 0, len(p.pairs)), false
+	for _, one := range p.pairs {
+		a := message.Activation{Strategy: one.strategy, Symbol: one.symbol}
+		_, err := t.valid(ctx, one.strategy)
+		if unavailable(err) {
+			return err
+		}
+		if err != nil {
+			a.Reason, refused = message.AsError(err).Message, true
+		}
+		list = append(list, a)
+	}
+	if refused {
+		return notActivated(list)
+	}
+	return nil
 }
 
 // permissionOf is what a session of a type needs.
@@ -70,7 +100,7 @@ func (t *Trading) reserve(who *auth.Identity, p *plan) (s *session, reused bool,
 	for _, other := range t.sessions {
 		if other.owner == who.UserID {
 			mine++
-			if state, _, _, _ := other.current(); state == stopping && (other.plan.key == p.key || overlap(other.plan.symbols, p.symbols)) {
+			if other.ending() && (other.plan.key == p.key || overlap(other.plan.symbols, p.symbols)) {
 				inTheWay = append(inTheWay, other)
 				continue
 			}
@@ -156,7 +186,6 @@ func (t *Trading) launch(ctx context.Context, s *session) (err error) {
 		}
 		close(s.ready)
 	}()
-	t.endWatches(ctx, s)
 	opened, err := t.prepare(ctx, s)
 	if err != nil {
 		return err
@@ -165,6 +194,7 @@ func (t *Trading) launch(ctx context.Context, s *session) (err error) {
 	if err := t.keepNow(s, opened); err != nil {
 		return errors.Join(message.Errorf(message.CodeCommandFailed, "the session could not be written to disk"), err, opened.close())
 	}
+	t.endWatches(ctx, s)
 	if !t.spawn(func(ctx context.Context) { t.run(ctx, s, opened) }) {
 		return errors.Join(message.Errorf(message.CodeUnavailable, "the engine stops"), opened.close())
 	}

@@ -39,18 +39,17 @@ func (t *Trading) activate(ctx context.Context, who *auth.Identity, r *message.S
 	if err != nil {
 		return nil, err
 	}
-	s, err := t.openWatch(ctx, key)
-	if err != nil {
+	if err := t.openWatch(ctx, key); err != nil {
 		return nil, err
 	}
 	if err := t.deps.Activations.Apply(map[string][]byte{key.String(): raw}); err != nil {
 		return nil, &message.Error{Code: message.CodeCommandFailed, Message: "the activation could not be written to disk", Err: err}
 	}
-	shown, err := t.show(ctx, s)
-	if err != nil {
-		return nil, err
+	state, runs, err := t.stateOf(ctx, key)
+	if err == nil && !runs {
+		err = message.Errorf(message.CodeStrategyActivationFailed, "the strategy %s failed on %s at once", cut(key.strategy), cut(key.symbol))
 	}
-	return &message.StrategyActivated{State: shown.Strategies[0]}, nil
+	return &message.StrategyActivated{State: state}, err
 }
 
 func noStrategy(name string) error {
@@ -127,16 +126,22 @@ func (s *session) watchKey() watchKey {
 	return watchKey{s.owner, s.plan.pairs[0].strategy, s.plan.pairs[0].symbol}
 }
 
-// openWatch makes a strategy watch a symbol; one that does already is it.
-func (t *Trading) openWatch(ctx context.Context, key watchKey) (*session, error) {
+// openWatch makes a strategy watch a symbol, unless it does, or a session of its owner runs it there.
+func (t *Trading) openWatch(ctx context.Context, key watchKey) error {
 	p := &plan{kind: watch, pairs: []pair{{key.strategy, key.symbol}}, symbols: []string{key.symbol}, options: t.defaults(watch)}
 	s := t.newSession(key.owner, p)
 	t.mu.Lock()
+	for _, other := range t.sessions {
+		if other.owner == key.owner && other.runs(key) {
+			t.mu.Unlock()
+			return nil
+		}
+	}
 	mine := 0
 	for other, w := range t.watches {
 		if other == key {
 			t.mu.Unlock()
-			return w, w.awaitReady(ctx)
+			return w.awaitReady(ctx)
 		}
 		if other.owner == key.owner {
 			mine++
@@ -144,12 +149,41 @@ func (t *Trading) openWatch(ctx context.Context, key watchKey) (*session, error)
 	}
 	if mine >= t.cfg.WatchesPerUserMax || len(t.watches) >= t.cfg.WatchesMax {
 		t.mu.Unlock()
-		return nil, message.Errorf(message.CodeStrategyActivationFailed,
+		return message.Errorf(message.CodeStrategyActivationFailed,
 			"%d strategies of yours watch a symbol, and at most %d may, and %d of all users; deactivate one first", mine, t.cfg.WatchesPerUserMax, t.cfg.WatchesMax)
 	}
 	t.watches[key] = s
 	t.mu.Unlock()
-	return s, t.launch(ctx, s)
+	return t.launch(ctx, s)
+}
+
+// runs reports whether a session follows the market with the strategy of an activation.
+func (s *session) runs(key watchKey) bool {
+	return s.plan.kind != backtest && !s.ending() && slices.Contains(s.plan.pairs, pair{key.strategy, key.symbol})
+}
+
+// resumeWatches opens the activations again whose place a session had that has ended.
+func (t *Trading) resumeWatches(ctx context.Context, s *session) {
+	if s.plan.kind == watch || s.plan.kind == backtest {
+		return
+	}
+	for _, one := range s.plan.pairs {
+		key := watchKey{s.owner, one.strategy, one.symbol}
+		kept, err := t.deps.Activations.Get(key.String())
+		if err == nil && kept != nil && !t.stops() {
+			err = t.openWatch(ctx, key)
+		}
+		if err != nil {
+			t.log.Warn("a strategy is active no more", "owner", key.owner, "strategy", key.strategy, "symbol", key.symbol, "error", err)
+		}
+	}
+}
+
+// stops reports that Run ends.
+func (t *Trading) stops() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ctx == nil || t.over || t.ctx.Err() != nil
 }
 
 // deactivate ends a watch.
@@ -225,7 +259,7 @@ func (t *Trading) restoreWatches(ctx context.Context) {
 		t.log.Error("activations cannot be read", "error", err)
 	}
 	for _, a := range kept {
-		if _, err := t.openWatch(ctx, watchKey{a.Owner, a.Strategy, a.Symbol}); err != nil {
+		if err := t.openWatch(ctx, watchKey{a.Owner, a.Strategy, a.Symbol}); err != nil {
 			t.log.Warn("a strategy is active no more", "owner", a.Owner, "strategy", a.Strategy, "symbol", a.Symbol, "error", err)
 		}
 	}

@@ -1,0 +1,78 @@
+package trading
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// paperOn asks for a paper session.
+func paperOn(strategy, symbol string) *message.SessionStart {
+	return start(paper, `{"`+strategy+`":["`+symbol+`"]}`, "")
+}
+
+func TestWhatWasPublishedBeforeAQuestionIsInItsAnswer(t *testing.T) {
+	w, _ := open(t, t.TempDir(), nil)
+	u := user("u", "trader")
+	id := must[*message.SessionStarted](t, w, u, paperOn("s", "BTC")).Session.ID
+	for i := range 200 {
+		w.tick("BTC", int64(1000+i), 101)
+		got := must[*message.SessionStatus](t, w, u, &message.SessionQuery{SessionID: id})
+		require.EqualValues(t, i+1, got.Session.Performance.TicksProcessed)
+	}
+	for range 200 {
+		id := must[*message.SessionStarted](t, w, u, paperOn("s", "ETH")).Session.ID
+		w.tick("ETH", 1000, 101)
+		got := must[*message.SessionChanged](t, w, u, &message.SessionChange{SessionID: id})
+		require.EqualValues(t, 1, got.Session.Performance.TicksProcessed, "a stop is behind what came before it")
+	}
+}
+
+func TestAStartThatCannotRunDoesNotEndTheSessionThatItWouldReplace(t *testing.T) {
+	w, _ := open(t, t.TempDir(), nil)
+	u := user("u", "trader")
+	id := must[*message.SessionStarted](t, w, u, paperOn("s", "BTC")).Session.ID
+	code, _ := refused(t, w, u, paperOn("unknown", "BTC"))
+	require.Equal(t, message.CodeStrategyActivationFailed, code)
+	require.Equal(t, running, must[*message.SessionStatus](t, w, u, &message.SessionQuery{SessionID: id}).Session.State)
+	bought := w.record(t, "u", "BTC", 1, 2)
+	slow := must[*message.SessionStarted](t, w, u, start(backtest, `{"s":["BTC"]}`, fmt.Sprintf(`{"collection_id":%q,"acceleration_factor":0.001}`, bought)))
+	code, _ = refused(t, w, u, start(backtest, `{"s":["BTC"],"t":["BTC"]}`, `{"collection_id":"none"}`))
+	require.Equal(t, message.CodeSessionNotFound, code)
+	require.Equal(t, running, must[*message.SessionStatus](t, w, u, &message.SessionQuery{SessionID: slow.Session.ID}).Session.State)
+}
+
+func TestAStartBesideTheEndOfItsSessionMakesAnother(t *testing.T) {
+	w, _ := open(t, t.TempDir(), nil)
+	u := user("u", "trader")
+	id := must[*message.SessionStarted](t, w, u, paperOn("s", "BTC")).Session.ID
+	for _, ended := range []string{stopped, failed} { // as it is before it is off the list
+		w.find(u, id).setState(ended, "")
+		again := must[*message.SessionStarted](t, w, u, paperOn("s", "BTC"))
+		require.False(t, again.Reused)
+		require.NotEqual(t, id, again.Session.ID)
+		require.Equal(t, running, again.Session.State)
+		id = again.Session.ID
+	}
+}
+
+func TestAnActivationOutlivesASessionThatTookItsPlace(t *testing.T) {
+	w, _ := open(t, t.TempDir(), nil)
+	u := user("u", "trader")
+	on := &message.StrategyActivation{Strategy: "s", Symbol: "BTC"}
+	require.Empty(t, must[*message.StrategyActivated](t, w, u, on).State.SessionID)
+	watches := func() int { return w.Stats().Watches }
+	_, _ = refused(t, w, u, start(paper, `{"s":["BTC"],"picky":["BTC"]}`, ""))
+	require.Equal(t, 1, watches(), "a start that fails changes nothing")
+	id := must[*message.SessionStarted](t, w, u, paperOn("s", "BTC")).Session.ID
+	require.Zero(t, watches())
+	require.Equal(t, id, must[*message.StrategyActivated](t, w, u, on).State.SessionID)
+	must[*message.SessionChanged](t, w, u, &message.SessionChange{SessionID: id})
+	require.Eventually(t, func() bool { return watches() == 1 }, waitMost, waitStep)
+	states := must[*message.StrategyStates](t, w, u, &message.StrategyQuery{Strategy: "s", Symbol: "BTC"}).States
+	require.Len(t, states, 1)
+	require.NotEqual(t, stateInactive, states[0].State)
+}
