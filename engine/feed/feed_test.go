@@ -53,8 +53,9 @@ func (l *loop) Do(f func()) {
 
 // connection writes down what it is sent, replies and frames in one list.
 type connection struct {
-	mu  sync.Mutex
-	got []string
+	onSend func(*message.Reply) // nil: nothing more
+	mu     sync.Mutex
+	got    []string
 	// answers are the replies among it.
 	answers []*message.Reply
 	queued  uint64 // what Describe tells
@@ -78,6 +79,9 @@ func (c *connection) Send(r *message.Reply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answers = append(c.answers, r)
+	if c.onSend != nil {
+		c.onSend(r)
+	}
 	c.got = append(c.got, strings.TrimPrefix(fmt.Sprintf("%T", r.Body), "*message."))
 }
 func (c *connection) SendLocked(_ message.Level, r *message.Reply) { c.Send(r) }

@@ -56,15 +56,15 @@ func streams(name string) stream {
 func (f *Feed) stream(ctx context.Context, s *router.Client, req *message.Request) error {
 	body := req.Body.(*message.StreamRequest)
 	def := streams(body.Stream)
+	if !body.Leave && !s.Identity().Permissions.Has(def.need) {
+		return message.Errorf(message.CodeForbidden, "the stream %s needs the permission %s", body.Stream, strings.Join(def.need.AppendNames(nil), ", "))
+	}
 	topics, err := f.streamTopics(s, def, body.Symbols)
 	if err != nil {
 		return err
 	}
 	if body.Leave {
 		return f.leaveStream(ctx, s, req, def, topics)
-	}
-	if !s.Identity().Permissions.Has(def.need) {
-		return message.Errorf(message.CodeForbidden, "the stream %s needs the permission %s", body.Stream, strings.Join(def.need.AppendNames(nil), ", "))
 	}
 	for _, topic := range topics {
 		if refused := f.authorize(ctx, s, ActionSubscribe, topic); refused != nil {
@@ -131,7 +131,7 @@ func (f *Feed) joinStream(ctx context.Context, s *router.Client, req *message.Re
 		answer.SessionID, symbols = f.sessions.Current(s.Identity().UserID)
 	}
 	if len(body.Symbols) > 0 {
-		symbols = body.Symbols
+		symbols = unique(body.Symbols)
 	}
 	for range retries {
 		sown, err := f.sow(ctx, def, topics, joined, answer, symbols)
@@ -139,15 +139,15 @@ func (f *Feed) joinStream(ctx context.Context, s *router.Client, req *message.Re
 			return f.giveUp(ctx, joined, err)
 		}
 		overflowed := f.hub.GoLive(&s.Member, lives(joined), func() {
+			for _, sub := range had { // from the answer on, not later
+				sub.SetTypesLocked(widened(sub.Types(), def.types))
+			}
 			s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: answer})
 			for _, seed := range sown {
 				s.Conn.SendLocked(message.Critical, &message.Reply{Body: seed})
 			}
 		})
 		if overflowed == nil {
-			for _, sub := range had {
-				f.widen(sub, def.types)
-			}
 			f.present(ctx, s, req, joined)
 			f.warnOfTopics(s, req, before)
 			return nil
@@ -164,29 +164,32 @@ func (f *Feed) giveUp(ctx context.Context, joined []*joining, err error) error {
 	return err
 }
 
-// widen adds types to those that a subscription wants.
-func (f *Feed) widen(sub *hub.Subscription, types []string) {
-	have := sub.Types()
-	if have == nil {
-		return
+// widened adds types to those that a subscription wants; nil are all.
+func widened(have, types []string) []string {
+	if have == nil || types == nil {
+		return nil
 	}
-	if types == nil {
-		f.hub.SetTypes(sub, nil)
-		return
-	}
-	all := slices.Clone(have)
-	for _, t := range types {
-		if !slices.Contains(all, t) {
-			all = append(all, t)
+	return unique(slices.Concat(have, types))
+}
+
+// unique returns a copy of a list with each text once, where it came first.
+func unique(list []string) []string {
+	out := make([]string, 0, len(list))
+	for _, one := range list {
+		if !slices.Contains(out, one) {
+			out = append(out, one)
 		}
 	}
-	f.hub.SetTypes(sub, all)
+	return out
 }
 
 // sow reads the last publications of a stream, and makes of them, and where they are too few of nothing, the messages that
 // follow a subscription: exactly five, spread round the symbols, real ones first. The histories of those that are joined are
 // kept with them: what is newer comes live.
 func (f *Feed) sow(ctx context.Context, def stream, topics []message.Topic, joined []*joining, a *message.StreamAnswer, symbols []string) ([]*message.Seed, error) {
+	if def.topic != "" {
+		return f.sowOwn(ctx, def, topics[0], joined, a, symbols)
+	}
 	var sown, synthetic []*message.Seed
 	for i := range min(seeds, max(len(topics), len(symbols))) {
 		share := (seeds - i + max(len(topics), len(symbols)) - 1) / max(len(topics), len(symbols))
@@ -212,13 +215,30 @@ func (f *Feed) sow(ctx context.Context, def stream, topics []message.Topic, join
 	return append(sown, synthetic...), nil
 }
 
+// sowOwn is sow for a stream of the user's own, whose symbols are all on one topic.
+func (f *Feed) sowOwn(ctx context.Context, def stream, topic message.Topic, joined []*joining, a *message.StreamAnswer, symbols []string) ([]*message.Seed, error) {
+	h, err := f.last(ctx, def, topic, seeds)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range joined {
+		j.history.Position = h.Position
+	}
+	sown := make([]*message.Seed, seeds)
+	for i := range sown {
+		sown[i] = &message.Seed{Stream: a.Stream, SessionID: a.SessionID}
+		if i < len(h.Publications) {
+			sown[i].Last = h.Publications[i]
+		} else if len(symbols) > 0 {
+			sown[i].Symbol = symbols[i%len(symbols)]
+		}
+	}
+	return sown, nil
+}
+
 // seedTopic returns where the last values of the i-th symbol are; "" where nobody can know.
 func (f *Feed) seedTopic(def stream, topics []message.Topic, i int, symbol string) message.Topic {
 	switch {
-	case def.topic != "" && i > 0: // one topic for all symbols
-		return ""
-	case def.topic != "":
-		return topics[0]
 	case !topics[0].IsPattern():
 		return topics[min(i, len(topics)-1)]
 	case symbol != "":

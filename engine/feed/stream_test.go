@@ -67,6 +67,7 @@ func TestAStreamAnswersThenSendsFiveSeedsThenGoesLive(t *testing.T) {
 		{[]string{"A", "B"}, []string{"A/1", "A/2", "A/3", "B/0", "B/0"}},
 		{[]string{"B", "A", "C"}, []string{"A/2", "A/3", "B/0", "B/0", "C/0"}},
 		{[]string{"A", "B", "C", "D", "E", "F", "G"}, []string{"A/3", "B/0", "C/0", "D/0", "E/0"}},
+		{[]string{"A", "B", "A", "A"}, []string{"A/1", "A/2", "A/3", "B/0", "B/0"}},
 		{nil, []string{"/0", "/0", "/0", "/0", "/0"}},
 	} {
 		s, conn := w.admin("basic")
@@ -120,6 +121,36 @@ func TestStreamsOfOneTopicShareASubscriptionAndLeaveItTogether(t *testing.T) {
 	require.Zero(t, s.Member.Len())
 	err := w.stream(t, s, message.StreamRequest{Stream: message.StreamSignals, Leave: true})
 	require.Equal(t, message.CodeUnsubscriptionFailed, message.AsError(err).Code)
+}
+
+func TestSeedsOfAnOwnStreamAreTheLastOnesWhateverTheSymbols(t *testing.T) {
+	w := newWorld(t, DefaultConfig())
+	w.feed.SetSessions(inSession{"u1": {"A", "B", "C"}})
+	s, conn := w.admin("premium")
+	for range 3 {
+		w.publish(t, "user:u1:order_events", message.TypeOrderPlaced)
+	}
+	require.NoError(t, w.stream(t, s, message.StreamRequest{Stream: message.StreamOrders}))
+	require.Equal(t, []string{"/1", "/2", "/3", "A/0", "B/0"}, conn.sown())
+}
+
+func TestAnotherStreamOfTheSameTopicIsHeardFromItsAnswerOn(t *testing.T) {
+	w := newWorld(t, DefaultConfig())
+	s, conn := w.admin("premium")
+	require.NoError(t, w.stream(t, s, message.StreamRequest{Stream: message.StreamIndicators}))
+	var wanted []string
+	conn.onSend = func(*message.Reply) { wanted = s.Member.Find("user:u1:automation_events").Types() }
+	require.NoError(t, w.stream(t, s, message.StreamRequest{Stream: message.StreamSignals}))
+	require.Equal(t, []string{message.TypeIndicators, message.TypeAlert, message.TypeSignal}, wanted)
+}
+
+func TestAStreamThatIsNotAllowedIsRefusedAsSuchWhateverItsSymbols(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.TopicsPerRequest = 1
+	w := newWorld(t, cfg)
+	s, _ := w.admin("")
+	err := w.stream(t, s, message.StreamRequest{Stream: message.StreamMarketData, Symbols: []string{"A", "B"}})
+	require.Equal(t, message.CodeForbidden, message.AsError(err).Code)
 }
 
 func TestAStreamNeedsItsPermission(t *testing.T) {

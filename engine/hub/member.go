@@ -100,6 +100,9 @@ func (h *Hub) SetTypes(sub *Subscription, types []string) {
 	sub.member.Do(func() { sub.types = filter(types) })
 }
 
+// SetTypesLocked is [Hub.SetTypes] from inside Member.Do, or from what GoLive calls.
+func (s *Subscription) SetTypesLocked(types []string) { s.types = filter(types) }
+
 // Types returns the event types that the subscription wants; nil means all. Only the owner of the membership may call it.
 func (s *Subscription) Types() []string {
 	if s.types == nil {
