@@ -18,7 +18,7 @@ type Config struct {
 	FeeBps         float64       `yaml:"fee_bps"`             // of what is traded, in hundredths of a percent
 	SlippageBps    float64       `yaml:"slippage_bps"`        // by which a market order fills worse than the tick
 	InitialBalance float64       `yaml:"initial_balance"`     // of a session, in quote currency
-	Checkpoint     time.Duration `yaml:"checkpoint_interval"` // a crash loses at most what came in this time
+	Checkpoint     time.Duration `yaml:"checkpoint_interval"` // a crash loses at most what came in twice this time
 
 	SessionsMax             int `yaml:"sessions_max"`               // running at a time
 	SessionsPerUserMax      int `yaml:"sessions_per_user_max"`      // of them by one user

@@ -77,20 +77,26 @@ func (o *opened) open(ctx context.Context) (err error) {
 
 // config is how the run of a session runs.
 func (o *opened) config() execution.Config {
-	t, p := o.trading, o.session.plan
-	c := execution.DefaultConfig()
-	c.SessionID, c.SessionType = o.session.id, p.kind
-	c.FeeBps, _ = ledger.AmountFromFloat(p.options.feeBps) // both were checked
-	c.SlippageBps, _ = ledger.AmountFromFloat(p.options.slippageBps)
-	c.CloseAtEnd = p.options.closeAtEnd && p.kind != live
-	c.Budget, c.IndicatorIntervalMS = p.options.budget, int64(p.options.indicatorMS)
+	p := o.session.plan
+	c := p.options.execution(o.session.id, p.kind)
 	switch p.kind {
 	case live:
 		c.Mode, c.Intents = execution.External, o.intend
 	case watch:
 		c.Mode, c.SessionType = execution.Observe, paper
 	}
-	c.OrdersPendingMax = t.cfg.OrdersPendingMax
+	c.OrdersPendingMax = o.trading.cfg.OrdersPendingMax
+	return c
+}
+
+// execution is how a run goes with the options, which were checked, where its orders are filled here.
+func (o *options) execution(id, kind string) execution.Config {
+	c := execution.DefaultConfig()
+	c.SessionID, c.SessionType = id, kind
+	c.FeeBps, _ = ledger.AmountFromFloat(o.feeBps)
+	c.SlippageBps, _ = ledger.AmountFromFloat(o.slippageBps)
+	c.CloseAtEnd = o.closeAtEnd && kind != live
+	c.Budget, c.IndicatorIntervalMS = o.budget, int64(o.indicatorMS)
 	return c
 }
 
@@ -319,4 +325,10 @@ func (o *opened) states(session string) []message.StrategyState {
 
 func (o *opened) performance() message.Performance { return o.ledger.Performance() }
 
-func (o *opened) snapshot() ([]byte, error) { return o.ledger.Snapshot() }
+// snapshot returns the books and the orders as they are.
+func (o *opened) snapshot() (books, orders []byte, err error) {
+	if books, err = o.ledger.Snapshot(); err == nil {
+		orders, err = o.run.Snapshot()
+	}
+	return books, orders, err
+}

@@ -35,19 +35,23 @@ type document struct {
 	KeptMS     int64                   `json:"kept_ms"` // when this was written
 	EndedMS    int64                   `json:"ended_ms,omitempty"`
 	Ledger     json.RawMessage         `json:"ledger"`
+	Run        json.RawMessage         `json:"run,omitempty"` // its orders; nil once it has ended
 }
 
 // document makes what is kept of a session. It runs on the session's goroutine, or before that is there.
 func (t *Trading) documentOf(s *session) ([]byte, error) {
-	books, err := s.opened.snapshot()
+	books, orders, err := s.opened.snapshot()
 	if err != nil {
 		return nil, err
 	}
 	shown := s.describe()
+	if shown.EndedMS != 0 {
+		orders = nil // all are done
+	}
 	return json.Marshal(&document{
 		Version: documentVersion, ID: s.id, Type: shown.Type, State: shown.State, Reason: shown.Reason, Owner: shown.Owner,
 		Symbols: shown.Symbols, Strategies: shown.Strategies, Config: shown.Config, Source: shown.Source, Progress: shown.Progress,
-		CreatedMS: shown.CreatedMS, KeptMS: t.now().UnixMilli(), EndedMS: shown.EndedMS, Ledger: books,
+		CreatedMS: shown.CreatedMS, KeptMS: t.now().UnixMilli(), EndedMS: shown.EndedMS, Ledger: books, Run: orders,
 	})
 }
 
@@ -179,7 +183,9 @@ func (t *Trading) load() error {
 			return nil
 		}
 		if d.State != stopped && d.State != failed {
-			d.State, d.Reason, d.EndedMS = stopped, reasonRestarted, d.KeptMS
+			if err := t.stopCrashed(&d); err != nil {
+				t.log.Error("what a session had pending when the engine ended cannot be cancelled", "session", id, "error", err)
+			}
 			stoppedNow, err := json.Marshal(&d)
 			if err != nil {
 				return err
