@@ -301,7 +301,9 @@ func (r *Run) book(o *order, quantity ledger.Amount, price ledger.Price, fee led
 	}
 	o.h.tell("fill", o, quantity, price, fee, "")
 	r.emitOrder(o, "", quantity, price, fee)
-	r.emitPosition(o.h)
+	if o.h.moved = r.filling; !r.filling {
+		r.emitPosition(o.h)
+	}
 	return nil
 }
 

@@ -45,6 +45,7 @@ type Run struct {
 	done       []*order          // in External mode, oldest first
 	numbered   uint64            // orders so far
 	fills      uint64            // booked so far: see handle.told
+	filling    bool              // orders are being filled by a tick that the books have not taken yet
 	nowMS      int64             // of the tick that is being looked at
 	wants      Kinds
 	err        error // why there will be no more ticks: a failure, or an interruption
@@ -89,6 +90,7 @@ type handle struct {
 	orders   []*order // pending, oldest first
 	events   []byte   // what it has to be told: JSON objects with commas between them
 	told     uint64   // Run.fills when it was last told of equity
+	moved    bool     // its position has changed and is to be told
 
 	// While a batch is fed:
 	cursor int      // index of the next tick that it will see
@@ -322,9 +324,17 @@ func (r *Run) step(ctx context.Context, y *symbol, ticks []Tick, t int) error {
 	r.nowMS = int64(tick.TimeMS)
 	before := r.fills
 	if y.pending > 0 && r.config.Mode == Simulate {
+		r.filling = true
 		r.fillAt(y, tick)
+		r.filling = false
 	}
 	r.take(y, tick)
+	for _, h := range y.handles {
+		if h.moved { // now that it is worth what the tick says
+			h.moved = false
+			r.emitPosition(h)
+		}
+	}
 	turn := y.turns(ticks, t)
 	for _, h := range y.handles {
 		if h.cursor == t && (len(h.events) > 0 || turn && h.told != r.fills) {

@@ -24,7 +24,9 @@ func TestAMarketOrderIsFilledAtTheNextTickWithSlippageAndFee(t *testing.T) {
 	require.Equal(t, []string{"session-1 placed", "session-1 filled", "session-2 placed", "session-2 filled"}, b.diary.statuses())
 	filled := b.diary.of(KindOrder)[1]
 	require.Equal(t, []any{int64(3000), "s", "X", "102.051", "0.204102"}, []any{filled.TimeMS, filled.Strategy, filled.Symbol, filled.Order.FillPrice.String(), filled.Order.Fee.String()})
-	require.Len(t, b.diary.of(KindPosition), 2)
+	positions := b.diary.of(KindPosition)
+	require.Len(t, positions, 2)
+	require.Equal(t, "-0.102", positions[0].Position.Unrealized.String(), "2 that were bought for 102.051, at the fill's tick, 102")
 	require.Equal(t, "9999.693898", b.diary.of(KindPortfolio)[0].Portfolio.Equity.String(), "as of the end of the tick")
 	p := b.books.Performance()
 	require.Equal(t, []uint64{2, 2, 5, 1}, []uint64{p.OrdersPlaced, p.OrdersFilled, p.TicksProcessed, p.Wins})
