@@ -3,6 +3,7 @@ package trading
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,6 +29,23 @@ func TestWhatWasPublishedBeforeAQuestionIsInItsAnswer(t *testing.T) {
 		w.tick("ETH", 1000, 101)
 		got := must[*message.SessionChanged](t, w, u, &message.SessionChange{SessionID: id})
 		require.EqualValues(t, 1, got.Session.Performance.TicksProcessed, "a stop is behind what came before it")
+	}
+}
+
+func TestWhatIsToldHasTheTimeOfTheTellingAndInItThatOfTheTick(t *testing.T) {
+	w, _ := open(t, t.TempDir(), nil)
+	began := time.Now().UnixMilli()
+	must[*message.SessionStarted](t, w, user("u", "trader"), paperOn("s", "BTC"))
+	w.tick("BTC", 1000, 10)
+	w.tick("BTC", 2000, 10)
+	for told := 0; told < 2; {
+		env := <-w.events
+		require.GreaterOrEqual(t, env.TimeMS, began, "%s", env.Type)
+		require.NotContains(t, string(env.Payload), `"timestamp":0`, "%s", env.Type)
+		if env.Type == message.TypeOrderPlaced || env.Type == message.TypeOrderFilled {
+			told++
+			require.Contains(t, string(env.Payload), fmt.Sprintf(`"timestamp":%d000`, told))
+		}
 	}
 }
 
@@ -71,7 +89,7 @@ func TestAnActivationOutlivesASessionThatTookItsPlace(t *testing.T) {
 	require.Zero(t, watches())
 	require.Equal(t, id, must[*message.StrategyActivated](t, w, u, on).State.SessionID)
 	must[*message.SessionChanged](t, w, u, &message.SessionChange{SessionID: id})
-	require.Eventually(t, func() bool { return watches() == 1 }, waitMost, waitStep)
+	require.Equal(t, 1, watches())
 	states := must[*message.StrategyStates](t, w, u, &message.StrategyQuery{Strategy: "s", Symbol: "BTC"}).States
 	require.Len(t, states, 1)
 	require.NotEqual(t, stateInactive, states[0].State)

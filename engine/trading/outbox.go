@@ -20,7 +20,6 @@ type outbox struct {
 type outgoing struct {
 	topicType, kind string
 	payload         any
-	atMS            int64
 }
 
 var _ execution.Sink = (*outbox)(nil)
@@ -30,14 +29,17 @@ func (b *outbox) Wants() execution.Kinds { return execution.AllKinds }
 
 // Emit implements [execution.Sink].
 func (b *outbox) Emit(e *execution.Event) {
+	if e.TimeMS == 0 { // there was no tick yet
+		e.TimeMS = b.o.trading.now().UnixMilli()
+	}
 	topicType, kind, payload := b.spell(e)
-	b.queue = append(b.queue, outgoing{topicType, kind, payload, e.TimeMS})
+	b.queue = append(b.queue, outgoing{topicType, kind, payload})
 }
 
 // publish publishes what waits.
 func (b *outbox) publish(ctx context.Context) {
 	for _, out := range b.queue {
-		b.o.trading.publish(ctx, b.o.session, out.topicType, out.kind, out.payload, out.atMS)
+		b.o.trading.publish(ctx, b.o.session, out.topicType, out.kind, out.payload)
 	}
 	clear(b.queue)
 	b.queue = b.queue[:0]
@@ -153,7 +155,7 @@ func (o *opened) intend(i execution.Intent) error {
 	if i.Cancel {
 		out.Status = "cancel_intended"
 	}
-	env, err := o.session.envelope(orderEvents, message.TypeOrderIntent, orderPayload{o.session.sessionID(), out}, i.TimeMS)
+	env, err := o.session.envelope(orderEvents, message.TypeOrderIntent, orderPayload{o.session.sessionID(), out}, o.trading.now())
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package trading
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -115,8 +116,8 @@ const (
 
 // publish gives a session's owner a payload on one of his topics. What cannot be published is logged: the session's own books
 // do not depend on who hears of them.
-func (t *Trading) publish(ctx context.Context, s *session, topicType, kind string, payload any, atMS int64) {
-	env, err := s.envelope(topicType, kind, payload, atMS)
+func (t *Trading) publish(ctx context.Context, s *session, topicType, kind string, payload any) {
+	env, err := s.envelope(topicType, kind, payload, t.now())
 	if err == nil {
 		err = t.deps.Publisher.Publish(ctx, env)
 	}
@@ -126,7 +127,7 @@ func (t *Trading) publish(ctx context.Context, s *session, topicType, kind strin
 	}
 }
 
-func (s *session) envelope(topicType, kind string, payload any, atMS int64) (*message.Envelope, error) {
+func (s *session) envelope(topicType, kind string, payload any, now time.Time) (*message.Envelope, error) {
 	topic, err := message.UserTopic(s.owner, topicType)
 	if err != nil {
 		return nil, err
@@ -135,7 +136,7 @@ func (s *session) envelope(topicType, kind string, payload any, atMS int64) (*me
 	if err != nil {
 		return nil, err
 	}
-	return &message.Envelope{Type: kind, Topic: topic, Payload: raw, TimeMS: atMS, Category: message.CategoryOf(kind)}, nil
+	return &message.Envelope{Type: kind, Topic: topic, Payload: raw, TimeMS: now.UnixMilli(), Category: message.CategoryOf(kind)}, nil
 }
 
 // sessionID is what a payload of the session says: null for a watch.
@@ -154,11 +155,11 @@ func (t *Trading) tell(ctx context.Context, s *session, state, reason string) {
 	now := t.now().UnixMilli()
 	t.publish(ctx, s, automationEvents, message.TypeExecutionStatus, statusPayload{
 		s.sessionID(), executionStatus{SessionState: state, Reason: reason, Timestamp: now},
-	}, now)
+	})
 	if state == failed {
 		t.publish(ctx, s, automationEvents, message.TypeAlert, alertPayload{
 			s.sessionID(), alert{Type: "session_error", Message: reason, Timestamp: now},
-		}, now)
+		})
 	}
 }
 

@@ -216,6 +216,6 @@ func (t *Trading) finish(ctx context.Context, s *session, o *opened, failure err
 		t.log.Warn("a session failed", "session", s.id, "owner", s.owner, "error", failure)
 	}
 	t.remove(s)
-	close(s.done)
 	t.resumeWatches(ctx, s)
+	close(s.done)
 }

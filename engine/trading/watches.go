@@ -171,12 +171,29 @@ func (t *Trading) resumeWatches(ctx context.Context, s *session) {
 		key := watchKey{s.owner, one.strategy, one.symbol}
 		kept, err := t.deps.Activations.Get(key.String())
 		if err == nil && kept != nil && !t.stops() {
-			err = t.openWatch(ctx, key)
+			if err = t.openWatch(ctx, key); err == nil {
+				err = t.endForgotten(ctx, key)
+			}
 		}
 		if err != nil {
 			t.log.Warn("a strategy is active no more", "owner", key.owner, "strategy", key.strategy, "symbol", key.symbol, "error", err)
 		}
 	}
+}
+
+// endForgotten ends a watch whose activation was taken back while it was opened: who did that may not have seen it yet.
+func (t *Trading) endForgotten(ctx context.Context, key watchKey) error {
+	kept, err := t.deps.Activations.Get(key.String())
+	if err != nil || kept != nil {
+		return err
+	}
+	t.mu.Lock()
+	s := t.watches[key]
+	t.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return t.end(ctx, s, reasonRequested)
 }
 
 // stops reports that Run ends.
@@ -198,23 +215,18 @@ func (t *Trading) deactivate(ctx context.Context, key watchKey) (message.ReplyBo
 	case runs && state.SessionID != "":
 		return nil, message.Errorf(message.CodeDeactivationFailed, "the session %s runs the strategy; stop that", state.SessionID)
 	}
-	t.mu.Lock()
-	s := t.watches[key]
-	t.mu.Unlock()
 	kept, err := t.deps.Activations.Get(key.String())
 	if err != nil {
 		return nil, &message.Error{Code: message.CodeDeactivationFailed, Message: "the activation cannot be read; try again", Err: err}
 	}
-	if s == nil && kept == nil {
+	if kept == nil && !runs {
 		return nil, message.Errorf(message.CodeDeactivationFailed, "the strategy %s is not active for %s", cut(key.strategy), cut(key.symbol))
 	}
 	if err := t.deps.Activations.Apply(map[string][]byte{key.String(): nil}); err != nil {
 		return nil, &message.Error{Code: message.CodeDeactivationFailed, Message: "the activation could not be taken off the disk; try again", Err: err}
 	}
-	if s != nil {
-		if err := t.end(ctx, s, reasonRequested); err != nil {
-			return nil, err
-		}
+	if err := t.endForgotten(ctx, key); err != nil {
+		return nil, err
 	}
 	return &message.StrategyActivated{
 		Deactivated: true, State: message.StrategyState{Strategy: key.strategy, Symbol: key.symbol, State: stateInactive},
