@@ -38,7 +38,7 @@ func Languages() []string {
 }
 
 // Kinds lists the kinds of plugin that there are templates for.
-func Kinds() []string { return []string{"transform", "authorize", "validate"} }
+func Kinds() []string { return []string{"transform", "authorize", "validate", "strategy"} }
 
 // language is how plugins in a language are laid out.
 type language struct {
@@ -48,7 +48,7 @@ type language struct {
 	needs       string            // to build
 	sdk         []string          // its directories
 	extra       map[string]string // further files, by name
-	parts       string            // for the Makefile, where a plugin offers the batch hook
+	parts       map[string]string // for the Makefile, by kind: what the module is put together of
 }
 
 func languages() []language {
@@ -65,7 +65,8 @@ func languages() []language {
 		{name: "rust", title: "Rust", extension: ".rs", source: "plugin.rs",
 			needs: "rustc with wasm32-unknown-unknown (Debian: apt-get install rustc libstd-rust-dev-wasm32 lld-14)", sdk: []string{"rust", "rust/src"}},
 		{name: "wat", title: "the WebAssembly text format", extension: ".wat", source: "plugin.wat",
-			needs: "wat2wasm (Debian: apt-get install wabt)", sdk: []string{"wat"}, parts: "PARTS = $(SDK)/wse.wat $(SDK)/batch.wat\n"},
+			needs: "wat2wasm (Debian: apt-get install wabt)", sdk: []string{"wat"}, parts: map[string]string{
+				"transform": "PARTS = $(SDK)/wse.wat $(SDK)/batch.wat\n", "strategy": "PARTS = $(SDK)/wse.wat $(SDK)/strategy.wat\n"}},
 	}
 }
 
@@ -83,11 +84,7 @@ func (p Plugin) Files() (map[string][]byte, error) {
 		return nil, fmt.Errorf("kind %q is none of %s", p.Kind, strings.Join(Kinds(), ", "))
 	}
 	l, out := languages()[i], map[string][]byte{}
-	parts := l.parts
-	if p.Kind != "transform" {
-		parts = ""
-	}
-	out["Makefile"] = []byte("# make builds plugin.wasm.\nSDK ?= sdk\n" + parts + "include $(SDK)/plugin.mk\n")
+	out["Makefile"] = []byte("# make builds plugin.wasm.\nSDK ?= sdk\n" + l.parts[p.Kind] + "include $(SDK)/plugin.mk\n")
 	out[".gitignore"] = []byte(ignored)
 	for name, file := range map[string]string{
 		l.source:                      "templates/" + l.name + "/" + p.Kind + l.extension,
@@ -150,6 +147,7 @@ func (p Plugin) does() string {
 		"transform": "it makes an envelope on `public:greetings` of each `Greeting` event",
 		"authorize": "it lets everybody use topics that begin with `public:`, and each user the own `user:ID:…`",
 		"validate":  "it checks that the configuration of a strategy has a symbol and a quantity",
+		"strategy":  "it buys when the price rises above one limit, and sells when it falls below another",
 	}[p.Kind]
 }
 
@@ -160,6 +158,8 @@ func (p Plugin) Binding(newline string) string {
 		return newline + "bind: [Greeting] # the events that it is asked about"
 	case "authorize":
 		return newline + `bind: ["public:*", "user:*"] # the topics that it is asked about; all plugins bound to one must allow`
+	case "strategy":
+		return newline + `bind: ["` + p.Name + `*"] # the strategies that it runs, by their names; the first plugin bound to one does`
 	}
 	return ""
 }
