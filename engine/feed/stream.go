@@ -116,12 +116,12 @@ func (f *Feed) joinStream(ctx context.Context, s *router.Client, req *message.Re
 		}
 		if s.Member.Len() >= f.cfg.TopicsPerConnection {
 			f.met.topicsRefused.Add(1)
-			return f.giveUp(ctx, joined, message.Errorf(message.CodeSubscriptionLimit,
+			return f.giveUp(ctx, s, joined, message.Errorf(message.CodeSubscriptionLimit,
 				"the connection would have more than the %d topics allowed; nothing was subscribed", f.cfg.TopicsPerConnection))
 		}
 		sub, err := f.join(ctx, s, topic, slices.Clone(def.types))
 		if err != nil {
-			return f.giveUp(ctx, joined, err)
+			return f.giveUp(ctx, s, joined, err)
 		}
 		joined = append(joined, &joining{sub: sub})
 	}
@@ -136,7 +136,7 @@ func (f *Feed) joinStream(ctx context.Context, s *router.Client, req *message.Re
 	for range retries {
 		sown, err := f.sow(ctx, def, topics, joined, answer, symbols)
 		if err != nil {
-			return f.giveUp(ctx, joined, err)
+			return f.giveUp(ctx, s, joined, err)
 		}
 		overflowed := f.hub.GoLive(&s.Member, lives(joined), func() {
 			for _, sub := range had { // from the answer on, not later
@@ -153,12 +153,12 @@ func (f *Feed) joinStream(ctx context.Context, s *router.Client, req *message.Re
 			return nil
 		}
 	}
-	return f.giveUp(ctx, joined, message.Errorf(message.CodeSubscriptionFailed,
+	return f.giveUp(ctx, s, joined, message.Errorf(message.CodeSubscriptionFailed,
 		"more was published than could be held back while the last values were read; subscribe again"))
 }
 
-func (f *Feed) giveUp(ctx context.Context, joined []*joining, err error) error {
-	if undone := f.abandon(ctx, joined); undone != nil {
+func (f *Feed) giveUp(ctx context.Context, s *router.Client, joined []*joining, err error) error {
+	if undone := f.abandon(ctx, s, joined); undone != nil {
 		return fmt.Errorf("%w; and leaving what was joined: %w", err, undone)
 	}
 	return err

@@ -64,6 +64,9 @@ type joining struct {
 	sub     *hub.Subscription
 	after   *broker.Position // where the client stopped, when it recovers
 	history broker.History
+
+	again     bool // the client had it already, and recovers it
+	untouched bool // it goes on as it is: there is no history to recover from
 }
 
 // subscribe joins topics and brings the client up to date with them. Nothing is sent before all is known, and then all
@@ -81,12 +84,9 @@ func (f *Feed) subscribe(ctx context.Context, s *router.Client, req *message.Req
 			continue
 		}
 		if sub := s.Member.Find(topic); sub != nil {
-			if types, ok := body.EventTypes[name]; ok {
-				if refused := f.tooManyTypes(types); refused != nil {
-					fail(answer, name, refused)
-					continue
-				}
-				f.hub.SetTypes(sub, types)
+			if refused := f.joinAgain(ctx, s, name, sub, body, &joined); refused != nil {
+				fail(answer, name, refused)
+				continue
 			}
 			answer.AlreadySubscribed = append(answer.AlreadySubscribed, topic)
 			continue
@@ -99,10 +99,34 @@ func (f *Feed) subscribe(ctx context.Context, s *router.Client, req *message.Req
 		joined = append(joined, j)
 		answer.SuccessTopics = append(answer.SuccessTopics, topic)
 	}
-	before := s.Member.Len() - len(joined)
-	err := f.deliver(ctx, s, req, answer, joined, malformed)
+	before := s.Member.Len() - len(answer.SuccessTopics)
+	var err error
+	if answer.Recovery, err = f.underPatterns(ctx, s, joined, body); err != nil {
+		return errors.Join(err, f.abandon(ctx, s, joined))
+	}
+	err = f.deliver(ctx, s, req, answer, joined, malformed)
 	f.warnOfTopics(s, req, before)
 	return err
+}
+
+// joinAgain does what a request asks for on a topic that the client has already: other event types, and what it missed.
+func (f *Feed) joinAgain(ctx context.Context, s *router.Client, name string, sub *hub.Subscription, body *message.Subscribe, joined *[]*joining) *message.Error {
+	if types, ok := body.EventTypes[name]; ok {
+		if refused := f.tooManyTypes(types); refused != nil {
+			return refused
+		}
+		f.hub.SetTypes(sub, types)
+	}
+	after := positionOf(s, name, sub.Topic(), body)
+	if after == nil || slices.ContainsFunc(*joined, func(j *joining) bool { return j.sub == sub }) {
+		return nil
+	}
+	j, err := f.resume(ctx, name, sub, after)
+	if err != nil {
+		return message.AsError(err)
+	}
+	*joined = append(*joined, j)
+	return nil
 }
 
 // joinOne checks one topic and joins it.
@@ -122,17 +146,7 @@ func (f *Feed) joinOne(ctx context.Context, s *router.Client, name string, topic
 	if err != nil {
 		return nil, message.AsError(err)
 	}
-	j := &joining{name: name, sub: sub}
-	if body.Recover && !topic.IsPattern() {
-		position, ok := body.Recovery[name]
-		if !ok {
-			position, ok = body.Recovery[string(topic)]
-		}
-		if ok {
-			j.after = &broker.Position{Epoch: position.Epoch, Offset: position.Offset}
-		}
-	}
-	return j, nil
+	return &joining{name: name, sub: sub, after: positionOf(s, name, topic, body)}, nil
 }
 
 func (f *Feed) tooManyTypes(types []string) *message.Error {
@@ -145,17 +159,18 @@ func (f *Feed) tooManyTypes(types []string) *message.Error {
 // deliver reads the histories of the topics joined, answers, and lets the subscriptions go live.
 func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Request, answer *message.Subscribed,
 	joined []*joining, malformed []*message.Error) error {
+	lost := answer.Recovery
 	for range retries {
 		for _, j := range joined {
 			if err := f.readHistory(ctx, j); err != nil {
-				return errors.Join(err, f.abandon(ctx, joined))
+				return errors.Join(err, f.abandon(ctx, s, joined))
 			}
 		}
 		var err error
 		if joined, err = f.fit(ctx, s, joined, answer); err != nil {
-			return errors.Join(err, f.abandon(ctx, joined))
+			return errors.Join(err, f.abandon(ctx, s, joined))
 		}
-		answer.Recovery = recovered(joined)
+		answer.Recovery = append(recovered(joined), lost...)
 		finish(answer, s)
 		overflowed := f.hub.GoLive(&s.Member, lives(joined), func() { f.sendAll(s, req, answer, joined, malformed) })
 		if overflowed == nil {
@@ -164,15 +179,17 @@ func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Reque
 		}
 	}
 	return errors.Join(message.Errorf(message.CodeSyncFailed,
-		"more was published than could be held back while the history was read; subscribe again"), f.abandon(ctx, joined))
+		"more was published than could be held back while the history was read; subscribe again"), f.abandon(ctx, s, joined))
 }
 
 // lives are the positions from which the topics joined go live.
 func lives(joined []*joining) []hub.Live {
-	out := make([]hub.Live, len(joined))
-	for i, j := range joined {
-		at := j.history.Position
-		out[i] = hub.Live{Sub: j.sub, Epoch: at.Epoch, Offset: at.Offset, Sent: j.history.Recovered || len(j.history.Snapshots) > 0}
+	out := make([]hub.Live, 0, len(joined))
+	for _, j := range joined {
+		if !j.untouched {
+			at := j.history.Position
+			out = append(out, hub.Live{Sub: j.sub, Epoch: at.Epoch, Offset: at.Offset, Sent: j.history.Recovered || len(j.history.Snapshots) > 0 || j.again})
+		}
 	}
 	return out
 }
@@ -189,11 +206,12 @@ func (f *Feed) fit(ctx context.Context, s *router.Client, joined []*joining, ans
 			kept = append(kept, j)
 			continue
 		}
-		if err := f.quit(ctx, j.sub); err != nil {
+		if err := f.leave(ctx, s, j.sub); err != nil {
 			return append(kept, joined[i+1:]...), err
 		}
 		topic := j.sub.Topic()
 		answer.SuccessTopics = slices.DeleteFunc(answer.SuccessTopics, func(t message.Topic) bool { return t == topic })
+		answer.AlreadySubscribed = slices.DeleteFunc(answer.AlreadySubscribed, func(t message.Topic) bool { return t == topic })
 		fail(answer, j.name, message.Errorf(message.CodeSyncFailed,
 			"the topic's history does not fit into this answer, which holds %d KiB with what waits to be read; subscribe to it in a request of its own, or without recovery", f.cfg.ReplayKiBMax))
 	}
@@ -217,10 +235,12 @@ func bytesOf(envs []*message.Envelope) (n int) {
 }
 
 // abandon leaves topics that could not be brought up to date.
-func (f *Feed) abandon(ctx context.Context, joined []*joining) error {
+func (f *Feed) abandon(ctx context.Context, s *router.Client, joined []*joining) error {
 	var errs []error
 	for _, j := range joined {
-		errs = append(errs, f.quit(context.WithoutCancel(ctx), j.sub))
+		if !j.untouched {
+			errs = append(errs, f.leave(context.WithoutCancel(ctx), s, j.sub))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -228,6 +248,9 @@ func (f *Feed) abandon(ctx context.Context, joined []*joining) error {
 // readHistory finds out what the client has to get of a topic before the live publications.
 func (f *Feed) readHistory(ctx context.Context, j *joining) error {
 	topic := j.sub.Topic()
+	if j.untouched {
+		return nil
+	}
 	if topic.IsPattern() {
 		j.history = broker.History{}
 		return nil
@@ -246,8 +269,14 @@ func (f *Feed) readHistory(ctx context.Context, j *joining) error {
 	if err != nil {
 		return syncFailed(topic, err)
 	}
-	if len(h.Snapshots) == 0 {
-		h.Publications = nil // without a snapshot to start from, a new subscriber gets no history unless it asks
+	switch {
+	case len(h.Snapshots) > 0:
+	case j.again: // what was on its way to the client was dropped, so all that is left of it is sent
+		if h, err = f.broker.History(ctx, topic, broker.Query{Limit: -1}); err != nil {
+			return syncFailed(topic, err)
+		}
+	default: // without a snapshot to start from, a new subscriber gets no history unless it asks
+		h.Publications = nil
 	}
 	j.history = h
 	return nil

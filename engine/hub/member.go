@@ -88,11 +88,26 @@ func (h *Hub) Leave(sub *Subscription) (last bool) {
 		p.subs = p.subs[:end]
 		p.size.Store(int32(end))
 		m.subs = slices.DeleteFunc(m.subs, func(s *Subscription) bool { return s == sub })
-		m.conn.Forget(func(topic message.Topic) bool {
-			return sub.Topic().Matches(topic) && !slices.ContainsFunc(m.subs, func(s *Subscription) bool { return s.Topic().Matches(topic) })
-		})
+		sub.forget()
 	})
 	return h.release(sub.Topic(), p)
+}
+
+// Hold makes a subscription wait for its history once more, as [Hub.Join] does, until [Hub.GoLive]. What is queued for it and no
+// other of the member's is dropped, since the history has it.
+func (h *Hub) Hold(sub *Subscription) {
+	sub.member.Do(func() {
+		sub.join = &join{}
+		sub.forget()
+	})
+}
+
+// forget drops what is queued for a subscription and no other of the member's. The lane's lock is held.
+func (s *Subscription) forget() {
+	m := s.member
+	m.conn.Forget(func(topic message.Topic) bool {
+		return s.Topic().Matches(topic) && !slices.ContainsFunc(m.subs, func(other *Subscription) bool { return other != s && other.Topic().Matches(topic) })
+	})
 }
 
 // SetTypes changes which event types a subscription wants; nil means all.
