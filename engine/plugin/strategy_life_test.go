@@ -5,8 +5,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/plugin"
@@ -362,4 +364,69 @@ func TestStrategies_of_other_kinds_too_share_nothing_but_the_version(t *testing.
 	require.Positive(t, ready)
 	hired(t, h)
 	require.Equal(t, ready, h.Stats()[0].Instances)
+}
+
+func TestStrategies_that_are_opened_while_the_plugin_is_swapped_each_stay_on_one_version(t *testing.T) {
+	f := newFixture(t)
+	cfg := f.add(t, "s", state("v0"))
+	cfg.Limits.StrategiesMax = 6 // of eight that try
+	h := f.open(t, cfg)
+	versions := map[string]string{h.List()[0].Version: "v0"}
+	for _, name := range []string{"v1", "v2"} {
+		versions[f.swapTo(t, h, state(name))] = name
+	}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s, err := h.OpenStrategy(context.Background(), "any")
+				if err != nil {
+					var ce *plugin.CallError
+					assert.ErrorAs(t, err, &ce)
+					assert.Equal(t, plugin.Busy, ce.Kind)
+					continue
+				}
+				_, version := s.Plugin()
+				for range 3 {
+					_, actions, err := s.Ticks(context.Background(), 1, prices(1))
+					assert.NoError(t, err)
+					assert.Equal(t, versions[version], actions[0].Name)
+				}
+				assert.NoError(t, s.Close())
+			}
+		})
+	}
+	for range 30 {
+		for version := range versions {
+			_, err := h.Swap(t.Context(), "s", plugin.Candidate{Version: version}, plugin.Shadow{})
+			require.NoError(t, err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	info := h.List()[0]
+	require.Zero(t, info.Strategies+info.StrategiesBefore)
+}
+
+// BenchmarkOpenStrategy is what a session pays for each of its strategies: an instance, one handle, and letting go.
+func BenchmarkOpenStrategy(b *testing.B) {
+	f := newFixture(b)
+	h := f.open(b, f.add(b, "s", strategist("", "")))
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := h.OpenStrategy(b.Context(), "any")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Open(b.Context(), []byte(`{"handle":1}`)); err != nil {
+			b.Fatal(err)
+		}
+		_ = s.Close()
+	}
 }
