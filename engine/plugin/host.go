@@ -153,7 +153,8 @@ func (t *table) release() {
 	}
 }
 
-// Close lets go of all plugins and returns when the calls under way, and shadows, have ended. Later calls fail with [ErrClosed].
+// Close lets go of all plugins and returns when the calls under way, and shadows, have ended. Later calls fail with [ErrClosed]. A
+// [Strategy] that runs keeps its version until it is closed.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	t := h.cur.Load()

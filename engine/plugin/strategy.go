@@ -14,7 +14,7 @@ import (
 // what it knows between calls. It stays on the version of the plugin that served when it was opened, whatever is swapped,
 // rolled back or reloaded meanwhile; the version is let go when its last strategy is closed.
 //
-// It belongs to one goroutine at a time, and is to be closed. A call that traps, runs out of fuel or breaks the contract, and an
+// It belongs to one goroutine at a time, and is to be closed, also after [Host.Close], which does not wait for it. A call that traps, runs out of fuel or breaks the contract, and an
 // ERROR from [Strategy.Ticks] or [Strategy.Update], is its end: the instance, with all that the guest knew, is gone, and every later call
 // returns the same error. Nothing else is touched: other strategies run on. A call that was not made, because ctx ended or
 // the document was too large, is no end, and neither is an ERROR from [Strategy.Open], which refuses that handle only.
