@@ -67,7 +67,7 @@ func (c *clock) turn(timeMS float64, equity Amount) {
 			c.daily.end(equity, day-c.day)
 		}
 		if t/c.intervalMS != c.interval {
-			c.push(point{timeMS: int64(c.nowMS), equity: equity})
+			c.push(point{timeMS: int64(c.nowMS), equity: equity}, t)
 		}
 	}
 	c.enter(t)
@@ -79,29 +79,33 @@ func (c *clock) enter(t int64) {
 	c.next = float64(min((c.interval+1)*c.intervalMS, (c.day+1)*dayMS))
 }
 
-// push appends a point, and makes the intervals longer when there are too many.
-func (c *clock) push(p point) {
+// push appends a point, and makes the intervals longer when there are too many with that of the time now, which curve adds.
+func (c *clock) push(p point, now int64) {
 	if c.points == nil {
 		c.points = make([]point, 0, c.most)
 	}
-	for len(c.points) == c.most {
+	c.put(p)
+	for len(c.points) >= c.most && (len(c.points) > c.most || !c.together(c.points[len(c.points)-1].timeMS, now)) {
 		c.intervalMS *= 2
-		kept := c.points[:0]
-		for _, q := range c.points {
-			if n := len(kept); n > 0 && kept[n-1].timeMS/c.intervalMS == q.timeMS/c.intervalMS {
-				kept[n-1] = q
-			} else {
-				kept = append(kept, q)
-			}
+		kept := c.points
+		c.points = c.points[:0]
+		for _, q := range kept {
+			c.put(q)
 		}
-		c.points = kept
 	}
-	if n := len(c.points); n > 0 && c.points[n-1].timeMS/c.intervalMS == p.timeMS/c.intervalMS {
+}
+
+// put appends a point, in the place of the last one where both are in one interval.
+func (c *clock) put(p point) {
+	if n := len(c.points); n > 0 && c.together(c.points[n-1].timeMS, p.timeMS) {
 		c.points[n-1] = p
 		return
 	}
 	c.points = append(c.points, p)
 }
+
+// together reports whether two times are in one interval.
+func (c *clock) together(a, b int64) bool { return a/c.intervalMS == b/c.intervalMS }
 
 // curve returns the points with the interval that has not ended.
 func (c *clock) curve(equity Amount) []message.EquityPoint {
@@ -113,7 +117,7 @@ func (c *clock) curve(equity Amount) []message.EquityPoint {
 		out = append(out, message.EquityPoint{TimeMS: p.timeMS, Equity: p.equity.Decimal()})
 	}
 	last := message.EquityPoint{TimeMS: int64(c.nowMS), Equity: equity.Decimal()}
-	if n := len(out); n > 0 && out[n-1].TimeMS/c.intervalMS == last.TimeMS/c.intervalMS {
+	if n := len(out); n > 0 && c.together(out[n-1].TimeMS, last.TimeMS) {
 		out[n-1] = last
 		return out
 	}

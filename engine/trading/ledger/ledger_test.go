@@ -263,7 +263,7 @@ func TestTheEquityCurveIsBoundedAndEndsWithThePresent(t *testing.T) {
 	for i := range 1000 {
 		require.NoError(t, l.Tick(0, float64(i*500), float64(i+1)))
 		curve := l.Results().Equity
-		require.LessOrEqual(t, len(curve), 9)
+		require.LessOrEqual(t, len(curve), 8)
 		require.Equal(t, message.EquityPoint{TimeMS: int64(i * 500), Equity: (10_000*One + Amount(i)*One).Decimal()}, curve[len(curve)-1])
 		for k := 1; k < len(curve); k++ {
 			require.Greater(t, curve[k].TimeMS, curve[k-1].TimeMS)
@@ -271,6 +271,26 @@ func TestTheEquityCurveIsBoundedAndEndsWithThePresent(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, len(l.Results().Equity), 4)
+}
+
+func TestTheEquityCurveNeverHasMorePointsThanItMay(t *testing.T) {
+	for _, most := range []int{2, 3, 10} {
+		c := DefaultConfig()
+		c.EquityPointsMax = most
+		l, err := New(c)
+		require.NoError(t, err)
+		id, err := l.Symbol("A")
+		require.NoError(t, err)
+		for second := range 1000 {
+			require.NoError(t, l.Tick(id, float64(second)*1000, 1))
+			curve := l.Results().Equity
+			require.LessOrEqual(t, len(curve), most, "after %d ticks", second+1)
+			require.EqualValues(t, second*1000, curve[len(curve)-1].TimeMS)
+			if second+1 <= most {
+				require.Len(t, curve, second+1, "nothing is left out before it has to be")
+			}
+		}
+	}
 }
 
 func TestATickThatIsNoneChangesOnlyACount(t *testing.T) {

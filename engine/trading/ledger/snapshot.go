@@ -347,7 +347,7 @@ func (c *clock) restore(doc *snapshot) error {
 		if t < 0 || t > TimeMaxMS {
 			return fmt.Errorf("clock: times_ms[%d] cannot be", i)
 		}
-		c.push(point{t, doc.Equity[i]})
+		c.push(point{t, doc.Equity[i]}, int64(c.nowMS))
 	}
 	if from.Started {
 		c.enter(int64(c.nowMS))
