@@ -297,6 +297,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		start(&underneath, under, "collections", e.collector.Run)
 		start(&underneath, under, "strategies", e.strategies.Run)
 		start(&between, middle, "trading", e.trading.Run)
+		start(&frontline, front, "health", e.tellHealth)
 	}
 	start(&frontline, front, "connections", e.conns.Run)
 	start(&frontline, front, "review", e.reviewer.run)
