@@ -48,6 +48,7 @@ func (e emitter) sessions(st trading.Stats, running []*message.Session) {
 	}
 	e.gauge("wse_strategies_watching", "Strategies that were activated without a session.", float64(st.Watches))
 	e.gauge("wse_sessions_kept", "Sessions that ended and can be asked about.", float64(st.Kept))
+	e.gauge("wse_sessions_unsynced", "Sessions of which something is not on disk yet, and would be lost in a crash.", float64(st.Unsynced))
 	e.counter("wse_sessions_started_total", "Sessions started.", st.Started)
 	e.counter("wse_sessions_failed_total", "Sessions and watching strategies that ended by an error.", st.Failed)
 	e.counter("wse_session_checkpoints_failed_total", "Writes of sessions to disk that failed and were tried again.", st.CheckpointsBad)
@@ -66,7 +67,7 @@ func (e emitter) sessions(st trading.Stats, running []*message.Session) {
 			e.counter("wse_session_"+name+"_total", "Of a session that runs: "+name+", as its results say.", v, who...)
 		}
 		for name, v := range map[string]message.Decimal{
-			"realized_pnl": p.RealizedPnL, "unrealized_pnl": p.UnrealizedPnL, "fees": p.Fees, "equity": p.Equity, "max_drawdown": p.MaxDrawdown,
+			"realized_pnl": p.RealizedPnL, "unrealized_pnl": p.UnrealizedPnL, "fees": p.Fees, "equity": p.Equity, "max_drawdown": p.MaxDrawdown, "net_pnl": p.NetPnL,
 		} {
 			f, _ := strconv.ParseFloat(string(v), 64) // empty is 0
 			e.gauge("wse_session_"+name, "Of a session that runs: "+name+" in quote currency, as its results say.", f, who...)

@@ -27,7 +27,7 @@ func (desk) List(_ context.Context, user string, most int) ([]*message.Session, 
 func (desk) Running(context.Context) []*message.Session { return []*message.Session{session()} }
 
 func (desk) Stats() trading.Stats {
-	return trading.Stats{Sessions: map[string]int{"paper": 1}, Started: 4, TicksDropped: 2}
+	return trading.Stats{Sessions: map[string]int{"paper": 1}, Started: 4, TicksDropped: 2, Unsynced: 7}
 }
 
 func TestSessionsAreListedAsProtocolV1TellsOfThem(t *testing.T) {
@@ -44,7 +44,7 @@ func TestSessionsAreListedAsProtocolV1TellsOfThem(t *testing.T) {
 func TestMetricsHaveTheFiguresOfSessionsThatRun(t *testing.T) {
 	text := serve(t, config()).get("/metrics").body
 	for _, line := range []string{
-		`wse_sessions{session_type="paper"} 1`, "wse_sessions_started_total 4", `wse_session_ticks_lost_total{reason="queue_full"} 2`,
+		`wse_sessions{session_type="paper"} 1`, "wse_sessions_started_total 4", "wse_sessions_unsynced 7", `wse_session_ticks_lost_total{reason="queue_full"} 2`,
 		`wse_session_orders_filled_total{session_id="exec_1",session_type="paper"} 3`,
 		`wse_session_realized_pnl{session_id="exec_1",session_type="paper"} 12.5`,
 	} {

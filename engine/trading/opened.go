@@ -35,7 +35,6 @@ type opened struct {
 	reader  *collection.Reader // of a backtest
 	inbox   *inbox             // of what follows the market
 	spare   []message.Tick     // of the inbox
-	changed bool               // since the document was last kept
 	closers []func(context.Context) error
 	scratch []execution.Tick
 	ctx     context.Context // of the call into the run that is under way

@@ -1,6 +1,7 @@
 package trading
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/trading/ledger"
 )
 
 // paperOn asks for a paper session.
@@ -47,6 +49,26 @@ func TestWhatIsToldHasTheTimeOfTheTellingAndInItThatOfTheTick(t *testing.T) {
 			require.Contains(t, string(env.Payload), fmt.Sprintf(`"timestamp":%d000`, told))
 		}
 	}
+}
+
+func TestWhatIsNotOnDiskYetIsCounted(t *testing.T) {
+	dir := t.TempDir()
+	w, stop := open(t, dir, func(c *Config) { c.Checkpoint = 50 * time.Millisecond })
+	u := user("u", "trader")
+	id := must[*message.SessionStarted](t, w, u, paperOn("s", "BTC")).Session.ID
+	require.Zero(t, w.Stats().Unsynced)
+	w.tick("BTC", 1000, 101)
+	must[*message.SessionStatus](t, w, u, &message.SessionQuery{SessionID: id})
+	require.Eventually(t, func() bool { return w.Stats().Unsynced == 0 }, waitMost, waitStep)
+	raw, err := w.store.Bucket("sessions").Get(id)
+	require.NoError(t, err)
+	stop()
+	require.Contains(t, string(raw), `"BTC"`)
+	var d document
+	require.NoError(t, json.Unmarshal(raw, &d))
+	l, err := ledger.Restore(d.Ledger, w.ledgerConfig())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, l.Performance().TicksProcessed, "as soon as nothing waits everything is there")
 }
 
 func TestAStartThatCannotRunDoesNotEndTheSessionThatItWouldReplace(t *testing.T) {

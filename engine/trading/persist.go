@@ -129,6 +129,7 @@ func (t *Trading) keep(s *session) {
 	t.mu.Lock()
 	t.dirty[s.id] = raw
 	t.mu.Unlock()
+	s.changed.Store(false)
 }
 
 // checkpoints writes what sessions want kept, all of them in one transaction, until ctx ends.

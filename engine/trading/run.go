@@ -40,10 +40,9 @@ func (t *Trading) follow(ctx context.Context, s *session, o *opened) error {
 				return err
 			}
 		case <-checkpoint.C:
-			if o.changed {
+			if s.changed.Load() {
 				t.keep(s)
 			}
-			o.changed = false
 		case <-o.inbox.ready:
 			if err := o.catchUp(ctx); err != nil {
 				return err
@@ -57,7 +56,9 @@ func (t *Trading) follow(ctx context.Context, s *session, o *opened) error {
 func (o *opened) catchUp(ctx context.Context) error {
 	ticks, reports := o.inbox.empty(o.spare)
 	o.spare = ticks
-	o.changed = o.changed || len(ticks)+len(reports) > 0
+	if len(ticks)+len(reports) > 0 {
+		o.session.changed.Store(true)
+	}
 	if err := o.reports(ctx, reports); err != nil {
 		return err
 	}
@@ -87,6 +88,7 @@ func (t *Trading) replay(ctx context.Context, s *session, o *opened) error {
 			if err := o.ticks(ctx, batch[:due]); err != nil {
 				return err
 			}
+			s.changed.Store(true)
 			batch = batch[due:]
 			s.advance(o.reader.Progress())
 			if now := t.now(); now.Sub(kept) >= t.cfg.Checkpoint {

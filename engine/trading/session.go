@@ -3,6 +3,7 @@ package trading
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wse-engine/wse/engine/message"
@@ -45,6 +46,8 @@ type session struct {
 	admin       bool                 // its owner may use what is others'
 	activations []message.Activation // how the strategies started; fixed once ready is closed
 	inbox       *inbox               // nil for a backtest; fixed
+
+	changed atomic.Bool // since its document was last handed to the checkpoints
 
 	do   chan func()   // for the session's goroutine, between two batches of ticks
 	done chan struct{} // closed when that has ended

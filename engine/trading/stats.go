@@ -12,6 +12,7 @@ type Stats struct {
 	Sessions       map[string]int // that run, by type
 	Watches        int            // strategies that watch a symbol without a session
 	Kept           int            // sessions that ended and can be asked about
+	Unsynced       int            // sessions of which something is not on disk yet
 	Started        uint64
 	Failed         uint64 // ended by an error
 	TicksInvalid   uint64 // publications of a market's topic that were no ticks
@@ -35,6 +36,20 @@ func (t *Trading) Stats() Stats {
 		out.Sessions[s.plan.kind]++
 		if s.inbox != nil {
 			out.TicksDropped += s.inbox.lost()
+		}
+	}
+	unsynced := map[string]bool{}
+	for _, s := range t.sessions {
+		unsynced[s.id] = s.changed.Load()
+	}
+	for _, waiting := range []map[string][]byte{t.dirty, t.writing} {
+		for id := range waiting {
+			unsynced[id] = true
+		}
+	}
+	for _, one := range unsynced {
+		if one {
+			out.Unsynced++
 		}
 	}
 	out.Watches = len(t.watches)
