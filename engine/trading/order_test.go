@@ -71,6 +71,22 @@ func TestWhatIsNotOnDiskYetIsCounted(t *testing.T) {
 	require.EqualValues(t, 1, l.Performance().TicksProcessed, "as soon as nothing waits everything is there")
 }
 
+func TestAWatchIsNeverKeptAsASession(t *testing.T) {
+	dir := t.TempDir()
+	w, stop := open(t, dir, nil)
+	u := user("u", "trader")
+	must[*message.StrategyActivated](t, w, u, &message.StrategyActivation{Strategy: "s", Symbol: "BTC"})
+	w.tick("BTC", 1000, 10)
+	w.waitFor(t, message.TypeSignal)
+	id := must[*message.SessionStarted](t, w, u, paperOn("s", "ETH")).Session.ID
+	w.tick("ETH", 1000, 10)
+	must[*message.SessionStatus](t, w, u, &message.SessionQuery{SessionID: id})
+	require.Eventually(t, func() bool { return w.Stats().Unsynced == 0 }, waitMost, waitStep)
+	stop()
+	w, _ = open(t, dir, nil)
+	require.Equal(t, []string{id}, listed(t, w, "u"))
+}
+
 func TestAStartThatCannotRunDoesNotEndTheSessionThatItWouldReplace(t *testing.T) {
 	w, _ := open(t, t.TempDir(), nil)
 	u := user("u", "trader")

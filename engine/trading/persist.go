@@ -112,6 +112,9 @@ func (t *Trading) endedSession(who *auth.Identity, id string) (*message.Session,
 // keepNow writes a session's document and returns once it is on disk.
 func (t *Trading) keepNow(s *session, o *opened) error {
 	s.opened = o
+	if s.plan.kind == watch { // its activation is what is kept
+		return nil
+	}
 	raw, err := t.documentOf(s)
 	if err != nil {
 		return err
@@ -121,6 +124,9 @@ func (t *Trading) keepNow(s *session, o *opened) error {
 
 // keep has a session's document written at the next checkpoint. It runs on the session's goroutine.
 func (t *Trading) keep(s *session) {
+	if s.plan.kind == watch {
+		return
+	}
 	raw, err := t.documentOf(s)
 	if err != nil {
 		t.log.Error("a session's books cannot be kept", "session", s.id, "error", err)

@@ -205,8 +205,8 @@ func (t *Trading) finish(ctx context.Context, s *session, o *opened, failure err
 	s.mu.Lock()
 	s.state, s.reason, s.ended = state, reason, t.now()
 	s.mu.Unlock()
+	t.keep(s)
 	if s.plan.kind != watch {
-		t.keep(s)
 		t.ended.add(s.id, past{owner: s.owner, createdMS: s.created.UnixMilli()})
 	}
 	if err := o.close(); err != nil {
