@@ -127,7 +127,7 @@ func (t *Trading) await(ctx context.Context, s *session, p *pace, batch []messag
 		state, _, _, _ := s.current()
 		wait := time.Duration(-1)
 		if state == paused {
-			p.rest()
+			p.rest(t.now())
 		} else if due, wait = p.due(batch, t.now()); due > 0 {
 			return due, nil
 		}
@@ -159,7 +159,8 @@ func (s *session) pass(ctx context.Context, wait time.Duration) error {
 type pace struct {
 	factor float64 // 0: at once
 	begun  time.Time
-	first  int64 // the time of the tick that was due then; Unix milliseconds
+	first  int64     // the time of the tick that was due then; Unix milliseconds
+	rested time.Time // since when it rests; zero: it does not
 }
 
 // maxWaitMS is the longest time that a session waits without looking whether it still has to.
@@ -167,8 +168,12 @@ const maxWaitMS = 60_000
 
 func newPace(factor float64) *pace { return &pace{factor: factor} }
 
-// rest has the pace start again with the tick that is next.
-func (p *pace) rest() { p.begun = time.Time{} }
+// rest has time stand still until due is asked again.
+func (p *pace) rest(now time.Time) {
+	if p.rested.IsZero() {
+		p.rested = now
+	}
+}
 
 // due returns how many ticks are due, and where none is how long the first one has to wait.
 func (p *pace) due(batch []message.Tick, now time.Time) (n int, wait time.Duration) {
@@ -177,7 +182,10 @@ func (p *pace) due(batch []message.Tick, now time.Time) (n int, wait time.Durati
 	}
 	if p.begun.IsZero() {
 		p.begun, p.first = now, batch[0].TimeMS
+	} else if !p.rested.IsZero() {
+		p.begun = p.begun.Add(now.Sub(p.rested))
 	}
+	p.rested = time.Time{}
 	elapsed := float64(now.Sub(p.begun)) / float64(time.Millisecond)
 	for ; n < len(batch); n++ {
 		if missing := float64(batch[n].TimeMS-p.first)/p.factor - elapsed; missing > 0 {

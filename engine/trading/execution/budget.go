@@ -34,31 +34,59 @@ func ParseBudget(document []byte) (*Budget, error) {
 		return nil, message.Errorf(message.CodeInvalidArgument, `config.budget must be an object with global_cap, a number, and allocations, an object of numbers or "n%%": %v`, err)
 	}
 	b := &Budget{Allocations: make(map[string]ledger.Amount, len(raw.Allocations))}
-	var faults []string
+	var bad budgetFaults
 	if len(raw.GlobalCap) > 0 && string(raw.GlobalCap) != "null" {
 		limit, err := parseMoney(raw.GlobalCap)
 		if err == nil && limit == 0 {
 			err = fmt.Errorf("must be above 0")
 		}
 		if err != nil {
-			faults = append(faults, fmt.Sprintf("config.budget.global_cap %v", err))
+			bad.add("config.budget.global_cap", err)
 		}
 		b.GlobalCap = limit
 	}
 	for _, name := range sortedKeys(raw.Allocations) {
 		amount, err := b.parseAllocation(raw.Allocations[name])
 		if err != nil {
-			faults = append(faults, fmt.Sprintf("config.budget.allocations.%s %v", name, err))
+			bad.add(fmt.Sprintf("config.budget.allocations.%.64s", name), err)
 		}
 		b.Allocations[name] = amount
 	}
-	if len(faults) > 0 {
-		return nil, message.Errorf(message.CodeInvalidArgument, "%s", strings.Join(faults, "; "))
+	if len(bad) > 0 {
+		return nil, bad.error()
 	}
 	if b.GlobalCap == 0 && len(b.Allocations) == 0 {
 		return nil, nil
 	}
 	return b, b.check()
+}
+
+// budgetFaults are what is wrong with a budget, each with its path.
+type budgetFaults []budgetFault
+
+type budgetFault struct {
+	Path    string `json:"path"`
+	Message string `json:"message"`
+}
+
+func (f *budgetFaults) add(path string, err error) {
+	*f = append(*f, budgetFault{path, fmt.Sprintf("%s %v", path, err)})
+}
+
+// faultsTold is how many faults are written out.
+const faultsTold = 100
+
+// error returns the refusal that tells of all faults.
+func (f budgetFaults) error() error {
+	var texts []string
+	told := f[:min(len(f), faultsTold)]
+	for _, one := range told {
+		texts = append(texts, one.Message)
+	}
+	if more := len(f) - len(told); more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return message.Errorf(message.CodeInvalidArgument, "%s", strings.Join(texts, "; ")).WithDetails(map[string]any{"errors": told})
 }
 
 // check refuses allocations that come to more than the cap, also those for strategies that the session does not start.

@@ -2,6 +2,7 @@ package execution
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,13 @@ func TestABudgetThatCannotBeIsRefusedWithItsCode(t *testing.T) {
 	_, err := ParseBudget([]byte(`{"global_cap":-1,"allocations":{"a":-2,"b":"x"}}`))
 	require.EqualError(t, err, `config.budget.global_cap must not be negative, as -1 is; config.budget.allocations.a must not be negative, as -2 is; `+
 		`config.budget.allocations.b must be a number or a text like "25%", not "x"`, "all faults at once")
+	require.JSONEq(t, `{"errors":[
+		{"path":"config.budget.global_cap","message":"config.budget.global_cap must not be negative, as -1 is"},
+		{"path":"config.budget.allocations.a","message":"config.budget.allocations.a must not be negative, as -2 is"},
+		{"path":"config.budget.allocations.b","message":"config.budget.allocations.b must be a number or a text like \"25%\", not \"x\""}]}`,
+		string(message.AsError(err).Details))
+	_, err = ParseBudget([]byte(`{"allocations":{"` + strings.Repeat("x", 10_000) + `":-1}}`))
+	require.Less(t, len(err.Error()), 300, "a client's own words are kept short")
 }
 
 func FuzzParseBudgetRefusesOrHoldsTheCap(f *testing.F) {
