@@ -47,7 +47,7 @@ var verbs = []string{"user", "token", "connect", "open", "send", "send-binary", 
 	"frame", "raw", "hello", "forge", "expect", "expect-as", "expect-raw", "expect-close", "await", "await-close", "stall",
 	"resume", "pad", "expect-eof", "no-more", "close", "drop", "mute", "lag", "publish", "event", "post", "get",
 	"delete", "public", "hand", "run", "reload", "signal", "exit", "repeat", "until", "meanwhile", "join",
-	"sequence", "write", "unordered", "ask", "tick", "restart"}
+	"sequence", "write", "unordered", "ask", "tick", "restart", "file"}
 
 // directives are what is said of a whole file. It is read-only.
 var directives = []string{"set", "tls", "once", "forms", "fixture"}

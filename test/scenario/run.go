@@ -65,7 +65,7 @@ func (r *Runner) handlers() map[string]func(Step) error {
 		"await": r.await, "await-close": r.expectClose, "stall": r.stall, "resume": r.stall, "pad": r.pad,
 		"publish": r.publish, "event": r.publish, "post": r.request, "get": r.request, "delete": r.request, "public": r.public, "hand": r.hand, "run": r.command,
 		"reload": r.reload, "signal": r.signal, "exit": r.exit, "repeat": r.repeat, "until": r.until, "write": r.write,
-		"meanwhile": r.meanwhile, "join": r.join, "sequence": r.sequence, "ask": r.ask, "tick": r.tick, "restart": r.restart,
+		"meanwhile": r.meanwhile, "join": r.join, "sequence": r.sequence, "ask": r.ask, "tick": r.tick, "restart": r.restart, "file": r.file,
 	}
 }
 
@@ -333,6 +333,20 @@ func (r *Runner) until(s Step) error {
 		case <-again.C:
 		}
 	}
+}
+
+// file compares a file of the engine's directory with a pattern, which may be a regular expression.
+func (r *Runner) file(s Step) error {
+	name, want, _ := strings.Cut(s.Rest, " ")
+	name, err := r.vars.expand(name)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(r.engine.Dir, name))
+	if err != nil {
+		return err
+	}
+	return r.matchBody(want, text)
 }
 
 // write puts a file into the engine's directory.
