@@ -98,6 +98,7 @@ type stage struct {
 	current *engineRun // nil while none serves; guarded by mu
 	n       int        // guarded by mu
 	gone    bool       // none will serve any more; guarded by mu
+	said    string     // by the one that was abandoned; guarded by mu
 }
 
 func newStage(t *testing.T, program, poller string) *stage {
@@ -152,11 +153,24 @@ func (s *stage) end(gone bool) *engineRun {
 	return run
 }
 
-// abandon ends the engine for good.
+// abandon ends the engine for good. It tells what each of its goroutines is doing.
 func (s *stage) abandon() {
 	if run := s.end(true); run != nil {
-		_ = run.Stop()
+		_ = run.Signal(syscall.SIGQUIT)
+		if _, err := run.Wait(); err != nil {
+			_ = run.Stop()
+		}
+		s.mu.Lock()
+		s.said = run.Output()
+		s.mu.Unlock()
 	}
+}
+
+// lastWords is what an engine that was abandoned said.
+func (s *stage) lastWords() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.said
 }
 
 // stop ends the engine with a signal. It must not have found a race or a panic.

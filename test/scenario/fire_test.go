@@ -61,7 +61,9 @@ func underFire(t *testing.T, program, poller string, seed uint64) {
 	if err := w.conduct(); err != nil {
 		w.fail(err)
 	}
-	require.NoError(t, w.fault())
+	if err := w.fault(); err != nil {
+		t.Fatalf("%v\nThe engine printed:\n%s", err, s.lastWords())
+	}
 	require.NoError(t, w.ledger.holes(s.n))
 	t.Logf("%d publications, %d subscriptions recovered, %d too late, %d of another engine's epoch, %d new, attacks %v", w.ledger.total,
 		w.recovered.Load(), w.tooLate.Load(), w.otherEpoch.Load(), w.fresh.Load(), w.attacked)
