@@ -29,14 +29,14 @@ type (
 		Unseen         bool               `json:"unseen"`
 		InvalidTicks   uint64             `json:"invalid_ticks"`
 		Clock          clockSnapshot      `json:"clock"`
-		Symbols        []symbolSnapshot   `json:"symbols"`
 		Strategies     []strategySnapshot `json:"strategies"`
-		Books          []bookSnapshot     `json:"books"`
 
 		// The long lists, which Snapshot appends by itself.
-		TimesMS []int64         `json:"times_ms,omitempty"` // of the equity curve
-		Equity  []Amount        `json:"equity,omitempty"`   // of the equity curve
-		Trades  []tradeSnapshot `json:"trades,omitempty"`   // oldest first
+		Symbols []symbolSnapshot `json:"symbols,omitempty"`
+		Books   []bookSnapshot   `json:"books,omitempty"`
+		TimesMS []int64          `json:"times_ms,omitempty"` // of the equity curve
+		Equity  []Amount         `json:"equity,omitempty"`   // of the equity curve
+		Trades  []tradeSnapshot  `json:"trades,omitempty"`   // oldest first
 	}
 	clockSnapshot struct {
 		NowMS      float64 `json:"now_ms"`
@@ -92,6 +92,68 @@ type (
 	}
 )
 
+func (s *symbolSnapshot) append(d []byte) []byte {
+	d = appendString(append(d, `{"name":`...), s.Name)
+	d = strconv.AppendUint(append(d, `,"ticks":`...), s.Ticks, 10)
+	d = strconv.AppendUint(append(d, `,"out_of_order":`...), s.OutOfOrder, 10)
+	d = appendFloat(append(d, `,"last_ms":`...), s.LastMS)
+	d = appendFloat(append(d, `,"last":`...), s.Last)
+	d = s.Mark.Append(append(d, `,"mark":`...))
+	d = appendFloat(append(d, `,"mark_of":`...), s.MarkOf)
+	return append(s.Fall.append(append(d, `,"fall":`...)), '}')
+}
+
+func (d *drawdown) append(b []byte) []byte {
+	b = d.Peak.Append(append(b, `{"peak":`...))
+	b = d.Current.Append(append(b, `,"current":`...))
+	b = d.Worst.Append(append(b, `,"worst":`...))
+	return append(appendFloat(append(b, `,"percent":`...), d.Percent), '}')
+}
+
+func (b *bookSnapshot) append(d []byte) []byte {
+	d = strconv.AppendInt(append(d, `{"strategy":`...), int64(b.Strategy), 10)
+	d = strconv.AppendInt(append(d, `,"symbol":`...), int64(b.Symbol), 10)
+	d = b.Cash.Append(append(d, `,"cash":`...))
+	d = b.Realized.Append(append(d, `,"realized":`...))
+	d = b.Fees.Append(append(d, `,"fees":`...))
+	d = b.Quantity.Append(append(d, `,"quantity":`...))
+	d = b.Cost.Append(append(d, `,"cost":`...))
+	d = b.EntryFees.Append(append(d, `,"entry_fees":`...))
+	d = b.Average.Append(append(d, `,"average":`...))
+	d = strconv.AppendInt(append(d, `,"opened_ms":`...), b.OpenedMS, 10)
+	d = b.Fall.append(append(d, `,"fall":`...))
+	d = b.Counts.append(append(d, `,"counts":`...))
+	if len(b.Rejections) > 0 {
+		d = append(d, `,"rejections":[`...)
+		for i, r := range b.Rejections {
+			d = appendString(append(comma(d, i), `{"reason":`...), r.Reason)
+			d = append(strconv.AppendUint(append(d, `,"count":`...), r.Count, 10), '}')
+		}
+		d = append(d, ']')
+	}
+	return append(d, '}')
+}
+
+func (c *counts) append(d []byte) []byte {
+	d = strconv.AppendUint(append(d, `{"signals":`...), c.Signals, 10)
+	d = strconv.AppendUint(append(d, `,"placed":`...), c.Placed, 10)
+	d = strconv.AppendUint(append(d, `,"filled":`...), c.Filled, 10)
+	d = strconv.AppendUint(append(d, `,"rejected":`...), c.Rejected, 10)
+	d = strconv.AppendUint(append(d, `,"cancelled":`...), c.Cancelled, 10)
+	d = strconv.AppendUint(append(d, `,"trades":`...), c.Trades, 10)
+	d = strconv.AppendUint(append(d, `,"wins":`...), c.Wins, 10)
+	return append(strconv.AppendUint(append(d, `,"losses":`...), c.Losses, 10), '}')
+}
+
+// appendFloat appends a finite number so that it is read back as it is.
+func appendFloat(d []byte, x float64) []byte {
+	format := byte('f')
+	if abs := math.Abs(x); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(d, x, format, -1, 64)
+}
+
 func (t *tradeSnapshot) append(d []byte) []byte {
 	d = strconv.AppendInt(append(d, `{"book":`...), int64(t.Book), 10)
 	d = strconv.AppendBool(append(d, `,"short":`...), t.Short)
@@ -123,20 +185,8 @@ func (l *Ledger) Snapshot() ([]byte, error) {
 	c := &l.clock
 	doc := snapshot{Version: snapshotVersion, InitialBalance: l.config.InitialBalance, Session: l.session.fall, Seen: l.seen, Unseen: l.unseen,
 		InvalidTicks: l.invalid, Clock: clockSnapshot{NowMS: c.nowMS, Started: c.interval >= 0, IntervalMS: c.intervalMS, Daily: c.daily}}
-	for i := range l.symbols {
-		s := &l.symbols[i]
-		doc.Symbols = append(doc.Symbols, symbolSnapshot{s.name, s.ticks, s.outOfOrder, s.lastMS, s.last, s.mark, s.markOf, s.fall})
-	}
 	for i := range l.strategies {
 		doc.Strategies = append(doc.Strategies, strategySnapshot{l.strategies[i].name, l.strategies[i].fall})
-	}
-	for i := range l.books {
-		b, p := &l.books[i], &l.books[i].position
-		doc.Books = append(doc.Books, bookSnapshot{Strategy: b.strategy, Symbol: int(b.symbol), Cash: b.cash, Realized: b.realized, Fees: b.fees,
-			Quantity: p.quantity, Cost: p.cost, EntryFees: p.fees, Average: p.average, OpenedMS: p.openedMS, Fall: b.fall, Counts: b.counts})
-		for _, r := range b.rejections {
-			doc.Books[i].Rejections = append(doc.Books[i].Rejections, rejection(r))
-		}
 	}
 	head, err := json.Marshal(&doc)
 	if err != nil {
@@ -148,8 +198,24 @@ func (l *Ledger) Snapshot() ([]byte, error) {
 // appendLists appends the long lists and the end of the document. Through encoding/json, which looks at every byte that its marshalers
 // return, they would take several times as long as everything else (BenchmarkSnapshot).
 func (l *Ledger) appendLists(d []byte) []byte {
-	d = slices.Grow(d, 32*len(l.clock.points)+256*len(l.trades)+64)
-	d = append(d, `,"times_ms":[`...)
+	d = slices.Grow(d, 256*len(l.symbols)+512*len(l.books)+32*len(l.clock.points)+256*len(l.trades)+128)
+	d = append(d, `,"symbols":[`...)
+	for i := range l.symbols {
+		s := &l.symbols[i]
+		view := symbolSnapshot{s.name, s.ticks, s.outOfOrder, s.lastMS, s.last, s.mark, s.markOf, s.fall}
+		d = view.append(comma(d, i))
+	}
+	d = append(d, `],"books":[`...)
+	for i := range l.books {
+		b, p := &l.books[i], &l.books[i].position
+		view := bookSnapshot{Strategy: b.strategy, Symbol: int(b.symbol), Cash: b.cash, Realized: b.realized, Fees: b.fees,
+			Quantity: p.quantity, Cost: p.cost, EntryFees: p.fees, Average: p.average, OpenedMS: p.openedMS, Fall: b.fall, Counts: b.counts}
+		for _, r := range b.rejections {
+			view.Rejections = append(view.Rejections, rejection(r))
+		}
+		d = view.append(comma(d, i))
+	}
+	d = append(d, `],"times_ms":[`...)
 	for i, p := range l.clock.points {
 		d = strconv.AppendInt(comma(d, i), p.timeMS, 10)
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -134,6 +135,22 @@ func tradedSnapshot(t testing.TB) []byte {
 	document, err := l.Snapshot()
 	require.NoError(t, err)
 	return document
+}
+
+func TestASnapshotHasEveryMemberThatRestoreReads(t *testing.T) {
+	l, err := Restore(tradedSnapshot(t), tradingConfig())
+	require.NoError(t, err)
+	l.Rejected(0, "a \"reason\"")
+	l.Rejected(0, "another")
+	document, err := l.Snapshot()
+	require.NoError(t, err)
+	var read snapshot
+	require.NoError(t, json.Unmarshal(document, &read))
+	require.Len(t, read.Books[0].Rejections, 2)
+	require.NotEmpty(t, read.Trades)
+	again, err := json.Marshal(&read)
+	require.NoError(t, err)
+	require.JSONEq(t, string(document), string(again))
 }
 
 func FuzzRestoreRefusesOrBalances(f *testing.F) {
@@ -274,20 +291,35 @@ func BenchmarkFill(b *testing.B) {
 }
 
 func BenchmarkSnapshot(b *testing.B) {
-	l, s := benchLedger(b, 1)
+	traded, s := benchLedger(b, 1)
 	p := price(b, "43210.12")
 	for i := range 2000 {
-		require.NoError(b, l.Tick(s, float64(i)*60_000, 43210.12+float64(i)/100))
-		_, err := l.Fill(0, Fill{Sell: i%2 == 1, Quantity: One, Price: p, TimeMS: int64(i) * 60_000})
+		require.NoError(b, traded.Tick(s, float64(i)*60_000, 43210.12+float64(i)/100))
+		_, err := traded.Fill(0, Fill{Sell: i%2 == 1, Quantity: One, Price: p, TimeMS: int64(i) * 60_000})
 		require.NoError(b, err)
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		document, err := l.Snapshot()
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.SetBytes(int64(len(document)))
+	wide, _ := benchLedger(b, 1)
+	for i := range 50 {
+		id, err := wide.Book("a", fmt.Sprint("S", i))
+		require.NoError(b, err)
+		_, err = wide.Fill(id, Fill{Quantity: One, Price: p})
+		require.NoError(b, err)
+		require.NoError(b, wide.Tick(wide.byName[fmt.Sprint("S", i)], 50, 43210.13))
+	}
+	for _, c := range []struct {
+		name   string
+		ledger *Ledger
+	}{{"500 trades", traded}, {"50 symbols", wide}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				document, err := c.ledger.Snapshot()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(int64(len(document)))
+			}
+		})
 	}
 }
 
