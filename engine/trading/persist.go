@@ -34,8 +34,10 @@ type document struct {
 	CreatedMS  int64                   `json:"created_ms"`
 	KeptMS     int64                   `json:"kept_ms"` // when this was written
 	EndedMS    int64                   `json:"ended_ms,omitempty"`
-	Ledger     json.RawMessage         `json:"ledger"`
-	Run        json.RawMessage         `json:"run,omitempty"` // its orders; nil once it has ended
+
+	// What documentOf appends by itself.
+	Ledger json.RawMessage `json:"ledger,omitempty"`
+	Run    json.RawMessage `json:"run,omitempty"` // its orders; nil once it has ended
 }
 
 // document makes what is kept of a session. It runs on the session's goroutine, or before that is there.
@@ -45,14 +47,21 @@ func (t *Trading) documentOf(s *session) ([]byte, error) {
 		return nil, err
 	}
 	shown := s.describe()
-	if shown.EndedMS != 0 {
-		orders = nil // all are done
-	}
-	return json.Marshal(&document{
+	doc, err := json.Marshal(&document{
 		Version: documentVersion, ID: s.id, Type: shown.Type, State: shown.State, Reason: shown.Reason, Owner: shown.Owner,
 		Symbols: shown.Symbols, Strategies: shown.Strategies, Config: shown.Config, Source: shown.Source, Progress: shown.Progress,
-		CreatedMS: shown.CreatedMS, KeptMS: t.now().UnixMilli(), EndedMS: shown.EndedMS, Ledger: books, Run: orders,
+		CreatedMS: shown.CreatedMS, KeptMS: t.now().UnixMilli(), EndedMS: shown.EndedMS,
 	})
+	if err != nil {
+		return nil, err
+	}
+	// The books are most of the document; encoding/json would look at every byte of them.
+	doc = slices.Grow(doc[:len(doc)-1], len(books)+len(orders)+32)
+	doc = append(append(doc, `,"ledger":`...), books...)
+	if shown.EndedMS == 0 && len(orders) > 0 { // of a session that has ended all are done
+		doc = append(append(doc, `,"run":`...), orders...)
+	}
+	return append(doc, '}'), nil
 }
 
 // session tells of a session that has ended.
