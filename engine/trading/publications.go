@@ -10,20 +10,6 @@ import (
 
 // What sessions publish on their owner's topics (PROTOCOL §3.3). session_id is null for what runs without a session.
 type (
-	indicatorsPayload struct {
-		SessionID  *string          `json:"session_id"`
-		Strategy   string           `json:"strategy"`
-		Symbol     string           `json:"symbol"`
-		Timestamp  int64            `json:"timestamp"`
-		Indicators []indicatorValue `json:"indicators"`
-	}
-	indicatorValue struct {
-		Name      string   `json:"name"`
-		Value     float64  `json:"value"`
-		Symbol    string   `json:"symbol"`
-		Timestamp int64    `json:"timestamp"`
-		UsedBy    []string `json:"used_by_strategies"`
-	}
 	signalPayload struct {
 		SessionID *string `json:"session_id"`
 		Signal    signal  `json:"signal"`
@@ -132,9 +118,11 @@ func (s *session) envelope(topicType, kind string, payload any, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(payload)
-	if err != nil {
-		return nil, err
+	raw, written := payload.(json.RawMessage)
+	if !written {
+		if raw, err = json.Marshal(payload); err != nil {
+			return nil, err
+		}
 	}
 	return &message.Envelope{Type: kind, Topic: topic, Payload: raw, TimeMS: now.UnixMilli(), Category: message.CategoryOf(kind)}, nil
 }
