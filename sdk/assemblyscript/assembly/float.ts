@@ -4,7 +4,7 @@
 // follows. WebAssembly multiplies 64 bits by 64 only to 64, hence mulHigh.
 import { alloc } from "./arena";
 import { POW10_MAX, POW10_MIN, pow10 } from "./pow10";
-import { Span, lenOf, ptrOf } from "./span";
+import { Span, copy, lenOf, ptrOf } from "./span";
 
 // TEXT_MAX is the length of the longest text that write writes: -1.2345678901234567e-308.
 export const TEXT_MAX: u32 = 25;
@@ -136,12 +136,31 @@ export function write(to: usize, v: f64): usize {
     store<u8>(to, 0x30);
     return to + 1;
   }
-  shorten(bits);
+  if (!isShort(reinterpret<f64>(bits))) shorten(bits);
   return layOut(to);
 }
 
 let digits: u64 = 0; // what shorten made: digits × 10^power
 let power: i32 = 0;
+
+// isShort reports whether a number is whole, or has up to four places, and at most 15 digits, as prices do: then no other
+// decimal of so few digits is as near, and they are found without a table (BenchmarkStrategyReports).
+function isShort(v: f64): bool {
+  power = 0;
+  if (v >= 1e11) return false;
+  let scaled = v;
+  if (floor(v) != v) {
+    scaled = floor(v * 1e4 + 0.5);
+    if (scaled / 1e4 != v) return false;
+    power = -4;
+  }
+  digits = <u64>scaled;
+  while (power < 0 && digits % 10 == 0) {
+    digits /= 10;
+    power++;
+  }
+  return true;
+}
 
 function shorten(bits: u64): void {
   let m = bits & (HIDDEN - 1), e = <i32>(bits >> 52);
@@ -181,38 +200,59 @@ function shorten(bits: u64): void {
 
 // layOut writes digits × 10^power.
 function layOut(to: usize): usize {
-  let n: i32 = 1;
-  for (let v = digits; v >= 10; v /= 10) n++;
+  const n = spell();
   const point = n + power; // where the point stands, counted from before the first digit
   if (point > 21 || point < -5) {
-    to = putDigits(to, n, 1);
+    to = put(to, n, 1);
     store<u8>(to++, 0x65);
     let e = point - 1;
     store<u8>(to++, e < 0 ? 0x2d : 0x2b);
-    if (e < 0) e = -e;
-    digits = e;
-    return putDigits(to, e < 10 ? 1 : e < 100 ? 2 : 3, 3);
+    digits = abs(e);
+    e = spell();
+    return put(to, e, e);
   }
   if (point <= 0) {
-    store<u16>(to, 0x2e30);
-    memory.fill(to + 2, 0x30, -point);
-    return putDigits(to + 2 - point, n, n);
+    store<u64>(to, 0x3030303030302e30); // 0.000000
+    return put(to + 2 - point, n, n);
   }
-  to = putDigits(to, n, point);
+  to = put(to, n, point);
   for (; power > 0; power--) store<u8>(to++, 0x30);
   return to;
 }
 
-// putDigits writes the n digits, and a point behind as many of them as `point` says where more follow.
-function putDigits(to: usize, n: i32, point: i32): usize {
-  const split = point < n;
-  const end = to + n + <i32>split;
-  for (let p = end - 1, i = n; i > 0; i--) {
-    store<u8>(p--, 0x30 + <u32>(digits % 10));
-    digits /= 10;
-    if (split && i - 1 == point) store<u8>(p--, 0x2e);
-  }
-  return end;
+const SPELT: u32 = 24; // digits that spell writes
+const spelt = memory.data(32, 8);
+
+// spell writes the digits to the end of spelt, zeros before them, and returns how many they are.
+function spell(): i32 {
+  const middle = digits / 100000000, top = middle / 100000000;
+  store<u8>(spelt, 0x30 + <u32>top, 7);
+  store<u64>(spelt, eight(middle - top * 100000000), 8);
+  store<u64>(spelt, eight(digits - middle * 100000000), 16);
+  let p = 7; // a double has at most 17 digits
+  while (p < 23 && load<u8>(spelt + p) == 0x30) p++;
+  return <i32>SPELT - p;
+}
+
+// eight is the eight digits of a number below 10^8 as text: all of them at once, by halves, quarters and eighths of a word.
+// @ts-ignore: decorator
+@inline function eight(v: u64): u64 {
+  const high = (v * 109951163) >> 40;
+  let y = high | ((v - high * 10000) << 32);
+  let t = ((y * 10486) >> 20) & 0x0000007f0000007f;
+  y = t | ((y - t * 100) << 16);
+  t = ((y * 103) >> 10) & 0x000f000f000f000f;
+  return (t | ((y - t * 10) << 8)) + 0x3030303030303030;
+}
+
+// put writes the n digits that are spelt, and a point behind as many of them as `point` says where more follow.
+function put(to: usize, n: i32, point: i32): usize {
+  const from = spelt + SPELT - n;
+  copy(to, from, n);
+  if (point >= n) return to + n;
+  store<u8>(to + point, 0x2e);
+  copy(to + point + 1, from + point, n - point);
+  return to + n + 1;
 }
 
 // Whole numbers of many bits, for the one question that 128 bits do not answer: on which side of a midpoint a number of more

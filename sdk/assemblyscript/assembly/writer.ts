@@ -124,6 +124,15 @@ export function putFloat(v: f64): void {
   if (to != 0) pos = float.write(to, v);
 }
 
+// FLOAT_MAX is how many bytes appendFloat writes at most.
+export const FLOAT_MAX: u32 = float.TEXT_MAX;
+
+// appendFloat writes a finite number as putFloat does, where room has made room, and returns the address behind it.
+// @ts-ignore: decorator
+@inline export function appendFloat(to: usize, v: f64): usize {
+  return float.write(to, v);
+}
+
 // putText writes plain text as the content of a JSON string, escaping what must be.
 export function putText(s: Span): void {
   const p = ptrOf(s), n = lenOf(s);
