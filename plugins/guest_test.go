@@ -27,12 +27,16 @@ type answer struct {
 	text string
 }
 
-// compile makes a runtime with the memory limit of the engine's default and a module compiled in it.
+// compile makes a runtime with the memory limit of the engine's default and a module compiled in it. What the module logs is
+// not kept.
 func compile(t testing.TB, wasm []byte) (wazero.Runtime, wazero.CompiledModule) {
 	t.Helper()
 	ctx := t.Context()
 	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(256))
 	t.Cleanup(func() { _ = rt.Close(context.Background()) })
+	_, err := rt.NewHostModuleBuilder(abi.ModuleWSE).NewFunctionBuilder().
+		WithFunc(func(_ context.Context, _ api.Module, _, _, _ uint32) {}).Export(abi.ImportLog).Instantiate(ctx)
+	require.NoError(t, err)
 	module, err := rt.CompileModule(ctx, wasm)
 	require.NoError(t, err)
 	return rt, module

@@ -7,11 +7,11 @@ package plugins
 
 import "embed"
 
-//go:embed mapping/mapping.wasm topicauth/topicauth.wasm validator/validator.wasm
+//go:embed mapping/mapping.wasm strategy/strategy.wasm topicauth/topicauth.wasm validator/validator.wasm
 var modules embed.FS // read-only
 
 // Names lists the stock plugins.
-func Names() []string { return []string{"mapping", "topicauth", "validator"} }
+func Names() []string { return []string{"mapping", "strategy", "topicauth", "validator"} }
 
 // Stock returns a copy of the module of the stock plugin called name, and whether there is one.
 func Stock(name string) ([]byte, bool) {

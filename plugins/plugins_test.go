@@ -1,13 +1,21 @@
 package plugins_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/plugins"
 	"github.com/wse-engine/wse/sdk/abi"
 )
+
+// TestMain is also the compiling child process of hosts and workbenches.
+func TestMain(m *testing.M) {
+	plugin.CompileChildMain()
+	os.Exit(m.Run())
+}
 
 func module(t testing.TB, name string) []byte {
 	t.Helper()
@@ -16,17 +24,24 @@ func module(t testing.TB, name string) []byte {
 	return wasm
 }
 
-func TestStockPluginsExportTheContractAndImportNothing(t *testing.T) {
+// TestStockPluginsExportTheContractAndImportNoMore: only strategy has something to log.
+func TestStockPluginsExportTheContractAndImportNoMore(t *testing.T) {
 	hooks := map[string][]string{
 		"mapping":   {abi.ExportTransform, abi.ExportTransformBatch, abi.ExportConfigure},
 		"topicauth": {abi.ExportAuthorize, abi.ExportConfigure},
+		"strategy":  {abi.ExportStrategyOpen, abi.ExportStrategyTicks, abi.ExportStrategyUpdate},
 		"validator": {abi.ExportValidate},
 	}
 	require.Len(t, plugins.Names(), len(hooks))
 	for _, name := range plugins.Names() {
 		t.Run(name, func(t *testing.T) {
 			_, module := compile(t, module(t, name))
-			require.Empty(t, module.ImportedFunctions())
+			var imports []string
+			for _, f := range module.ImportedFunctions() {
+				from, name, _ := f.Import()
+				imports = append(imports, from+"."+name)
+			}
+			require.Equal(t, map[string][]string{"strategy": {"wse.log"}}[name], imports)
 			exports := module.ExportedFunctions()
 			for _, export := range append(hooks[name], abi.ExportABI, abi.ExportBuffer) {
 				require.Contains(t, exports, export)

@@ -3,8 +3,9 @@
 import { alloc } from "../../sdk/assemblyscript/assembly";
 import * as list from "./list";
 
-// INDICATORS_MAX bounds the distinct indicators of a strategy, BYTES_MAX the memory of their windows for one symbol.
-export const INDICATORS_MAX: u32 = 64;
+// VALUES_MAX bounds the distinct values of a strategy, each component of an indicator being one: it is what bounds the cost
+// of a tick. BYTES_MAX bounds the memory of their windows for one symbol.
+export const VALUES_MAX: u32 = 20;
 export const BYTES_MAX: u32 = 1 << 20;
 
 // What add returns instead of an indicator's number.
@@ -18,9 +19,10 @@ export class Planned {
   first: f64;
   second: f64;
   third: f64;
+  components: u32; // those that are asked for, as bits
 }
 
-const table = alloc(INDICATORS_MAX * offsetof<Planned>());
+const table = alloc(VALUES_MAX * offsetof<Planned>());
 
 // How many indicators are planned, and how many ticks back they look in each column of the history; 0: not at all.
 export let count: u32 = 0;
@@ -28,28 +30,44 @@ export let prices: u32 = 0;
 export let times: u32 = 0;
 export let volumes: u32 = 0;
 export let returns: u32 = 0;
-let queues: u32 = 0; // bytes that deques take
+let queues: u32 = 0; // bytes that queues take
+let values: u32 = 0;
 
 export function begin(): void {
-  count = prices = times = volumes = returns = queues = 0;
+  count = prices = times = volumes = returns = queues = values = 0;
 }
 
 export function at(i: u32): Planned {
   return changetype<Planned>(table + i * offsetof<Planned>());
 }
 
-// add plans what list.parse read last and returns its number, the same for what is planned already.
+// add plans what list.parse read last and returns its number, the same for an indicator that is planned already.
 export function add(): i32 {
-  for (let i: u32 = 0; i < count; i++) {
-    const p = at(i);
-    if (p.kind == list.kind && p.first == list.first && p.second == list.second && p.third == list.third) return <i32>i;
+  let i: u32 = 0;
+  while (i < count && !isPlanned(at(i))) i++;
+  const p = at(i), bit: u32 = 1 << list.component;
+  if (i < count && (p.components & bit) != 0) return <i32>i;
+  if (values == VALUES_MAX) return TOO_MANY;
+  if (i == count) {
+    if (!enlist(p)) return TOO_LARGE;
+    count++;
   }
-  if (count == INDICATORS_MAX) return TOO_MANY;
-  const p = at(count);
+  p.components |= bit;
+  values++;
+  return <i32>i;
+}
+
+function isPlanned(p: Planned): bool {
+  return p.kind == list.kind && p.first == list.first && p.second == list.second && p.third == list.third;
+}
+
+// enlist makes room for an indicator in the windows, unless they would be too large.
+function enlist(p: Planned): bool {
   p.kind = list.kind;
   p.first = list.first;
   p.second = list.second;
   p.third = list.third;
+  p.components = 0;
   const p0 = prices, t0 = times, v0 = volumes, r0 = returns, q0 = queues;
   lookBack(p.kind, <u32>p.first);
   if (bytes() > BYTES_MAX) {
@@ -58,9 +76,9 @@ export function add(): i32 {
     volumes = v0;
     returns = r0;
     queues = q0;
-    return TOO_LARGE;
+    return false;
   }
-  return <i32>(count++);
+  return true;
 }
 
 function lookBack(kind: u32, n: u32): void {
