@@ -196,7 +196,7 @@ func TestValidatorAndStrategyKnowTheSameIndicators(t *testing.T) {
 		if json.Unmarshal(vector.Document(), &doc) != nil || !bytes.HasPrefix(doc.Config, []byte("{")) {
 			continue
 		}
-		verdict, err := v.Validate(t.Context(), vector.Document())
+		verdict, err := v.Validate(t.Context(), "any", vector.Document())
 		require.NoError(t, err, vector.Name)
 		strategy, err := s.OpenStrategy(t.Context(), "any")
 		require.NoError(t, err)
