@@ -292,7 +292,7 @@ func TestAuthorsCommandsUsedWronglyExitWith2(t *testing.T) {
 		{"new", "NAME is missing"},
 		{"new x", "--lang is missing"},
 		{"new x --lang cobol", `language "cobol" is none of`},
-		{"new x --lang go --kind strategy", `kind "strategy" is none of transform`},
+		{"new x --lang go --kind magic", `kind "magic" is none of transform`},
 		{"new Big --lang go", "small letters"},
 		{"new .. --lang go", "small letters"},
 	} {
