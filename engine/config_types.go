@@ -92,10 +92,8 @@ const (
 
 // DefaultConfig returns what holds where no configuration says otherwise. configs/wse.yaml says the same.
 func DefaultConfig() Config {
-	mapping, topicauth := plugin.DefaultConfig(), plugin.DefaultConfig()
+	mapping := stock("mapping", plugin.Transform)
 	mapping.Config = defaultMapping(configs.Mappings())
-	mapping.Name, mapping.Path, mapping.Kinds = "mapping", "stock:mapping", []plugin.Kind{plugin.Transform}
-	topicauth.Name, topicauth.Path, topicauth.Kinds = "topicauth", "stock:topicauth", []plugin.Kind{plugin.Authorize}
 	return Config{
 		Listen:  ":8080",
 		Admin:   admin.DefaultConfig(),
@@ -106,8 +104,10 @@ func DefaultConfig() Config {
 			Quota: quota.DefaultConfig(), Presence: presence.DefaultConfig(), ReviewsPerSecond: 5000, DrainTimeout: 30 * time.Second, DrainJitter: 5 * time.Second,
 			CompressBytesMin: 1024, CompressedMiBMax: 8,
 		},
-		Topics:         broker.DefaultClasses(),
-		Plugins:        plugin.Configs{mapping, topicauth},
+		Topics: broker.DefaultClasses(),
+		Plugins: plugin.Configs{
+			mapping, stock("topicauth", plugin.Authorize), stock("validator", plugin.Validate), stock("strategy", plugin.KindStrategy),
+		},
 		Lifecycle:      plugin.DefaultLifecycle(),
 		Broker:         Broker{Memory: memory.DefaultConfig()},
 		Trading:        trading.DefaultConfig(),
@@ -116,6 +116,13 @@ func DefaultConfig() Config {
 		ClientMessages: feed.DefaultClientMessages(),
 		Heartbeat:      conn.DefaultHeartbeat(),
 	}
+}
+
+// stock is a plugin that comes with the program, used for one kind.
+func stock(name string, kind plugin.Kind) plugin.Config {
+	c := plugin.DefaultConfig()
+	c.Name, c.Path, c.Kinds = name, "stock:"+name, []plugin.Kind{kind}
+	return c
 }
 
 // Validate reports every field that is out of range or at odds with another, each fault beginning with its path.
