@@ -383,12 +383,30 @@ func (f *Feed) sync(ctx context.Context, s *router.Client, req *message.Request)
 		snapshots = append(snapshots, h.Snapshots...)
 		history = append(history, h.Publications...)
 	}
-	s.Member.Do(func() {
-		done.SnapshotsSent = f.enqueue(s, snapshots)
-		done.HistorySent = f.enqueue(s, history)
-		s.ReplyLocked(req, done)
+	s.Member.DoLast(func() {
+		last := message.Critical
+		done.SnapshotsSent = f.enqueueInTurn(s, snapshots, &last)
+		done.HistorySent = f.enqueueInTurn(s, history, &last)
+		s.ReplyLockedAt(last, req, done)
 	})
 	return nil
+}
+
+// enqueueInTurn queues publications each at its topic's level, so that none overtakes what waits of its topic: a snapshot would be
+// followed by what is older than it, and its own copy among that be ignored by the client for its id. last becomes the least
+// urgent level there was. The lane's lock is held.
+func (f *Feed) enqueueInTurn(s *router.Client, envs []*message.Envelope, last *message.Level) int {
+	var levels [message.Levels][]*message.Envelope
+	for _, env := range envs {
+		levels[env.Level] = append(levels[env.Level], env)
+	}
+	for level, some := range levels {
+		if len(some) > 0 {
+			s.Member.Enqueue(f.hub.Batch(some, s.Member.Encoding(), message.Level(level)))
+			*last = max(*last, message.Level(level))
+		}
+	}
+	return len(envs)
 }
 
 // syncTopics returns the subscriptions that a sync_request names, each once; without names all of the client's.

@@ -58,6 +58,14 @@ func (m *Member) Encoding() int { return m.encoding }
 // Do runs f with the lock of the member's lane held, and flushes what f queued. f must not block.
 func (m *Member) Do(f func()) { m.lane.loop.Do(f) }
 
+// DoLast is Do after all that was delivered so far is queued: what f queues of a topic at its level comes after it.
+func (m *Member) DoLast(f func()) {
+	m.lane.loop.Do(func() {
+		m.lane.Run(false)
+		f()
+	})
+}
+
 // Topic returns the topic or pattern subscribed to.
 func (s *Subscription) Topic() message.Topic { return s.part.entry.topic }
 

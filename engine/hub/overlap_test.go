@@ -205,3 +205,19 @@ func TestOverlappingSubscriptionsGetEverythingOnceAndInOrder(t *testing.T) {
 		require.Len(t, c.got, topics*each)
 	}
 }
+
+func TestWhatWasDeliveredIsQueuedBeforeWhatComesLast(t *testing.T) {
+	h, loops := newHub(1)
+	c := &client{}
+	m := h.Member(c)
+	join(h, &m, "public:a")
+	loops[0].busy = true
+	h.Deliver(envelope("public:a", "x", 1))
+	require.Empty(t, c.got)
+	m.DoLast(func() {
+		m.Enqueue(h.Batch([]*message.Envelope{envelope("public:a", "snapshot", 2)}, 0, message.Critical))
+	})
+	loops[0].busy = false
+	loops[0].Wake(false)
+	require.Equal(t, []string{"x/1", "snapshot/2"}, c.got)
+}

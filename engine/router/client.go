@@ -118,8 +118,13 @@ func (s *Client) Reply(req *message.Request, body message.ReplyBody) {
 
 // ReplyLocked queues an answer to req from inside Member.Do.
 func (s *Client) ReplyLocked(req *message.Request, body message.ReplyBody) {
+	s.ReplyLockedAt(message.Critical, req, body)
+}
+
+// ReplyLockedAt is ReplyLocked for an answer that must not overtake what is queued at a level, or above it.
+func (s *Client) ReplyLockedAt(level message.Level, req *message.Request, body message.ReplyBody) {
 	s.answered(req)
-	s.Conn.SendLocked(message.Critical, &message.Reply{CID: req.ReplyCID(), Body: body})
+	s.Conn.SendLocked(level, &message.Reply{CID: req.ReplyCID(), Body: body})
 }
 
 // answered makes room for the client's next request, before it can know that req has its answer. It takes no lock.
