@@ -1,7 +1,7 @@
 // Package native does in plain Go what the stock plugins do for the documents of the benchmark: it is the floor their
-// figures stand beside. It reads and writes the same JSON with the engine's own scanner and allocates nothing.
+// figures stand beside. It reads and writes the same JSON with the engine's own scanner.
 //
-// Ownership: functions work on their arguments only; a [Mapping] is immutable.
+// Ownership: functions work on their arguments only; a [Mapping] is immutable; a [Strategy] belongs to one goroutine at a time.
 package native
 
 import (

@@ -3,8 +3,6 @@ package row
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/wse-engine/wse/test/bench/internal/figure"
@@ -88,7 +86,10 @@ func fanOut(ctx context.Context, b *Bench) (figures []figure.Figure, err error) 
 	if err := intact(sw); err != nil {
 		return nil, err
 	}
-	if err := profile(ctx, b, lanes[0], sw); err != nil {
+	if err := b.profile(ctx, lanes[0].server, "fanout", 5, func() error {
+		_, err := lanes[0].run(ctx, sw, load{fanOutTopic, 110, 1, fanOutEvery, payloadBytes})
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return fanOutFigures(lanes, bursts, alone), nil
@@ -212,25 +213,6 @@ func publishOnly(ctx context.Context, s *target.Server) (float64, error) {
 	}
 	after, err := s.CPU()
 	return perDelivery(after-before, fanOutPublications*fanOutSubscribers), err
-}
-
-// profile writes a CPU profile of wse under the load of the row, where one is asked for.
-func profile(ctx context.Context, b *Bench, l *lane, sw *swarm.Swarm) error {
-	if b.ProfileDir == "" {
-		return nil
-	}
-	done := make(chan error, 1)
-	go func() {
-		body, err := l.server.Profile(ctx, 5)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(b.ProfileDir, "fanout.pprof"), body, 0o644)
-		}
-		done <- err
-	}()
-	if _, err := l.run(ctx, sw, load{fanOutTopic, 110, 1, fanOutEvery, payloadBytes}); err != nil {
-		return err
-	}
-	return <-done
 }
 
 func fanOutFigures(lanes []*lane, bursts, alone figure.Series) []figure.Figure {

@@ -7,8 +7,11 @@ package row
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/wse-engine/wse/test/bench/internal/figure"
@@ -46,6 +49,9 @@ func All() []Row {
 		{"stalled crowd", stalledCrowd},
 		{"recovery", recovery},
 		{"pings", pings},
+		{"backtest", backtest},
+		{"sessions", sessions},
+		{"validation", validation},
 	}
 }
 
@@ -61,6 +67,23 @@ func (b *Bench) wse(set ...string) (*target.Server, error) {
 // benchConfig lifts the limits that a single address would run into; everything else is as delivered.
 const benchConfig = `# Generated for a benchmark.
 `
+
+// profile takes a CPU profile of a server while f, which is not measured, loads it for about so many seconds; where none is asked
+// for it does nothing.
+func (b *Bench) profile(ctx context.Context, server *target.Server, name string, seconds int, f func() error) error {
+	if b.ProfileDir == "" {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		body, err := server.Profile(ctx, seconds)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(b.ProfileDir, name+".pprof"), body, 0o644)
+		}
+		done <- err
+	}()
+	return errors.Join(f(), <-done)
+}
 
 // stopAll ends servers and returns the first error of one that had ended by itself.
 func stopAll(servers []*target.Server, err *error) {

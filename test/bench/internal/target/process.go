@@ -35,6 +35,7 @@ type Server struct {
 	Listen netip.AddrPort // where clients connect
 	Admin  string         // base URL of the publish route
 	Secret []byte         // what tokens are signed with, for wse
+	Data   string         // its data directory, for wse
 
 	cmd    *exec.Cmd
 	stdin  io.Closer

@@ -16,10 +16,14 @@ import (
 // tokenLife is longer than any run.
 const tokenLife = 12 * time.Hour
 
-// Token returns an HS256 access token for user, with the permission level admin where topics of others are to be read.
+// Token returns an HS256 access token for user, of the permission level trader.
 func Token(secret []byte, user string, now time.Time) string {
+	return tokenOf(secret, user, "trader", now)
+}
+
+func tokenOf(secret []byte, user, level string, now time.Time) string {
 	claims, err := json.Marshal(map[string]any{
-		"sub": user, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "permission_level": "trader",
+		"sub": user, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "permission_level": level,
 	})
 	if err != nil {
 		panic(err) // strings and numbers always marshal
@@ -53,4 +57,11 @@ func (s *Server) RequestForm(user, topics string, form url.Values, extensions st
 		return request
 	}
 	return fmt.Appendf(request[:len(request)-len("\r\n")], "Sec-WebSocket-Extensions: %s\r\n\r\n", extensions)
+}
+
+// RequestV1 returns the upgrade request of a client called user that speaks protocol v1 and may see signals.
+func (s *Server) RequestV1(user string) []byte { return swarm.UpgradeRequest(s.pathV1(user)) }
+
+func (s *Server) pathV1(user string) string {
+	return "/ws?" + url.Values{"token": {tokenOf(s.Secret, user, "premium", time.Now())}, "compression": {"false"}}.Encode()
 }

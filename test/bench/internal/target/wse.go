@@ -45,7 +45,7 @@ func StartWSE(binary, dir, config string, set ...string) (*Server, error) {
 	for _, s := range set {
 		args = append(args, "--set", s)
 	}
-	s := &Server{Name: "wse", Listen: listen, Admin: "http://" + admin.String(), cmd: exec.Command(binary, args...)}
+	s := &Server{Name: "wse", Listen: listen, Admin: "http://" + admin.String(), Data: data, cmd: exec.Command(binary, args...)}
 	s.cmd.Dir = data
 	if err := s.start(); err != nil {
 		return nil, err
