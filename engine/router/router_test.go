@@ -586,3 +586,15 @@ func BenchmarkFilterFull(b *testing.B) {
 		i++
 	}
 }
+
+func TestARequestThatIsSwitchedOffIsToldAsSuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := start(t, DefaultConfig(), Routes{})
+		market, _ := auth.LevelPermissions("basic")
+		s.renew(&auth.Identity{UserID: "u1", Permissions: market, ExpiresMS: time.Now().Add(time.Hour).UnixMilli()})
+		s.Handle(&message.Request{Type: "get_strategies", Body: &message.StrategiesRequest{}}, nil)
+		s.Handle(&message.Request{Type: "subscribe", Body: &message.StreamRequest{}}, nil)
+		synctest.Wait()
+		require.Equal(t, []message.Code{message.CodeRoutingError, message.CodeRoutingError}, p.errorsSent())
+	})
+}
