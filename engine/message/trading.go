@@ -245,6 +245,7 @@ type Performance struct {
 	OrdersPlaced, OrdersFilled, OrdersRejected, OrdersCanceled uint64
 	Trades, Wins, Losses                                       uint64
 	RealizedPnL, UnrealizedPnL, Fees, NetPnL                   Decimal
+	TicksInvalid                                               uint64   // of a session: those that no books can take, as one from before 1970
 	InitialBalance, Balance, Equity                            Decimal  // of a session; empty for a part of one
 	MaxDrawdown                                                Decimal  // in quote currency
 	MaxDrawdownPct                                             float64  // of the peak before it, in percent

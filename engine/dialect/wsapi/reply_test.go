@@ -41,7 +41,7 @@ func sample() *message.Session {
 		Config: []byte(`{"a":1}`), Source: "c1", Progress: 1, CreatedMS: at, EndedMS: at,
 		Performance: message.Performance{
 			TicksProcessed: 10, SignalsDetected: 2, OrdersPlaced: 2, OrdersFilled: 1, OrdersRejected: 1, Trades: 1, Wins: 1,
-			RealizedPnL: "12.50", NetPnL: "12.4", Fees: "0.1", Equity: "10012.4", InitialBalance: "10000", Balance: "10012.4",
+			RealizedPnL: "12.50", NetPnL: "12.4", Fees: "0.1", Equity: "10012.4", TicksInvalid: 3, InitialBalance: "10000", Balance: "10012.4",
 			MaxDrawdown: "3.25", MaxDrawdownPct: 0.5, WinRate: 1, Sharpe: &sharpe,
 		},
 	}
@@ -127,6 +127,7 @@ func TestASessionsFiguresHaveTheSameNamesEverywhere(t *testing.T) {
 	require.Equal(t, 12.5, metrics["realized_pnl"])
 	require.Equal(t, 10012.4, metrics["equity"])
 	require.Equal(t, 1.5, metrics["sharpe"])
+	require.EqualValues(t, 3, metrics["ticks_invalid"])
 	require.Nil(t, metrics["sortino"])
 	results := reply(t, "", &message.ResultsAnswer{RequestType: "session_results", Results: &message.Results{
 		Performance: sample().Performance, BySymbol: []message.PartResults{{Name: "A", Performance: message.Performance{Trades: 3}}},

@@ -133,6 +133,7 @@ func writePerformance(w *dialect.Writer, p *message.Performance) {
 	writeDecimal(w, "max_drawdown", p.MaxDrawdown)
 	writeFloat(w, "max_drawdown_pct", p.MaxDrawdownPct)
 	if p.Equity != "" {
+		w.Uint("ticks_invalid", p.TicksInvalid)
 		writeDecimal(w, "initial_balance", p.InitialBalance)
 		writeDecimal(w, "balance", p.Balance)
 		writeDecimal(w, "equity", p.Equity)

@@ -9,6 +9,7 @@ func (l *Ledger) Performance() message.Performance {
 		p.TicksProcessed += l.symbols[i].ticks
 		p.TicksOutOfOrder += l.symbols[i].outOfOrder
 	}
+	p.TicksInvalid = l.invalid
 	p.InitialBalance = l.config.InitialBalance.Decimal()
 	p.Balance, p.Equity = l.Balance().Decimal(), l.Equity().Decimal()
 	p.Sharpe, p.Sortino = l.clock.daily.ratios(l.Equity())
