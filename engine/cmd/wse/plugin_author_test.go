@@ -317,7 +317,7 @@ func TestAuthorsCommandsNameAFileThatCannotBeRead(t *testing.T) {
 		{"inspect none.wasm", "none.wasm: no such file"},
 		{"run empty", "empty holds no plugin.wasm; build it first (make -C empty)"},
 		{"inspect big.wasm", "big.wasm has more than 64 MiB"},
-		{"inspect stock:none", `there is no stock plugin "none"; there are mapping, topicauth`},
+		{"inspect stock:none", `there is no stock plugin "none"; there are mapping, strategy, topicauth, validator`},
 		{"test stock:mapping --config none.yaml", "none.yaml: no such file"},
 		{"inspect stock:mapping --config blank.yaml", "blank.yaml is empty"},
 		{"inspect stock:mapping --config bad.yaml", "bad.yaml: "},
