@@ -35,6 +35,7 @@ func newHub(srv *conn.Server, s *setup) *hub.Hub {
 func TestEverySubscriberGetsEveryPublicationOnceAndInOrder(t *testing.T) {
 	bothPollers(t, func(t *testing.T, s *setup) {
 		s.opts.Loops = 2
+		s.cfg.QueueKiBSoft, s.cfg.QueueKiBMax = 4<<10, 8<<10 // who is read last is not told that it lags
 		srv, err := conn.New(s.cfg, s.beat, s.opts)
 		require.NoError(t, err)
 		h := newHub(srv, s)
