@@ -2,7 +2,10 @@ package plugins_test
 
 import (
 	"fmt"
+	"math"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,37 +26,105 @@ func openDocument(handle uint32, config string, interval int) []byte {
 		`"equity":10000,"position":0,"indicator_interval_ms":%d}`, handle, config, interval)
 }
 
+// trading gives ticks to a strategy, batch at most a call, and fills what it orders at once.
+func trading(b *testing.B, s *plugin.Strategy, f *fills, ticks []plugin.StrategyTick, batch int) {
+	b.Helper()
+	for done := 0; done < len(ticks); {
+		n, actions, err := s.Ticks(b.Context(), 1, ticks[done:min(done+batch, len(ticks))])
+		if err != nil {
+			b.Fatal(err)
+		}
+		done += n
+		if doc := f.update(actions, ticks[done-1].Price); doc != nil {
+			if _, err := s.Update(b.Context(), doc); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// later is the same ticks at a later time.
+func later(ticks []plugin.StrategyTick) []plugin.StrategyTick {
+	span := ticks[len(ticks)-1].TimeMS - ticks[0].TimeMS + 1000
+	for i := range ticks {
+		ticks[i].TimeMS += span
+	}
+	return ticks
+}
+
+func opened(b *testing.B, config string, interval int) *plugin.Strategy {
+	b.Helper()
+	s, err := host(b, "strategy", nil).OpenStrategy(b.Context(), "typical")
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, s.Close()) })
+	require.NoError(b, s.Open(b.Context(), openDocument(1, config, interval)))
+	return s
+}
+
+// BenchmarkStrategy gives ticks to a strategy of four conditions through the engine's host, which meters the guest. A turn is a
+// tick; orders are filled at once and are part of it.
 func BenchmarkStrategy(b *testing.B) {
 	for _, batch := range []int{1, 64, 4096} {
-		b.Run(fmt.Sprintf("host batch %d", batch), func(b *testing.B) {
-			h := host(b, "strategy", nil)
-			s, err := h.OpenStrategy(b.Context(), "typical")
-			require.NoError(b, err)
-			require.NoError(b, s.Open(b.Context(), openDocument(1, typicalStrategy, 0)))
-			ticks := plugin.WalkTicks(4096, 1)
-			_, trader := 0, fills{}
+		b.Run(fmt.Sprintf("batch of %d", batch), func(b *testing.B) {
+			s, f, ticks := opened(b, typicalStrategy, 0), fills{}, plugin.WalkTicks(4096, 1)
 			b.ReportAllocs()
 			b.ResetTimer()
-			for n := 0; n < b.N; {
-				for i := range ticks {
-					ticks[i].TimeMS += 4096_000
-				}
-				for done := 0; done < len(ticks); {
-					k, actions, err := s.Ticks(b.Context(), 1, ticks[done:min(done+batch, len(ticks))])
-					if err != nil {
-						b.Fatal(err)
-					}
-					done += k
-					if doc := trader.update(actions, ticks[done-1].Price); doc != nil {
-						if _, err := s.Update(b.Context(), doc); err != nil {
-							b.Fatal(err)
-						}
-					}
-				}
-				n += len(ticks)
+			for n := 0; n < b.N; n += len(ticks) {
+				trading(b, s, &f, later(ticks)[:min(len(ticks), b.N-n)], batch)
 			}
-			b.ReportMetric(float64(trader.orders), "orders")
 		})
+	}
+}
+
+// BenchmarkStrategyBesideNative is the same in batches of 4096, in turns with the same logic in Go, and how many times as long it
+// takes: once without a signal, and once with orders, whose documents the native one does without. Of both the fastest turn
+// counts, for on a busy machine the others tell of the machine.
+func BenchmarkStrategyBesideNative(b *testing.B) {
+	b.Run("watching", func(b *testing.B) {
+		twin := newNative()
+		twin.s1[0].limit = -1
+		beside(b, opened(b, strings.Replace(typicalStrategy, `"operator":"<","value":30`, `"operator":"<","value":-1`, 1), 0), twin)
+	})
+	b.Run("trading", func(b *testing.B) { beside(b, opened(b, typicalStrategy, 0), newNative()) })
+}
+
+func beside(b *testing.B, s *plugin.Strategy, twin *native) {
+	b.Helper()
+	f, ticks, orders := fills{}, plugin.WalkTicks(4096, 1), 0
+	guest, plain := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	for b.Loop() {
+		later(ticks)
+		begin := time.Now()
+		trading(b, s, &f, ticks, len(ticks))
+		between := time.Now()
+		for i := range ticks {
+			switch ordered := twin.tick(&ticks[i]); {
+			case ordered > 0:
+				orders++
+				twin.filled(ordered/ticks[i].Price, ticks[i].Price)
+			case ordered < 0:
+				orders++
+				twin.filled(0, ticks[i].Price)
+			}
+		}
+		guest, plain = min(guest, between.Sub(begin)), min(plain, time.Since(between))
+	}
+	require.Equal(b, orders, f.orders, "they do not do the same")
+	b.ReportMetric(float64(guest)/float64(len(ticks)), "plugin-ns/tick")
+	b.ReportMetric(float64(plain)/float64(len(ticks)), "native-ns/tick")
+	b.ReportMetric(float64(guest)/float64(plain), "plugin/native")
+	b.ReportMetric(float64(f.orders)/float64(b.N*len(ticks)), "orders/tick")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkStrategyReports has eighteen indicators reported with every tick.
+func BenchmarkStrategyReports(b *testing.B) {
+	ids := every()[:18]
+	s, ticks := opened(b, watching(ids), 1), plugin.WalkTicks(4096, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += len(ticks) {
+		trading(b, s, new(fills), later(ticks)[:min(len(ticks), b.N-n)], 4096)
 	}
 }
 

@@ -20,6 +20,7 @@ export class Planned {
   second: f64;
   third: f64;
   components: u32; // those that are asked for, as bits
+  value: usize; // where series.build put its first component
 }
 
 const table = alloc(VALUES_MAX * offsetof<Planned>());

@@ -54,9 +54,8 @@ const SUM_D: usize = offsetof<Indicator>("d");
 export class Series {
   indicators: usize;
   end: usize; // of the indicators
-  count: u32; // ticks seen; it may wrap, which no window notices
-  started: u32; // min(count, 3)
-  prices: usize; // rings, and the masks of their places
+  count: u64; // ticks seen; while one is taken up, those before it
+  prices: usize; // rings, 0 where nothing looks back, and the masks of their places
   times: usize;
   volumes: usize;
   returns: usize;
@@ -64,12 +63,10 @@ export class Series {
   timeMask: u32;
   volumeMask: u32;
   returnMask: u32;
-  time: f64; // the last tick
+  time: f64; // the last tick; NaN before the first
   price: f64;
   volume: f64;
   before: f64; // the price before it
-  change: f64; // price - before
-  changeBefore: f64; // the change before that
 }
 
 // build makes a series for what is planned, or null where memory does not suffice.
@@ -78,28 +75,45 @@ export function build(): Series | null {
   const indicators = alloc(plan.count * offsetof<Indicator>());
   if (block == 0 || indicators == 0) return null;
   const s = changetype<Series>(block);
-  s.indicators = indicators;
-  s.end = indicators + plan.count * offsetof<Indicator>();
+  s.time = s.price = s.volume = s.before = NaN;
+  s.indicators = s.end = indicators;
   s.prices = ring(plan.prices);
   s.times = ring(plan.times);
   s.volumes = ring(plan.volumes);
-  s.returns = plan.returns == 0 ? 0 : ring(plan.returns);
+  s.returns = ring(plan.returns);
+  if (!has(s.prices, plan.prices) || !has(s.times, plan.times) || !has(s.volumes, plan.volumes) || !has(s.returns, plan.returns)) return null;
   s.priceMask = mask(plan.prices);
   s.timeMask = mask(plan.times);
   s.volumeMask = mask(plan.volumes);
   s.returnMask = mask(plan.returns);
-  if (s.prices == 0 || s.times == 0 || s.volumes == 0 || (plan.returns != 0 && s.returns == 0)) return null;
-  for (let i: u32 = 0; i < plan.count; i++) if (!prepare(changetype<Indicator>(indicators + i * offsetof<Indicator>()), plan.at(i))) return null;
+  for (let i: u32 = 0; i < plan.count; i++) if (!place(s, plan.at(i))) return null;
   return s;
 }
 
-// ring is a ring of at least one entry, so that a tick is stored without a question.
 function ring(back: u32): usize {
-  return alloc(max<u32>(plan.room(back), 1) << 3);
+  return back == 0 ? 0 : alloc(plan.room(back) << 3);
+}
+
+function has(ring: usize, back: u32): bool {
+  return back == 0 || ring != 0;
 }
 
 function mask(back: u32): u32 {
-  return max<u32>(plan.room(back), 1) - 1;
+  return back == 0 ? 0 : plan.room(back) - 1;
+}
+
+// place says where an indicator's value is: the last price and volume are there already, the others are computed.
+function place(s: Series, p: plan.Planned): bool {
+  if (p.kind == list.PRICE) {
+    p.value = changetype<usize>(s) + offsetof<Series>("price");
+  } else if (p.kind == list.VOLUME) {
+    p.value = changetype<usize>(s) + offsetof<Series>("volume");
+  } else {
+    p.value = s.end + VALUE;
+    s.end += offsetof<Indicator>();
+    return prepare(changetype<Indicator>(s.end - offsetof<Indicator>()), p);
+  }
+  return true;
 }
 
 function prepare(x: Indicator, p: plan.Planned): bool {
@@ -107,7 +121,7 @@ function prepare(x: Indicator, p: plan.Planned): bool {
   x.n = <u32>p.first;
   x.length = p.first;
   x.value = x.value1 = x.value2 = x.value3 = NaN;
-  x.weight = 2 / (p.first + 1);
+  x.weight = p.kind == list.RSI || p.kind == list.ATR ? 1 / p.first : 2 / (p.first + 1);
   x.factor = p.second;
   if (p.kind == list.MACD) {
     x.slow = <u32>p.second;
@@ -122,29 +136,33 @@ function prepare(x: Indicator, p: plan.Planned): bool {
   return x.queue != 0;
 }
 
-// valueAt is the address of a component of indicator i.
-export function valueAt(s: Series, i: u32, component: u32): usize {
-  return s.indicators + i * offsetof<Indicator>() + VALUE + (component << 3);
+// valueAt is the address of a component of indicator i of the series that was built last.
+export function valueAt(i: u32, component: u32): usize {
+  return plan.at(i).value + (component << 3);
+}
+
+// hasSeen reports whether there was a tick.
+// @ts-ignore: decorator
+@inline export function hasSeen(s: Series): bool {
+  return s.count != 0;
 }
 
 // add takes up a tick: a time in milliseconds that is not before the last one's, a price above 0, a volume of at least 0.
 export function add(s: Series, time: f64, price: f64, volume: f64): void {
-  const i = s.count;
-  store<f64>(s.prices + ((i & s.priceMask) << 3), price);
-  store<f64>(s.times + ((i & s.timeMask) << 3), time);
-  store<f64>(s.volumes + ((i & s.volumeMask) << 3), volume);
-  s.changeBefore = s.change;
-  s.change = price - s.price;
+  const i = <u32>s.count;
+  if (s.prices != 0) store<f64>(s.prices + ((i & s.priceMask) << 3), price);
+  if (s.times != 0) store<f64>(s.times + ((i & s.timeMask) << 3), time);
+  if (s.volumes != 0) store<f64>(s.volumes + ((i & s.volumeMask) << 3), volume);
+  if (s.returns != 0 && s.count != 0) store<f64>(s.returns + ((i & s.returnMask) << 3), Math.log(price / s.price));
   s.before = s.price;
-  if (s.returns != 0 && s.started != 0) store<f64>(s.returns + ((i & s.returnMask) << 3), Math.log(price / s.price));
   s.price = price;
   s.time = time;
   s.volume = volume;
-  if (s.started < 3) s.started++;
-  for (let p = s.indicators; p < s.end; p += offsetof<Indicator>()) {
+  const end = s.end;
+  for (let p = s.indicators; p < end; p += offsetof<Indicator>()) {
     call_indirect<void>(changetype<Indicator>(p).update, s, changetype<Indicator>(p));
   }
-  s.count = i + 1;
+  s.count++;
 }
 
 type Update = (s: Series, x: Indicator) => void;
@@ -153,8 +171,6 @@ type Update = (s: Series, x: Indicator) => void;
 // function with all of them inside would have so many locals that every branch cost more than the call (BenchmarkStrategy).
 function updateOf(kind: u32): Update {
   switch (kind) {
-    case list.PRICE: return lastPrice;
-    case list.VOLUME: return lastVolume;
     case list.SMA: return sma;
     case list.EMA: return ema;
     case list.RSI: return rsi;
@@ -173,14 +189,6 @@ function updateOf(kind: u32): Update {
     case list.LOWEST: return lowest;
     default: return spread;
   }
-}
-
-function lastPrice(s: Series, x: Indicator): void {
-  x.value = s.price;
-}
-
-function lastVolume(s: Series, x: Indicator): void {
-  x.value = s.volume;
 }
 
 function momentum(s: Series, x: Indicator): void {
@@ -206,17 +214,17 @@ function pump(s: Series, x: Indicator): void {
 // priceBack is the price of n ticks ago; the others likewise. While a tick is taken up, count is its own number.
 // @ts-ignore: decorator
 @inline function priceBack(s: Series, n: u32): f64 {
-  return load<f64>(s.prices + (((s.count - n) & s.priceMask) << 3));
+  return load<f64>(s.prices + ((((<u32>s.count) - n) & s.priceMask) << 3));
 }
 
 // @ts-ignore: decorator
 @inline function timeBack(s: Series, n: u32): f64 {
-  return load<f64>(s.times + (((s.count - n) & s.timeMask) << 3));
+  return load<f64>(s.times + ((((<u32>s.count) - n) & s.timeMask) << 3));
 }
 
 // @ts-ignore: decorator
 @inline function volumeBack(s: Series, n: u32): f64 {
-  return load<f64>(s.volumes + (((s.count - n) & s.volumeMask) << 3));
+  return load<f64>(s.volumes + ((((<u32>s.count) - n) & s.volumeMask) << 3));
 }
 
 // @ts-ignore: decorator
@@ -280,11 +288,12 @@ function ema(s: Series, x: Indicator): void {
 }
 
 function rsi(s: Series, x: Indicator): void {
-  if (s.started < 2) return;
-  const gain = max<f64>(s.change, 0), loss = max<f64>(-s.change, 0);
+  if (s.count == 0) return;
+  const change = s.price - s.before, size = abs(change);
+  const gain = 0.5 * (size + change), loss = 0.5 * (size - change); // exact, and no branch that nobody can predict
   if (fills(x)) {
-    x.a = (x.a * (x.length - 1) + gain) / x.length;
-    x.b = (x.b * (x.length - 1) + loss) / x.length;
+    x.a += x.weight * (gain - x.a);
+    x.b += x.weight * (loss - x.b);
     if (x.a < NO_CHANGE && x.b < NO_CHANGE) x.a = x.b = 0;
   } else {
     x.a += gain;
@@ -362,10 +371,10 @@ function variance(x: Indicator): f64 {
 }
 
 function atr(s: Series, x: Indicator): void {
-  if (s.started < 2) return;
-  const range = abs(s.change);
+  if (s.count == 0) return;
+  const range = abs(s.price - s.before);
   if (fills(x)) {
-    x.value = (x.value * (x.length - 1) + range) / x.length;
+    x.value += x.weight * (range - x.value);
   } else {
     x.a += range;
     if (x.filled == x.n) x.value = x.a / x.length;
@@ -391,7 +400,7 @@ function vwap(s: Series, x: Indicator): void {
 
 function twpa(s: Series, x: Indicator): void {
   const price = s.price;
-  if (s.started < 2) return;
+  if (s.count == 0) return;
   const sum = changetype<usize>(x) + SUM_A;
   plus(sum, s.before * (s.time - timeBack(s, 1)));
   if (fills(x)) plus(sum, -(priceBack(s, x.n + 1) * (timeBack(s, x.n) - timeBack(s, x.n + 1))));
@@ -401,8 +410,8 @@ function twpa(s: Series, x: Indicator): void {
 }
 
 function volatility(s: Series, x: Indicator): void {
-  if (s.started < 2) return;
-  const i = s.count;
+  if (s.count == 0) return;
+  const i = <u32>s.count;
   const old = load<f64>(s.returns + (((i - x.n) & s.returnMask) << 3));
   moments(x, load<f64>(s.returns + ((i & s.returnMask) << 3)), fills(x), old);
   if (x.filled == x.n) x.value = 100 * sqrt(variance(x) / (x.length - 1));
@@ -419,7 +428,7 @@ function velocity(s: Series, x: Indicator): void {
 function surge(s: Series, x: Indicator): void {
   const volume = s.volume;
   const sum = changetype<usize>(x) + SUM_A;
-  if (x.filled == x.n) x.value = x.nonzero == 0 ? NaN : volume / (total(sum) / x.length);
+  if (x.filled == x.n) x.value = x.nonzero == 0 ? NaN : (volume * x.length) / total(sum);
   plus(sum, volume);
   if (volume != 0) x.nonzero++;
   if (fills(x)) {
@@ -448,10 +457,10 @@ function extreme(s: Series, x: Indicator, v: f64): bool {
       else low = middle + 1;
     }
   }
-  if (head != tail && s.count - load<u32>(entry(x, head), 8) >= x.n) x.head = head + 1;
+  if (head != tail && <u32>s.count - load<u32>(entry(x, head), 8) >= x.n) x.head = head + 1;
   const e = entry(x, tail);
   store<f64>(e, v);
-  store<u32>(e, s.count, 8);
+  store<u32>(e, <u32>s.count, 8);
   x.tail = tail + 1;
   if (x.filled < x.n) x.filled++;
   return x.filled == x.n;
@@ -470,9 +479,9 @@ function extreme(s: Series, x: Indicator, v: f64): bool {
 // spread is Roll's measure: twice the root of how much successive changes run against each other.
 function spread(s: Series, x: Indicator): void {
   const price = s.price;
-  if (s.started < 3) return;
+  if (s.count < 2) return;
   const sum = changetype<usize>(x) + SUM_A, n = x.n;
-  plus(sum, s.change * s.changeBefore);
+  plus(sum, (price - s.before) * (s.before - priceBack(s, 2)));
   if (fills(x)) {
     const b = priceBack(s, n + 1);
     plus(sum, -((priceBack(s, n) - b) * (b - priceBack(s, n + 2))));

@@ -58,7 +58,7 @@ export function begin(): void {
 // full reports whether no further tick should be looked at in this call.
 // @ts-ignore: decorator
 @inline export function full(): bool {
-  return count > ITEMS_MAX || writer.mark() > BYTES_MAX;
+  return count != 0 && (count > ITEMS_MAX || writer.mark() > BYTES_MAX);
 }
 
 // result is what the hook returns, of so many ticks.

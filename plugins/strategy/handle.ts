@@ -140,7 +140,7 @@ function compile(h: Handle): bool {
   for (let s: u32 = 0; s < config.SECTIONS; s++) {
     for (let i: u32 = 0; i < config.count(s); i++) {
       const c = config.condition(s, i);
-      const cell = series.valueAt(h.series, c.indicator, c.component);
+      const cell = series.valueAt(c.indicator, c.component);
       store<usize>(p, cell);
       store<u32>(p, truths(c.operator), 4);
       store<f64>(p, c.value, 8);

@@ -49,7 +49,7 @@ const L_SIZE = ascii(", size ");
 // tick takes up a tick and moves the machine. It reports whether something was ordered or cancelled: the batch ends there.
 export function tick(h: Handle, time: f64, price: f64, volume: f64): bool {
   const s = h.series;
-  if (!(price > 0 && price <= PRICE_MAX) || (s.started != 0 && time < s.time)) return false;
+  if (!(price > 0 && price <= PRICE_MAX) || time < s.time) return false;
   series.add(s, time, price, volume >= 0 && volume <= VOLUME_MAX ? volume : 0);
   if (h.interval != 0 && (!h.reported || time >= h.reportAt) && answer.indicators(h)) {
     h.reported = true;
