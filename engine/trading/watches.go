@@ -8,6 +8,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/trading/market"
 )
 
 // watchKey names a strategy that was activated for a symbol without a session: it runs on the market's ticks and tells of
@@ -31,6 +32,11 @@ func (t *Trading) activate(ctx context.Context, who *auth.Identity, r *message.S
 	}
 	if _, ok := t.deps.Strategies.Get(r.Strategy); !ok {
 		return nil, noStrategy(r.Strategy)
+	}
+	if err := market.CheckSymbol(r.Symbol); err != nil {
+		var bad faults
+		bad.add("symbol", "is refused: %v", err)
+		return nil, bad.err(message.CodeInvalidArgument)
 	}
 	if state, ok, err := t.stateOf(ctx, key); err != nil || ok {
 		return &message.StrategyActivated{State: state}, err

@@ -75,6 +75,15 @@ func TestActivationsHaveLimitsAndReasons(t *testing.T) {
 	must[*message.StrategyActivated](t, w, user("u2", "trader"), &message.StrategyActivation{Strategy: "s", Symbol: "B"})
 }
 
+func TestAStrategyIsNotActivatedForWhatIsNoSymbol(t *testing.T) {
+	w, _ := open(t, t.TempDir(), nil)
+	for _, symbol := range []string{"..", ".hidden", "a/b", ""} {
+		code, text := refused(t, w, user("u1", "trader"), &message.StrategyActivation{Strategy: "s", Symbol: symbol})
+		require.Equal(t, message.CodeInvalidArgument, code, symbol)
+		require.Contains(t, text, "symbol")
+	}
+}
+
 func TestAWatchThatTrapsIsToldAndCanBeActivatedAgain(t *testing.T) {
 	w, _ := open(t, t.TempDir(), nil)
 	u1 := user("u1", "trader")
