@@ -171,6 +171,7 @@ func keyOf(kind string, symbols []string, canonical []byte) string {
 // read takes over what config says. Members that it does not know are left to the strategies' authors.
 // The error is that of a budget that can be read and is over its cap.
 func (o *options) read(raw []byte, p *plan, bad *faults) (over error) {
+	once(raw, "config", bad)
 	for it := jsonscan.Members(raw); len(raw) > 0 && it.Next(); {
 		value := it.Value()
 		if jsonscan.KindOf(value) == jsonscan.KindNull {
@@ -187,9 +188,6 @@ func (o *options) read(raw []byte, p *plan, bad *faults) (over error) {
 			o.acceleration = number(value, "config."+name, 0, 1e9, bad)
 		case "initial_balance":
 			o.initialBalance = amount(value, "config."+name, bad)
-			if o.initialBalance == 0 {
-				bad.add("config."+name, "must be above 0")
-			}
 		case "fee_bps":
 			o.feeBps = number(value, "config."+name, 0, 1000, bad)
 		case "slippage_bps":
@@ -213,6 +211,15 @@ func (o *options) read(raw []byte, p *plan, bad *faults) (over error) {
 
 // readBudget takes over the budget (PROTOCOL §3.4); its faults are told with the others.
 func (o *options) readBudget(raw []byte, bad *faults) error {
+	once(raw, "config.budget", bad)
+	for it := jsonscan.Members(raw); it.Next(); {
+		switch name := string(it.Key()); {
+		case name == "allocations":
+			once(it.Value(), "config.budget.allocations", bad)
+		case strings.EqualFold(name, "allocations"), name != "global_cap" && strings.EqualFold(name, "global_cap"):
+			bad.add("config.budget."+name, "is unknown; it is written %s", strings.ToLower(name))
+		}
+	}
 	var err error
 	if o.budget, err = execution.ParseBudget(raw); err == nil {
 		return nil
@@ -231,6 +238,18 @@ func (o *options) readBudget(raw []byte, bad *faults) error {
 	return nil
 }
 
+// once refuses names that are there twice: of two caps the last would count, and whoever wrote the first would not hear of it.
+func once(raw []byte, path string, bad *faults) {
+	seen := map[string]bool{}
+	for it := jsonscan.Members(raw); it.Next(); {
+		name := string(it.Key())
+		if seen[name] {
+			bad.add(path+"."+cut(name), "is there twice")
+		}
+		seen[name] = true
+	}
+}
+
 // number reads a number within bounds.
 func number(raw []byte, path string, least, most float64, bad *faults) float64 {
 	f, err := jsonscan.Float(raw)
@@ -241,7 +260,7 @@ func number(raw []byte, path string, least, most float64, bad *faults) float64 {
 	return f
 }
 
-// amount reads an amount of money that is not negative.
+// amount reads an amount of money that is above zero.
 func amount(raw []byte, path string, bad *faults) ledger.Amount {
 	a, err := ledger.Amount(0), error(nil)
 	if jsonscan.Valid(raw, 1) == nil && jsonscan.KindOf(raw) == jsonscan.KindNumber {
@@ -249,8 +268,8 @@ func amount(raw []byte, path string, bad *faults) ledger.Amount {
 	} else {
 		err = ledger.ErrNumber
 	}
-	if err != nil || a < 0 {
-		bad.add(path, "must be a number that is not negative and has at most eleven digits before the point")
+	if err != nil || a <= 0 {
+		bad.add(path, "must be a number above 0 and at most %v", ledger.AmountMax)
 		return 0
 	}
 	return a

@@ -92,6 +92,11 @@ func TestWhatIsWrongWithAStartIsToldAllAtOnce(t *testing.T) {
 		{"paper", `{"s":["A"]}`, `{"budget":{"allocations":{"s":"5%"}}}`, message.CodeInvalidArgument, []string{"is 5% of a global_cap, which must be there"}},
 		{"paper", `{"s":["A"]}`, `{"budget":{"global_cap":1e30}}`, message.CodeInvalidArgument, []string{"config.budget.global_cap must be"}},
 		{"paper", `{"s":["A"]}`, `{"budget":{"global_cap":100,"allocations":{"s":60,"unused":"40.00000001%"}}}`, message.CodeBudgetCapExceeded, []string{"which is over global_cap, 100"}},
+		{"paper", `{"s":["A"]}`, `{"fee_bps":1,"fee_bps":2,"other":1,"other":2}`, message.CodeInvalidArgument, []string{"config.fee_bps is there twice", "config.other is there twice"}},
+		{"paper", `{"s":["A"]}`, `{"budget":{"global_cap":5,"global_cap":1000,"allocations":{"s":1,"s":900}}}`, message.CodeInvalidArgument,
+			[]string{"config.budget.global_cap is there twice", "config.budget.allocations.s is there twice"}},
+		{"paper", `{"s":["A"]}`, `{"budget":{"global_cap":5,"Global_Cap":1000,"ALLOCATIONS":{}}}`, message.CodeInvalidArgument,
+			[]string{"config.budget.Global_Cap is unknown", "config.budget.ALLOCATIONS is unknown"}},
 	} {
 		_, err := planner().readPlan(start(c.kind, c.strategies, c.config))
 		require.Error(t, err, "%+v", c)
@@ -104,6 +109,15 @@ func TestWhatIsWrongWithAStartIsToldAllAtOnce(t *testing.T) {
 	}
 	_, err := planner().readPlan(start("paper", `{"s":["A"]}`, `{"budget":{"global_cap":100,"allocations":{"s":60,"unused":"40%"}}}`))
 	require.NoError(t, err, "the whole cap is fine")
+}
+
+func TestWhatIsWrongWithABalanceIsToldOnceAndWithItsBound(t *testing.T) {
+	for _, balance := range []string{`"100"`, "0", "-1", "1e-9", "99000000000", "1e300", "[]"} {
+		_, err := planner().readPlan(start("paper", `{"s":["A"]}`, `{"initial_balance":`+balance+`}`))
+		require.EqualError(t, err, "config.initial_balance must be a number above 0 and at most 92233720368.54775807", balance)
+	}
+	_, err := planner().readPlan(start("paper", `{"s":["A"]}`, `{"initial_balance":92233720368}`))
+	require.NoError(t, err)
 }
 
 func FuzzPlan(f *testing.F) {
