@@ -78,18 +78,17 @@ type model struct {
 	interval float64
 	report   float64 // when indicators were reported last; NaN: never
 
-	equity, position       float64
-	paid, bought           float64 // of the entry's fills: price × quantity, and quantity
-	signalled, until       float64
-	orders, entry, exit    int // how many; the numbers of those that wait
-	filling                int // the last entry
-	cancelling             bool
-	mustBeFalse            bool // S1, before the next signal
-	emergencyOver          bool // the conditions of the last one have been false
-	retryAt, retryAfter    float64
-	out                    []plugin.StrategyAction
-	at                     int
-	entryPrice, lastPriced float64
+	equity, position    float64
+	paid, bought        float64 // of the entry's fills: price × quantity, and quantity
+	signalled, until    float64
+	orders, entry, exit int // how many; the numbers of those that wait
+	filling             int // the last entry
+	cancelling          bool
+	mustBeFalse         bool // S1, before the next signal
+	emergencyOver       bool // the conditions of the last one have been false
+	retryAt, retryAfter float64
+	out                 []plugin.StrategyAction
+	at                  int
 }
 
 func newModel(cfg *modelConfig, equity, position, interval float64) *model {
