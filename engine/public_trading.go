@@ -82,5 +82,9 @@ func (e *Engine) bearer(ctx context.Context, r *http.Request) (*auth.Identity, e
 	if err != nil {
 		return nil, err
 	}
-	return e.login.Verify(ctx, from.Addr(), auth.TokenFrom("", r.Header.Get("Authorization"), ""))
+	token := auth.TokenFrom("", r.Header.Get("Authorization"), "")
+	if token == "" {
+		return nil, message.Errorf(message.CodeAuthRequired, "send an access token in the header Authorization: Bearer …")
+	}
+	return e.login.Verify(ctx, from.Addr(), token)
 }
