@@ -39,10 +39,70 @@ static series *find(uint32_t handle) {
   return NULL;
 }
 
-// ---- Open --------------------------------------------------------------------------------------------------------------
+// ---- Configuration -----------------------------------------------------------------------------------------------------
 
-// A setting is a number of the configuration with its bounds.
-static bool setting(double *value, double least, double most) { return wse_number(value) && *value >= least && *value <= most; }
+// A configuration, with what its members are where they are left out.
+typedef struct {
+  double channel, notional, trail;
+} settings;
+
+#define DEFAULTS ((settings){.channel = 20, .notional = 1000, .trail = 2})
+
+// number reads the number that the member is, if it is one within its bounds.
+static bool number(double *value, double least, double most) {
+  if (wse_peek() != WSE_NUMBER) return wse_skip(), false;
+  return wse_number(value) && *value >= least && *value <= most;
+}
+
+// member reads a member of the configuration and returns what is wrong with it, behind the member's name; or nothing.
+static wse_span member(settings *s) {
+  if (wse_key_is(WSE("channel")))
+    return number(&s->channel, 2, CHANNEL_MAX) && s->channel == (uint32_t)s->channel ? WSE_NONE : WSE(" must be a whole number from 2 to 10000");
+  if (wse_key_is(WSE("notional"))) return number(&s->notional, 1e-6, 1e12) ? WSE_NONE : WSE(" must be a number from 0.000001 to 1000000000000");
+  if (wse_key_is(WSE("trail_pct"))) return number(&s->trail, 0.01, 50) ? WSE_NONE : WSE(" must be a number from 0.01 to 50");
+  wse_skip();
+  return wse_key_is(WSE("strategy_name")) ? WSE_NONE : WSE(" is unknown; there are channel, notional and trail_pct");
+}
+
+// ---- Validate ----------------------------------------------------------------------------------------------------------
+
+// validate tells everything that is wrong with {"strategy_config":{…}}.
+static wse_answer validate(wse_span request) {
+  settings s = DEFAULTS;
+  bool found = false, faulty = false;
+  wse_open(request);
+  wse_object();
+  wse_put(WSE("{\"valid\":false,\"errors\":["));
+  while (wse_member()) {
+    if (!wse_key_is(WSE("strategy_config")) || wse_peek() != WSE_OBJECT) {
+      wse_skip();
+      continue;
+    }
+    found = true;
+    wse_object();
+    while (wse_member()) {
+      wse_span wrong = member(&s);
+      if (wrong.len == 0) continue;
+      if (faulty) wse_put_byte(',');
+      faulty = true;
+      wse_put(WSE("{\"path\":\""));
+      wse_put_text(wse_key_text());
+      wse_put(WSE("\",\"message\":\""));
+      wse_put_text(wse_key_text());
+      wse_put(wrong);
+      wse_put(WSE("\"}"));
+    }
+  }
+  if (!wse_close() || !found) {
+    wse_begin();
+    return wse_error(WSE("not a request"));
+  }
+  if (!faulty) return WSE_YES;
+  wse_put(WSE("],\"warnings\":[]}"));
+  return wse_result();
+}
+
+// ---- Open --------------------------------------------------------------------------------------------------------------
 
 static bool queue_for(queue *q, uint32_t n) {
   uint32_t size = 16;
@@ -57,38 +117,27 @@ static wse_answer open(wse_span document) {
   if (!wse_opening_of(document, &o)) return wse_error(WSE("not an opening"));
   if (find(o.handle) != NULL) return wse_error(WSE("this handle is open already"));
   if (n_all == HANDLES_MAX) return wse_error(WSE("more than 256 handles"));
-  double channel = 20, notional = 1000, trail = 2;
+  settings c = DEFAULTS;
   if (o.config.len > 0) {
     wse_open(o.config);
     wse_object();
     while (wse_member()) {
-      wse_span wrong = WSE_NONE;
-      if (wse_key_is(WSE("channel"))) {
-        if (!setting(&channel, 2, CHANNEL_MAX) || channel != (uint32_t)channel) wrong = WSE("strategy_config.channel must be a whole number from 2 to 10000");
-      } else if (wse_key_is(WSE("notional"))) {
-        if (!setting(&notional, 1e-6, 1e12)) wrong = WSE("strategy_config.notional must be a number from 0.000001 to 1000000000000");
-      } else if (wse_key_is(WSE("trail_pct"))) {
-        if (!setting(&trail, 0.01, 50)) wrong = WSE("strategy_config.trail_pct must be a number from 0.01 to 50");
-      } else {
-        wse_put(WSE("strategy_config: unknown field \""));
-        wse_put(wse_key_text());
-        wse_put_byte('"');
-        wse_close();
-        return wse_failure();
-      }
-      if (wrong.len > 0) {
-        wse_close();
-        return wse_error(wrong);
-      }
+      wse_span wrong = member(&c);
+      if (wrong.len == 0) continue;
+      wse_put(WSE("strategy_config."));
+      wse_put(wse_key_text());
+      wse_put(wrong);
+      wse_close();
+      return wse_failure();
     }
     wse_close(); // it was read as a part of the document before
   }
   series *s = wse_alloc(sizeof *s);
-  if (s == NULL || !queue_for(&s->high, (uint32_t)channel) || !queue_for(&s->low, (uint32_t)channel)) return wse_error(WSE("no memory for the channel"));
+  if (s == NULL || !queue_for(&s->high, (uint32_t)c.channel) || !queue_for(&s->low, (uint32_t)c.channel)) return wse_error(WSE("no memory for the channel"));
   s->handle = o.handle;
-  s->channel = (uint32_t)channel;
-  s->notional = notional;
-  s->trail = 1 - trail / 100;
+  s->channel = (uint32_t)c.channel;
+  s->notional = c.notional;
+  s->trail = 1 - c.trail / 100;
   s->position = o.position > 0 ? o.position : 0;
   s->phase = s->position > 0 ? HOLDING : WATCHING;
   s->interval = o.indicator_interval_ms;
@@ -202,4 +251,5 @@ static wse_answer update(wse_span document) {
   return wse_said(0, 0);
 }
 
+WSE_VALIDATE(validate);
 WSE_STRATEGY(open, ticks, update);
