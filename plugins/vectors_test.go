@@ -77,10 +77,11 @@ func TestVectorsAreAnsweredToTheByte(t *testing.T) {
 func TestAVectorCutShortIsAnErrorAndNeverATrap(t *testing.T) {
 	for _, name := range plugins.Names() {
 		rt, module := compile(t, module(t, name))
-		for _, v := range documents(t, name) {
+		list := documents(t, name)
+		for _, v := range list {
 			t.Run(name+"/"+v.Name, func(t *testing.T) {
 				g, hook, doc := instance(t, &v, rt, module)
-				for n := 0; n < len(doc); n += 1 + len(doc)/500 {
+				for n := 0; n < len(doc); n += 1 + len(doc)/500 + len(list)/100 {
 					if v.Hook == "configure" { // which an instance takes once
 						g.close(t)
 						g, _ = start(t, rt, module, nil)
@@ -104,7 +105,7 @@ func TestAVectorWithOneByteChangedNeverTraps(t *testing.T) {
 		list, stride := documents(t, name), 1
 		for i, bytes := 0, 0; i < len(list); i++ {
 			bytes += len(list[i].Document())
-			stride = 1 + bytes/50_000
+			stride = 1 + bytes/30_000
 		}
 		for turn, v := range list {
 			if v.Hook == "configure" {
