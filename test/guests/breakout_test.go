@@ -144,7 +144,7 @@ const breakoutOpen = `{"handle":1,"strategy_config":{"channel":%d,"notional":250
 func TestBreakoutTradesAsTheSameRulesInGo(t *testing.T) {
 	t.Parallel()
 	p := open(t, "breakout", build(t, filepath.Join(root, "examples/plugins/breakout/c")))
-	require.Equal(t, []string{vector.Strategy}, p.Hooks())
+	require.Equal(t, []string{vector.Validate, vector.Strategy}, p.Hooks())
 	for seed, channel := range []int{2, 20, 333, 10_000} {
 		ticks := plugin.WalkTicks(30_000, uint64(seed))
 		var logs [][]byte

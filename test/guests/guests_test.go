@@ -136,7 +136,7 @@ func examples(t *testing.T, name string) map[string]*plugin.Workpiece {
 
 // hooks are what each example exports, and nothing else of the ABI.
 func hooks(name string) []string {
-	return map[string][]string{"fills": {vector.Transform, vector.TransformBatch}, "desk": {vector.Authorize}, "breakout": {vector.Strategy}}[name]
+	return map[string][]string{"fills": {vector.Transform, vector.TransformBatch}, "desk": {vector.Authorize}, "breakout": {vector.Validate, vector.Strategy}}[name]
 }
 
 func TestExamplesAnswerTheirVectorsAlikeInEveryLanguage(t *testing.T) {
@@ -208,16 +208,19 @@ func agree(t *testing.T, guests map[string]*plugin.Workpiece, v *vector.Vector, 
 
 func same(t *testing.T, guests map[string]*plugin.Workpiece, hook string, doc []byte) {
 	t.Helper()
-	var first plugin.Called
-	for i, language := range languages() {
+	var first *plugin.Called
+	for _, language := range languages() {
+		if guests[language] == nil {
+			continue // an example of fewer languages
+		}
 		got, err := guests[language].Call(hook, doc)
 		require.NoError(t, err)
 		require.NotContains(t, []string{vector.Trap, vector.Fuel}, got.Said, "%s: %q: %s", language, doc, got.Error)
 		got.Time, got.Fuel, got.MemoryBytes = 0, 0, 0
-		if i == 0 {
-			first = got
+		if first == nil {
+			first = &got
 		}
-		require.Equal(t, first, got, "%s and %s: %q", languages()[0], language, doc)
+		require.Equal(t, *first, got, "%s and those before: %q", language, doc)
 	}
 }
 
