@@ -72,7 +72,7 @@ func table() []rule {
 		{path: "engine/cmd/wse", own: []string{"engine/...", "sdk/...", "plugins"}, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 		{path: "sdk"},
 		{path: "sdk/abi"},
-		{path: "sdk/tck", own: []string{"engine/plugin", "engine/plugin/vector"}},
+		{path: "sdk/tck", own: []string{"engine/message", "engine/plugin", "engine/plugin/vector"}},
 		{path: "sdk/tck/cmd/wse-tck", own: []string{"engine/ingest", "engine/plugin", "sdk/tck"}},
 		{path: "sdk/go"},
 		{path: "sdk/go/tck", own: []string{"sdk/go"}},

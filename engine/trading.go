@@ -12,13 +12,12 @@ import (
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/trading"
 	"github.com/wse-engine/wse/engine/trading/collection"
-	"github.com/wse-engine/wse/engine/trading/execution"
 	"github.com/wse-engine/wse/engine/trading/strategies"
 )
 
 var (
 	_ trading.Opener    = strategist{}
-	_ trading.Instance  = (*instance)(nil)
+	_ trading.Instance  = instance{}
 	_ trading.Validator = strategist{}
 	_ trading.Publisher = publisher{}
 	_ trading.Listener  = (*feed.Feed)(nil)
@@ -75,7 +74,7 @@ func (s strategist) OpenStrategy(ctx context.Context, name string) (trading.Inst
 		return nil, "", unavailable(err, "no plugin runs strategies of this name now")
 	}
 	plugin, version := strategy.Plugin()
-	return &instance{strategy: strategy}, plugin + "@" + version, nil
+	return instance{strategy}, plugin + "@" + version, nil
 }
 
 // unavailable is what a client is told where nobody could decide or run something for him.
@@ -114,49 +113,18 @@ func findings(list []plugin.Finding) []message.Fault {
 	return out
 }
 
-// instance is a plugin's strategy in the words of execution. The layouts are the same; the copies keep the packages apart.
-type instance struct {
-	strategy *plugin.Strategy
-	ticks    []plugin.StrategyTick
-	actions  []execution.Action
-}
+// instance is a plugin's strategy in the words of execution.
+type instance struct{ *plugin.Strategy }
 
 // Open implements [execution.Strategy].
-func (i *instance) Open(ctx context.Context, doc []byte) error {
-	err := i.strategy.Open(ctx, doc)
+func (i instance) Open(ctx context.Context, doc []byte) error {
+	err := i.Strategy.Open(ctx, doc)
 	var failed *plugin.CallError
 	if errors.As(err, &failed) { // its author is to read why
 		return message.Errorf(message.CodeStrategyActivationFailed, "%s", failed.Text)
 	}
 	return err
 }
-
-// Ticks implements [execution.Strategy].
-func (i *instance) Ticks(ctx context.Context, handle uint32, ticks []execution.Tick) (int, []execution.Action, error) {
-	i.ticks = i.ticks[:0]
-	for _, t := range ticks {
-		i.ticks = append(i.ticks, plugin.StrategyTick(t))
-	}
-	consumed, actions, err := i.strategy.Ticks(ctx, handle, i.ticks)
-	return consumed, i.take(actions), err
-}
-
-// Update implements [execution.Strategy].
-func (i *instance) Update(ctx context.Context, doc []byte) ([]execution.Action, error) {
-	actions, err := i.strategy.Update(ctx, doc)
-	return i.take(actions), err
-}
-
-func (i *instance) take(actions []plugin.StrategyAction) []execution.Action {
-	i.actions = i.actions[:0]
-	for _, a := range actions {
-		i.actions = append(i.actions, execution.Action(a))
-	}
-	return i.actions
-}
-
-// Close implements [trading.Instance].
-func (i *instance) Close() error { return i.strategy.Close() }
 
 // publisher is the broker and the way of domain events in the words of trading.
 type publisher struct{ engine *Engine }

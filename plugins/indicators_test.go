@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 )
 
@@ -36,7 +37,7 @@ type values struct {
 }
 
 // report runs ticks and returns the reports of indicators, at most one each interval.
-func report(t testing.TB, h *plugin.Host, config string, interval int, ticks []plugin.StrategyTick) (reports []values) {
+func report(t testing.TB, h *plugin.Host, config string, interval int, ticks []message.StrategyTick) (reports []values) {
 	t.Helper()
 	s, err := h.OpenStrategy(t.Context(), "watching")
 	require.NoError(t, err)
@@ -46,7 +47,7 @@ func report(t testing.TB, h *plugin.Host, config string, interval int, ticks []p
 		n, actions, err := s.Ticks(t.Context(), 1, ticks[done:min(done+4096, len(ticks))])
 		require.NoError(t, err)
 		for _, a := range actions {
-			if a.Kind != plugin.ActionIndicator {
+			if a.Kind != message.ActionIndicator {
 				continue
 			}
 			if at := done + a.At; len(reports) == 0 || reports[len(reports)-1].tick != at {
@@ -73,9 +74,9 @@ func every() []string {
 
 // market is a random walk with everything that ticks may be: times that stand still, volumes of nothing and of very much,
 // stretches without movement, and prices that collapse and recover.
-func market(n int) []plugin.StrategyTick {
+func market(n int) []message.StrategyTick {
 	r := deterministic()
-	ticks, price, at, flat, silent := make([]plugin.StrategyTick, n), 100.0, 1.7e12, 0, 0
+	ticks, price, at, flat, silent := make([]message.StrategyTick, n), 100.0, 1.7e12, 0, 0
 	for i := range ticks {
 		switch {
 		case flat > 0:
@@ -98,7 +99,7 @@ func market(n int) []plugin.StrategyTick {
 		if r.IntN(6) != 0 {
 			at += float64(1 + r.IntN(2000))
 		}
-		ticks[i] = plugin.StrategyTick{TimeMS: at, Price: price, Volume: volume, QuoteVolume: price * volume}
+		ticks[i] = message.StrategyTick{TimeMS: at, Price: price, Volume: volume, QuoteVolume: price * volume}
 	}
 	return ticks
 }
@@ -119,7 +120,7 @@ func isClose(want, got, price float64, x indicatorID) bool {
 	return math.Abs(want-got) <= 1e-9*unit
 }
 
-func compare(t *testing.T, ids []string, ticks []plugin.StrategyTick, reports []values) {
+func compare(t *testing.T, ids []string, ticks []message.StrategyTick, reports []values) {
 	t.Helper()
 	s := newNaive(ticks)
 	for _, id := range ids {
@@ -171,13 +172,13 @@ func TestLongWindowsAreComputedAsShortOnesAre(t *testing.T) {
 // TestQueuesOfExtremesSurviveEveryOrder is what a queue that is kept in order is hardest for: long falls that one rise ends.
 func TestQueuesOfExtremesSurviveEveryOrder(t *testing.T) {
 	r := deterministic()
-	var ticks []plugin.StrategyTick
+	var ticks []message.StrategyTick
 	for len(ticks) < 20_000 {
 		step, n := r.Float64()-0.5, 1+r.IntN(400)
 		price := 1 + 100*r.Float64()
 		for range n {
 			price = math.Max(1, price+step)
-			ticks = append(ticks, plugin.StrategyTick{TimeMS: float64(len(ticks)), Price: price, Volume: 1})
+			ticks = append(ticks, message.StrategyTick{TimeMS: float64(len(ticks)), Price: price, Volume: 1})
 		}
 	}
 	ids := []string{"HIGHEST_300", "LOWEST_300", "HIGHEST_7", "LOWEST_7", "PUMP_MAGNITUDE_PCT_100"}

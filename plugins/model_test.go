@@ -6,7 +6,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/message"
 )
 
 // The configuration of a strategy, as the model reads it and the plugin is given it.
@@ -87,7 +87,7 @@ type model struct {
 	mustBeFalse         bool // S1, before the next signal
 	emergencyOver       bool // the conditions of the last one have been false
 	retryAt, retryAfter float64
-	out                 []plugin.StrategyAction
+	out                 []message.StrategyAction
 	at                  int
 }
 
@@ -121,18 +121,18 @@ func (m *model) holds(s section) bool {
 	return len(s.Conditions) > 0
 }
 
-func (m *model) say(a plugin.StrategyAction) {
+func (m *model) say(a message.StrategyAction) {
 	a.At = m.at
 	m.out = append(m.out, a)
 }
 
 func (m *model) become(state string) {
 	m.state = state
-	m.say(plugin.StrategyAction{Kind: plugin.ActionState, State: state})
+	m.say(message.StrategyAction{Kind: message.ActionState, State: state})
 }
 
 // tick takes up a tick and returns what is said to it.
-func (m *model) tick(t plugin.StrategyTick, at int) []plugin.StrategyAction {
+func (m *model) tick(t message.StrategyTick, at int) []message.StrategyAction {
 	m.out, m.at = nil, at
 	if !(t.Price > 0 && t.Price <= 1e15) || len(m.seen.t) > 0 && t.TimeMS < m.seen.t[m.now()] {
 		return nil
@@ -145,7 +145,7 @@ func (m *model) tick(t plugin.StrategyTick, at int) []plugin.StrategyAction {
 	if m.interval > 0 && !(t.TimeMS < m.report+m.interval) {
 		for _, id := range m.cfg.ids() {
 			if v := m.value(id); !math.IsNaN(v) {
-				m.say(plugin.StrategyAction{Kind: plugin.ActionIndicator, Name: id, Value: v})
+				m.say(message.StrategyAction{Kind: message.ActionIndicator, Name: id, Value: v})
 				m.report = t.TimeMS
 			}
 		}
@@ -214,7 +214,7 @@ func (m *model) move(now float64) {
 }
 
 func (m *model) signal(now float64) {
-	a := plugin.StrategyAction{Kind: plugin.ActionSignal, SignalType: "BUY", HasConfidence: true}
+	a := message.StrategyAction{Kind: message.ActionSignal, SignalType: "BUY", HasConfidence: true}
 	if m.cfg.Direction == "SHORT" {
 		a.SignalType = "SELL"
 	}
@@ -260,7 +260,7 @@ func (m *model) undecided(now float64) {
 		}
 		m.orders++
 		m.entry, m.filling, m.cancelling, m.paid, m.bought = m.orders, m.orders, false, 0, 0
-		m.say(plugin.StrategyAction{Kind: plugin.ActionOrder, ID: fmt.Sprintf("entry-%d", m.orders), Side: m.side(m.cfg.Direction != "SHORT"),
+		m.say(message.StrategyAction{Kind: message.ActionOrder, ID: fmt.Sprintf("entry-%d", m.orders), Side: m.side(m.cfg.Direction != "SHORT"),
 			Notional: size, OrderType: "market", Reason: "z1_entry"})
 	}
 }
@@ -289,7 +289,7 @@ func (m *model) side(buys bool) string { return map[bool]string{true: "buy", fal
 
 func (m *model) cancel() {
 	m.cancelling = true
-	m.say(plugin.StrategyAction{Kind: plugin.ActionCancel, ID: fmt.Sprintf("entry-%d", m.entry)})
+	m.say(message.StrategyAction{Kind: message.ActionCancel, ID: fmt.Sprintf("entry-%d", m.entry)})
 }
 
 // reason is why the position should be closed now.
@@ -318,7 +318,7 @@ func (m *model) mayClose(now float64) bool { return m.position != 0 && m.exit ==
 func (m *model) close(why string) {
 	m.orders++
 	m.exit = m.orders
-	m.say(plugin.StrategyAction{Kind: plugin.ActionOrder, ID: fmt.Sprintf("exit-%d", m.orders), Side: m.side(m.position < 0),
+	m.say(message.StrategyAction{Kind: message.ActionOrder, ID: fmt.Sprintf("exit-%d", m.orders), Side: m.side(m.position < 0),
 		Quantity: math.Abs(m.position), OrderType: "market", Reason: why})
 }
 
@@ -362,7 +362,7 @@ type event struct {
 }
 
 // update takes what happened and returns what is said to it.
-func (m *model) update(events []event, position, equity float64) []plugin.StrategyAction {
+func (m *model) update(events []event, position, equity float64) []message.StrategyAction {
 	m.out, m.at = nil, 0
 	for _, e := range events {
 		var number int

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/message"
 )
 
 // naive computes indicators from their definitions in indicators/README.md, each value from the ticks themselves: what is a
@@ -17,7 +17,7 @@ type naive struct {
 	averages map[string][]float64 // of those that go tick by tick
 }
 
-func newNaive(ticks []plugin.StrategyTick) *naive {
+func newNaive(ticks []message.StrategyTick) *naive {
 	n := &naive{averages: map[string][]float64{}}
 	for _, tick := range ticks {
 		n.t, n.p, n.v = append(n.t, tick.TimeMS), append(n.p, tick.Price), append(n.v, tick.Volume)

@@ -3,6 +3,7 @@ package plugins_test
 import (
 	"math"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 )
 
@@ -171,7 +172,7 @@ func (x *nativeSurge) update(s *nativeSeries) {
 }
 
 // tick returns what is ordered: the notional of an entry, the quantity of a close with a minus, 0 for nothing.
-func (s *native) tick(t *plugin.StrategyTick) float64 {
+func (s *native) tick(t *message.StrategyTick) float64 {
 	if !(t.Price > 0 && t.Price <= 1e15) || t.TimeMS < s.series.time {
 		return 0
 	}
@@ -202,7 +203,7 @@ func (s *native) tick(t *plugin.StrategyTick) float64 {
 	return 0
 }
 
-func (s *native) decide(t *plugin.StrategyTick) float64 {
+func (s *native) decide(t *message.StrategyTick) float64 {
 	if t.TimeMS-s.signalled >= s.timeout {
 		s.state, s.blocked = nativeMonitoring, true
 		return 0

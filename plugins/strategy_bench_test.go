@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 )
 
@@ -27,7 +28,7 @@ func openDocument(handle uint32, config string, interval int) []byte {
 }
 
 // trading gives ticks to a strategy, batch at most a call, and fills what it orders at once.
-func trading(b *testing.B, s *plugin.Strategy, f *fills, ticks []plugin.StrategyTick, batch int) {
+func trading(b *testing.B, s *plugin.Strategy, f *fills, ticks []message.StrategyTick, batch int) {
 	b.Helper()
 	for done := 0; done < len(ticks); {
 		n, actions, err := s.Ticks(b.Context(), 1, ticks[done:min(done+batch, len(ticks))])
@@ -44,7 +45,7 @@ func trading(b *testing.B, s *plugin.Strategy, f *fills, ticks []plugin.Strategy
 }
 
 // later is the same ticks at a later time.
-func later(ticks []plugin.StrategyTick) []plugin.StrategyTick {
+func later(ticks []message.StrategyTick) []message.StrategyTick {
 	span := ticks[len(ticks)-1].TimeMS - ticks[0].TimeMS + 1000
 	for i := range ticks {
 		ticks[i].TimeMS += span
@@ -134,10 +135,10 @@ type fills struct {
 	orders   int
 }
 
-func (f *fills) update(actions []plugin.StrategyAction, price float64) []byte {
+func (f *fills) update(actions []message.StrategyAction, price float64) []byte {
 	var doc []byte
 	for _, a := range actions {
-		if a.Kind != plugin.ActionOrder {
+		if a.Kind != message.ActionOrder {
 			continue
 		}
 		f.orders++

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/plugin/vector"
 	"github.com/wse-engine/wse/sdk/abi"
@@ -18,17 +19,17 @@ import (
 // broker answers orders at random: at once or after some ticks, whole or in parts, or not at all.
 type broker struct {
 	r        *rand.Rand
-	waiting  []plugin.StrategyAction
+	waiting  []message.StrategyAction
 	position float64
 	equity   float64
 }
 
-func (b *broker) take(actions []plugin.StrategyAction) (happened []event) {
+func (b *broker) take(actions []message.StrategyAction) (happened []event) {
 	for _, a := range actions {
 		switch a.Kind {
-		case plugin.ActionOrder:
+		case message.ActionOrder:
 			b.waiting = append(b.waiting, a)
-		case plugin.ActionCancel:
+		case message.ActionCancel:
 			for i, w := range b.waiting {
 				if w.ID == a.ID && b.r.IntN(4) > 0 { // else it is too late
 					b.waiting = append(b.waiting[:i:i], b.waiting[i+1:]...)
@@ -43,7 +44,7 @@ func (b *broker) take(actions []plugin.StrategyAction) (happened []event) {
 
 // act is what happens before the next tick.
 func (b *broker) act(price float64) (happened []event) {
-	var left []plugin.StrategyAction
+	var left []message.StrategyAction
 	for _, a := range b.waiting {
 		quantity := a.Quantity
 		if quantity == 0 {
@@ -144,12 +145,12 @@ func randomConfig(r *rand.Rand) *modelConfig {
 	return c
 }
 
-func randomTicks(r *rand.Rand, n int) []plugin.StrategyTick {
-	ticks, price, at := make([]plugin.StrategyTick, n), 100.0, 1.7e12
+func randomTicks(r *rand.Rand, n int) []message.StrategyTick {
+	ticks, price, at := make([]message.StrategyTick, n), 100.0, 1.7e12
 	for i := range ticks {
 		price = math.Round(100*math.Min(110, math.Max(90, price*(1+0.03*(r.Float64()-0.5))))) / 100
 		at += float64(r.IntN(3000))
-		ticks[i] = plugin.StrategyTick{TimeMS: at, Price: price, Volume: float64(r.IntN(4))}
+		ticks[i] = message.StrategyTick{TimeMS: at, Price: price, Volume: float64(r.IntN(4))}
 		switch r.IntN(60) {
 		case 0:
 			ticks[i].Price = []float64{0, -1, 1e16}[r.IntN(3)]
@@ -161,7 +162,7 @@ func randomTicks(r *rand.Rand, n int) []plugin.StrategyTick {
 }
 
 // requireSame compares what the plugin said with what the model said.
-func requireSame(t *testing.T, want, got []plugin.StrategyAction, note string) {
+func requireSame(t *testing.T, want, got []message.StrategyAction, note string) {
 	t.Helper()
 	require.Len(t, got, len(want), "%s\nwant %+v\ngot  %+v", note, want, got)
 	for i := range want {
@@ -171,7 +172,7 @@ func requireSame(t *testing.T, want, got []plugin.StrategyAction, note string) {
 			*f[1] = *f[0]
 		}
 		var wanted, given map[string]float64
-		if w.Kind == plugin.ActionSignal {
+		if w.Kind == message.ActionSignal {
 			require.NoError(t, json.Unmarshal(w.Indicators, &wanted))
 			require.NoError(t, json.Unmarshal(g.Indicators, &given))
 		}
@@ -202,7 +203,7 @@ func play(t *testing.T, h *plugin.Host, seed uint64, batch int, count map[string
 	for done := 0; done < len(ticks); {
 		n, got, err := s.Ticks(t.Context(), 1, ticks[done:min(done+batch, len(ticks))])
 		require.NoError(t, err)
-		var want []plugin.StrategyAction
+		var want []message.StrategyAction
 		for i := range n {
 			want = append(want, m.tick(ticks[done+i], i)...)
 		}
@@ -211,7 +212,7 @@ func play(t *testing.T, h *plugin.Host, seed uint64, batch int, count map[string
 		ordered := false
 		for _, a := range got {
 			count[a.Kind+a.State+a.Reason]++
-			ordered = ordered || a.Kind == plugin.ActionOrder || a.Kind == plugin.ActionCancel
+			ordered = ordered || a.Kind == message.ActionOrder || a.Kind == message.ActionCancel
 		}
 		done += n
 		if events := b.take(got); len(events) > 0 {
@@ -356,13 +357,13 @@ func TestNoTickUsesAllItsFuel(t *testing.T) {
 			require.NoError(t, json.Unmarshal(got.Data, &said))
 		}
 		for _, x := range said.Out {
-			if x["kind"] != plugin.ActionOrder {
+			if x["kind"] != message.ActionOrder {
 				continue
 			}
 			orders++
 			notional, _ := x["notional"].(float64)
 			quantity, _ := x["quantity"].(float64)
-			doc := f.update([]plugin.StrategyAction{{Kind: plugin.ActionOrder, ID: x["id"].(string), Side: x["side"].(string), Notional: notional,
+			doc := f.update([]message.StrategyAction{{Kind: message.ActionOrder, ID: x["id"].(string), Side: x["side"].(string), Notional: notional,
 				Quantity: quantity}}, tick.Price)
 			_, err := piece.Step(&vector.Step{Update: doc}, 1)
 			require.NoError(t, err)

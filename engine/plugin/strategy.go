@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/sdk/abi"
 )
 
@@ -26,14 +27,6 @@ type Strategy struct {
 	closed  bool
 	perTick int64 // fuel that a tick needed lately, or may need
 	answer  actions
-}
-
-// StrategyTick is one tick, laid out as the guest is given it. All its fields are finite.
-type StrategyTick struct {
-	TimeMS      float64 // Unix milliseconds
-	Price       float64
-	Volume      float64
-	QuoteVolume float64
 }
 
 // tickBytes is a tick in wse_strategy_ticks, ticksHead what stands before the first: u32 n, u32 handle.
@@ -123,7 +116,7 @@ func (s *Strategy) Open(ctx context.Context, doc []byte) error {
 // The actions, in the order of their ticks, are good until the next call; their texts may be kept, their Indicators not.
 // It allocates nothing where the strategy has nothing to say, and nothing that grows otherwise but for the texts of orders. It
 // blocks for the fuel of the ticks (limits.fuel_tick each, or limits.fuel), and where a strategy's calls take long for its turn at the gate.
-func (s *Strategy) Ticks(ctx context.Context, handle uint32, ticks []StrategyTick) (consumed int, _ []StrategyAction, err error) {
+func (s *Strategy) Ticks(ctx context.Context, handle uint32, ticks []message.StrategyTick) (consumed int, _ []message.StrategyAction, err error) {
 	s.answer.list = s.answer.list[:0]
 	for consumed < len(ticks) && len(s.answer.list) == 0 {
 		n, err := s.some(ctx, handle, ticks[consumed:min(consumed+s.together(), len(ticks))])
@@ -153,7 +146,7 @@ func (s *Strategy) together() int {
 const tickForgetShift = 3
 
 // some gives ticks to the guest in one call, and returns how many it consumed.
-func (s *Strategy) some(ctx context.Context, handle uint32, ticks []StrategyTick) (int, error) {
+func (s *Strategy) some(ctx context.Context, handle uint32, ticks []message.StrategyTick) (int, error) {
 	leave, err := s.admit(ctx, hookTicks)
 	if err != nil {
 		return 0, err
@@ -183,7 +176,7 @@ func (s *Strategy) some(ctx context.Context, handle uint32, ticks []StrategyTick
 
 // callTicks gives ticks to the guest, each of which brings its fuel. A few have what any other call has: a guest whose runtime
 // cleans up once in a while does that at some tick.
-func (in *instance) callTicks(handle uint32, ticks []StrategyTick) (view []byte, kind abi.Kind, f *fault) {
+func (in *instance) callTicks(handle uint32, ticks []message.StrategyTick) (view []byte, kind abi.Kind, f *fault) {
 	limits := &in.version.cfg.Limits
 	budget := min(max(limits.FuelTick*int64(len(ticks)), limits.Fuel), fuelMax)
 	in.begins(1)
@@ -207,7 +200,7 @@ func (in *instance) callTicks(handle uint32, ticks []StrategyTick) (view []byte,
 
 // Update tells the strategy what happened: doc is the document of wse_strategy_update. What it says to that is good until the
 // next call, as with [Strategy.Ticks]; At is 0.
-func (s *Strategy) Update(ctx context.Context, doc []byte) ([]StrategyAction, error) {
+func (s *Strategy) Update(ctx context.Context, doc []byte) ([]message.StrategyAction, error) {
 	s.answer.list = s.answer.list[:0]
 	if _, err := s.call(ctx, hookUpdate, doc); err != nil {
 		return nil, err

@@ -8,39 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/sdk/abi"
-)
-
-// StrategyAction is one thing that a strategy says. Which fields are set depends on Kind; numbers are finite. Sdk/ABI.md
-// "strategy" describes them.
-type StrategyAction struct {
-	Kind string // one of the Action constants
-	At   int    // index of the tick in the slice that was given; of an update 0
-
-	Name       string  // of an indicator
-	Value      float64 // of an indicator
-	SignalType string  // of a signal
-	Confidence float64 // of a signal, from 0 to 1, where HasConfidence
-	Indicators []byte  // of a signal: a JSON object of numbers, good until the next call
-	ID         string  // of an order or a cancel, chosen by the strategy
-	Side       string  // of an order: buy or sell
-	OrderType  string  // of an order: market or limit
-	Quantity   float64 // of an order, over 0; or else 0, and there is a Notional
-	Notional   float64 // of an order, over 0, in quote currency; or else 0
-	Price      float64 // of a limit order, over 0
-	Reason     string  // of an order
-	State      string  // of a state
-
-	HasConfidence bool
-}
-
-// The kinds of [StrategyAction].
-const (
-	ActionIndicator = "indicator"
-	ActionSignal    = "signal"
-	ActionOrder     = "order"
-	ActionCancel    = "cancel"
-	ActionState     = "state"
 )
 
 // The bounds of an answer's texts, in bytes, and of a signal's indicators.
@@ -53,7 +22,7 @@ const (
 
 // actions is what a strategy said last, and the memory to read it into: it grows to what one answer needs and is used again.
 type actions struct {
-	list  []StrategyAction
+	list  []message.StrategyAction
 	most  int               // items of an answer
 	raw   []byte            // what Indicators point into
 	names map[string]string // texts that come again and again, so that each is copied once
@@ -146,7 +115,7 @@ func (a *actions) stops(consumed, n int) error {
 		return fmt.Errorf(`"out": an item is about tick %d, and %d were consumed`, last, consumed)
 	}
 	for i := range a.list {
-		if x := &a.list[i]; (x.Kind == ActionOrder || x.Kind == ActionCancel) && x.At != consumed-1 {
+		if x := &a.list[i]; (x.Kind == message.ActionOrder || x.Kind == message.ActionCancel) && x.At != consumed-1 {
 			return fmt.Errorf(`"out"[%d]: %s at tick %d, and yet %d were consumed: a strategy stops where it orders or cancels`, i, x.Kind, x.At, consumed)
 		}
 	}
@@ -160,7 +129,7 @@ func (a *actions) items(list []byte, n int) error {
 		if i >= a.most {
 			return fmt.Errorf(`"out": more than %d items (actions_max); consume fewer ticks and say the rest with the next call`, a.most)
 		}
-		a.list = append(a.list, StrategyAction{})
+		a.list = append(a.list, message.StrategyAction{})
 		x := &a.list[i]
 		if err := a.item(x, it.Value(), n); err != nil {
 			return fmt.Errorf(`"out"[%d]: %w`, i, err)
@@ -198,7 +167,7 @@ func fieldNames() [15]string {
 }
 
 // item reads one item.
-func (a *actions) item(x *StrategyAction, doc []byte, n int) error {
+func (a *actions) item(x *message.StrategyAction, doc []byte, n int) error {
 	var seen uint32
 	it := jsonscan.Members(doc)
 	for it.Next() {
@@ -220,7 +189,7 @@ func (a *actions) item(x *StrategyAction, doc []byte, n int) error {
 	if n == 0 {
 		seen |= fieldAt
 	}
-	return x.whole(seen)
+	return whole(x, seen)
 }
 
 func fieldOf(name []byte) uint32 {
@@ -261,10 +230,10 @@ func fieldOf(name []byte) uint32 {
 }
 
 // field reads one member of an item.
-func (a *actions) field(x *StrategyAction, f uint32, value []byte, n int) (err error) {
+func (a *actions) field(x *message.StrategyAction, f uint32, value []byte, n int) (err error) {
 	switch f {
 	case fieldKind:
-		x.Kind, err = oneOf(value, ActionIndicator, ActionSignal, ActionOrder, ActionCancel, ActionState)
+		x.Kind, err = oneOf(value, message.ActionIndicator, message.ActionSignal, message.ActionOrder, message.ActionCancel, message.ActionState)
 	case fieldAt:
 		x.At, err = tickIndex(value, n)
 	case fieldName:
@@ -302,35 +271,35 @@ func (a *actions) field(x *StrategyAction, f uint32, value []byte, n int) (err e
 }
 
 // whole holds the members that are there to those that the item's kind has.
-func (x *StrategyAction) whole(seen uint32) error {
+func whole(x *message.StrategyAction, seen uint32) error {
 	var must, may uint32
 	switch x.Kind {
-	case ActionIndicator:
+	case message.ActionIndicator:
 		must = fieldName | fieldValue
-	case ActionSignal:
+	case message.ActionSignal:
 		must, may = fieldType|fieldIndicators, fieldConfidence
-	case ActionOrder:
+	case message.ActionOrder:
 		must, may = fieldID|fieldSide|fieldOrderType|fieldReason, fieldQuantity|fieldNotional
 		if x.OrderType == "limit" {
 			must |= fieldPrice
 		}
-	case ActionCancel:
+	case message.ActionCancel:
 		must = fieldID
-	case ActionState:
+	case message.ActionState:
 		must = fieldState
 	}
 	must |= fieldKind | fieldAt
 	if seen&must != must || seen&^(must|may) != 0 {
-		return x.unlike(seen, must, must|may)
+		return unlike(x, seen, must, must|may)
 	}
-	if x.Kind == ActionOrder && (x.Quantity > 0) == (x.Notional > 0) {
+	if x.Kind == message.ActionOrder && (x.Quantity > 0) == (x.Notional > 0) {
 		return errors.New(`needs one of "quantity" and "notional"`)
 	}
 	return nil
 }
 
 // unlike says which member is missing or too many.
-func (x *StrategyAction) unlike(seen, must, may uint32) error {
+func unlike(x *message.StrategyAction, seen, must, may uint32) error {
 	for i, name := range fieldNames() {
 		switch f := uint32(1) << i; {
 		case must&f != 0 && seen&f == 0:

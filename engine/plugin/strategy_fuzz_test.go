@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"encoding/json"
+	"github.com/wse-engine/wse/engine/message"
 	"math"
 	"testing"
 
@@ -36,14 +37,14 @@ func FuzzActions(f *testing.F) {
 		for _, x := range a.list {
 			require.True(t, x.At >= before && (x.At < consumed || n == 0 && x.At == 0))
 			before = x.At
-			if n > 0 && (x.Kind == ActionOrder || x.Kind == ActionCancel) {
+			if n > 0 && (x.Kind == message.ActionOrder || x.Kind == message.ActionCancel) {
 				require.Equal(t, consumed-1, x.At)
 			}
 			for _, number := range []float64{x.Value, x.Quantity, x.Notional, x.Price, x.Confidence} {
 				require.False(t, math.IsNaN(number) || math.IsInf(number, 0))
 			}
-			require.True(t, x.Kind != ActionSignal || json.Valid(x.Indicators))
-			require.True(t, x.Kind != ActionOrder || (x.Quantity > 0) != (x.Notional > 0) && x.ID != "" && x.Side != "" && x.Reason != "")
+			require.True(t, x.Kind != message.ActionSignal || json.Valid(x.Indicators))
+			require.True(t, x.Kind != message.ActionOrder || (x.Quantity > 0) != (x.Notional > 0) && x.ID != "" && x.Side != "" && x.Reason != "")
 		}
 	})
 }

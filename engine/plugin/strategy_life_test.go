@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
 )
@@ -219,7 +220,7 @@ func TestStrategy_ticks_are_cut_into_calls_by_their_fuel(t *testing.T) {
 	n, actions, err := s.Ticks(t.Context(), 1, prices(100))
 	require.NoError(t, err)
 	require.Equal(t, 9*3+1, n, "nine calls of three ticks, and of the tenth the first")
-	require.Equal(t, []plugin.StrategyAction{{Kind: "indicator", Name: "tenth", Value: 1, At: 27}}, actions, "counted from the first tick of all")
+	require.Equal(t, []message.StrategyAction{{Kind: "indicator", Name: "tenth", Value: 1, At: 27}}, actions, "counted from the first tick of all")
 	require.Equal(t, uint64(28), h.Stats()[0].Ticks)
 	n, actions, err = s.Ticks(t.Context(), 1, prices(100)[n:][:27])
 	require.NoError(t, err)

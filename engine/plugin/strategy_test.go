@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	w "github.com/wse-engine/wse/engine/plugin/wasmtest"
 )
@@ -38,10 +39,10 @@ func hired(t testing.TB, h *plugin.Host) *plugin.Strategy {
 	return s
 }
 
-func prices(n int) []plugin.StrategyTick {
-	ticks := make([]plugin.StrategyTick, n)
+func prices(n int) []message.StrategyTick {
+	ticks := make([]message.StrategyTick, n)
 	for i := range ticks {
-		ticks[i] = plugin.StrategyTick{TimeMS: 1_700_000_000_000 + float64(i), Price: 100 + float64(i%7), Volume: 1, QuoteVolume: 100}
+		ticks[i] = message.StrategyTick{TimeMS: 1_700_000_000_000 + float64(i), Price: 100 + float64(i%7), Volume: 1, QuoteVolume: 100}
 	}
 	return ticks
 }
@@ -86,7 +87,7 @@ func TestStrategy_actions_are_read_as_they_were_said(t *testing.T) {
 	n, actions, err := s.Ticks(t.Context(), 1, prices(7))
 	require.NoError(t, err)
 	require.Equal(t, 4, n)
-	want := []plugin.StrategyAction{
+	want := []message.StrategyAction{
 		{Kind: "state", At: 0, State: "signal_detected"},
 		{Kind: "indicator", At: 1, Name: "sma ü", Value: -1500},
 		{Kind: "signal", At: 1, SignalType: "S1", Confidence: 1, HasConfidence: true, Indicators: []byte(`{"a":1, "b":2.5}`)},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin/vector"
 	"github.com/wse-engine/wse/sdk/abi"
 )
@@ -29,11 +30,11 @@ func (p *Workpiece) Step(s *vector.Step, batch int) (Called, error) {
 	case vector.StepUpdate:
 		return p.Call(hookUpdate.name(), s.Document())
 	}
-	ticks := make([]StrategyTick, len(s.Ticks))
+	ticks := make([]message.StrategyTick, len(s.Ticks))
 	for i, row := range s.Ticks {
 		to := [4]float64{}
 		copy(to[:], row)
-		ticks[i] = StrategyTick{to[0], to[1], to[2], to[3]}
+		ticks[i] = message.StrategyTick{TimeMS: to[0], Price: to[1], Volume: to[2], QuoteVolume: to[3]}
 	}
 	handle := s.Handle
 	if handle == 0 {
@@ -44,7 +45,7 @@ func (p *Workpiece) Step(s *vector.Step, batch int) (Called, error) {
 
 // Ticks gives ticks to a handle, at most batch in a call, until the strategy orders or cancels. Data is the answer to all of
 // them, no where they are all consumed and nothing is said.
-func (p *Workpiece) Ticks(handle uint32, ticks []StrategyTick, batch int) (Called, error) {
+func (p *Workpiece) Ticks(handle uint32, ticks []message.StrategyTick, batch int) (Called, error) {
 	if _, err := p.hook(hookTicks.name()); err != nil {
 		return Called{}, err
 	}
@@ -89,7 +90,9 @@ func (p *Workpiece) Ticks(handle uint32, ticks []StrategyTick, batch int) (Calle
 
 // stopped reports whether the strategy waits for what becomes of what it ordered.
 func (a *actions) stopped() bool {
-	return slices.ContainsFunc(a.list, func(x StrategyAction) bool { return x.Kind == ActionOrder || x.Kind == ActionCancel })
+	return slices.ContainsFunc(a.list, func(x message.StrategyAction) bool {
+		return x.Kind == message.ActionOrder || x.Kind == message.ActionCancel
+	})
 }
 
 // appendItems appends the items of an answer, which has been read, each with its tick counted from `before` ticks earlier.
@@ -192,7 +195,7 @@ type Traded struct {
 // Trade opens a strategy with a document and gives it ticks, batch at most in a call. What it orders is filled at once, at the
 // price of the tick at which it does, without a fee: not a simulation of anything, but work as in one. The error tells which
 // call failed.
-func (p *Workpiece) Trade(open []byte, ticks []StrategyTick, batch int) (Traded, error) {
+func (p *Workpiece) Trade(open []byte, ticks []message.StrategyTick, batch int) (Traded, error) {
 	if err := p.begin(p.version.config); err != nil {
 		return Traded{}, err
 	}
@@ -253,13 +256,13 @@ func (p *Workpiece) filled(doc []byte, handle uint32, a *actions, price float64,
 	doc = fmt.Appendf(doc, `{"handle":%d,"events":[`, handle)
 	for i := range a.list {
 		x := &a.list[i]
-		if x.Kind != ActionOrder && x.Kind != ActionCancel {
+		if x.Kind != message.ActionOrder && x.Kind != message.ActionCancel {
 			continue
 		}
 		if doc[len(doc)-1] != '[' {
 			doc = append(doc, ',')
 		}
-		if x.Kind == ActionCancel {
+		if x.Kind == message.ActionCancel {
 			doc = fmt.Appendf(doc, `{"kind":"cancelled","id":%q}`, x.ID)
 			continue
 		}
@@ -296,14 +299,14 @@ func handleOf(open []byte) (uint32, error) {
 }
 
 // WalkTicks returns n ticks of a random walk, the same for the same n and seed: a tick each second, steps of up to 0.2 %.
-func WalkTicks(n int, seed uint64) []StrategyTick {
+func WalkTicks(n int, seed uint64) []message.StrategyTick {
 	r := rand.New(rand.NewPCG(seed, 1))
-	ticks, price := make([]StrategyTick, n), 20_000.0
+	ticks, price := make([]message.StrategyTick, n), 20_000.0
 	for i := range ticks {
 		price *= 1 + 0.004*(r.Float64()-0.5)
 		cents := float64(int64(price*100)) / 100
 		volume := float64(1+r.IntN(1000)) / 1000
-		ticks[i] = StrategyTick{TimeMS: 1_700_000_000_000 + 1000*float64(i), Price: cents, Volume: volume, QuoteVolume: cents * volume}
+		ticks[i] = message.StrategyTick{TimeMS: 1_700_000_000_000 + 1000*float64(i), Price: cents, Volume: volume, QuoteVolume: cents * volume}
 	}
 	return ticks
 }

@@ -36,7 +36,7 @@ type opened struct {
 	inbox   *inbox             // of what follows the market
 	spare   []message.Tick     // of the inbox
 	closers []func(context.Context) error
-	scratch []execution.Tick
+	scratch []message.StrategyTick
 	ctx     context.Context // of the call into the run that is under way
 }
 
@@ -247,7 +247,7 @@ func (o *opened) ticks(ctx context.Context, ticks []message.Tick) error {
 		o.scratch = o.scratch[:0]
 		for i := range ticks[:n] {
 			t := &ticks[i]
-			o.scratch = append(o.scratch, execution.Tick{TimeMS: float64(t.TimeMS), Price: t.Price, Volume: t.Volume, QuoteVolume: t.QuoteVolume})
+			o.scratch = append(o.scratch, message.StrategyTick{TimeMS: float64(t.TimeMS), Price: t.Price, Volume: t.Volume, QuoteVolume: t.QuoteVolume})
 		}
 		err := o.run.Ticks(ctx, ticks[0].Symbol, o.scratch)
 		o.out.publish(ctx)

@@ -18,7 +18,6 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/store"
 	"github.com/wse-engine/wse/engine/trading/collection"
-	"github.com/wse-engine/wse/engine/trading/execution"
 	"github.com/wse-engine/wse/engine/trading/market"
 	"github.com/wse-engine/wse/engine/trading/strategies"
 )
@@ -146,17 +145,17 @@ func (s *trader) Open(_ context.Context, doc []byte) error {
 	return nil
 }
 
-func (s *trader) Ticks(_ context.Context, handle uint32, ticks []execution.Tick) (int, []execution.Action, error) {
+func (s *trader) Ticks(_ context.Context, handle uint32, ticks []message.StrategyTick) (int, []message.StrategyAction, error) {
 	for i, t := range ticks {
 		price := int(t.Price)
 		if s.name == "trap" && price == 13 {
 			return i, nil, errors.New("unreachable executed")
 		}
-		order := func(side string) (int, []execution.Action, error) {
+		order := func(side string) (int, []message.StrategyAction, error) {
 			s.n++
-			return i + 1, []execution.Action{
-				{Kind: execution.ActionSignal, At: i, SignalType: "S1", Indicators: []byte(`{"PRICE":1}`)},
-				{Kind: execution.ActionOrder, At: i, ID: fmt.Sprintf("o%d", s.n), Side: side, OrderType: "market", Quantity: 1, Reason: "test"},
+			return i + 1, []message.StrategyAction{
+				{Kind: message.ActionSignal, At: i, SignalType: "S1", Indicators: []byte(`{"PRICE":1}`)},
+				{Kind: message.ActionOrder, At: i, ID: fmt.Sprintf("o%d", s.n), Side: side, OrderType: "market", Quantity: 1, Reason: "test"},
 			}, nil
 		}
 		if price%10 == 0 && !s.holds[handle] {
@@ -171,7 +170,7 @@ func (s *trader) Ticks(_ context.Context, handle uint32, ticks []execution.Tick)
 	return len(ticks), nil, nil
 }
 
-func (s *trader) Update(context.Context, []byte) ([]execution.Action, error) { return nil, nil }
+func (s *trader) Update(context.Context, []byte) ([]message.StrategyAction, error) { return nil, nil }
 
 func (s *trader) Close() error {
 	s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/plugin/vector"
 )
@@ -93,7 +94,7 @@ func writesFloats(p *plugin.Workpiece) error {
 	}
 	all := append(hard(), randomFloats(3000)...)
 	for part := range slices.Chunk(all, ticksMost) {
-		ticks := make([]plugin.StrategyTick, len(part))
+		ticks := make([]message.StrategyTick, len(part))
 		for i, f := range part {
 			ticks[i].Price = f
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/plugin/vector"
 )
@@ -77,7 +78,7 @@ func (b *breakout) add(price float64) {
 }
 
 // run takes ticks until one is ordered at, and returns how many it took. Whether it ordered, its phase says.
-func (b *breakout) run(ticks []plugin.StrategyTick) (consumed int) {
+func (b *breakout) run(ticks []message.StrategyTick) (consumed int) {
 	for i := range ticks {
 		price := ticks[i].Price
 		ordered := false
@@ -158,7 +159,7 @@ func TestBreakoutTradesAsTheSameRulesInGo(t *testing.T) {
 }
 
 // compare gives both the same ticks, fills at the next one what is ordered, and returns all that the guest said.
-func compare(t *testing.T, p *plugin.Workpiece, native *breakout, opening []byte, ticks []plugin.StrategyTick, batch int) (log []byte) {
+func compare(t *testing.T, p *plugin.Workpiece, native *breakout, opening []byte, ticks []message.StrategyTick, batch int) (log []byte) {
 	t.Helper()
 	got, err := p.Call("strategy_open", opening)
 	require.NoError(t, err)
@@ -253,7 +254,7 @@ func hire(b *testing.B, module []byte, limits plugin.Limits) *plugin.Strategy {
 }
 
 // trade gives a strategy all ticks, and fills what it orders at once.
-func trade(b *testing.B, s *plugin.Strategy, ticks []plugin.StrategyTick) {
+func trade(b *testing.B, s *plugin.Strategy, ticks []message.StrategyTick) {
 	for done := 0; done < len(ticks); {
 		n, actions, err := s.Ticks(context.Background(), 1, ticks[done:])
 		if err != nil {
@@ -262,7 +263,7 @@ func trade(b *testing.B, s *plugin.Strategy, ticks []plugin.StrategyTick) {
 		done += n
 		for i := range actions {
 			x, position := &actions[i], 0.0
-			if x.Kind != plugin.ActionOrder {
+			if x.Kind != message.ActionOrder {
 				continue
 			}
 			price := ticks[done-1].Price

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/plugins"
 )
@@ -33,7 +34,7 @@ func setUp(t *testing.T) {
 }
 
 // oracle is what the library makes of ticks: by the name of an indicator a value for each tick, from the first that has one.
-func oracle(t *testing.T, ticks []plugin.StrategyTick) (columns map[string][]*float64) {
+func oracle(t *testing.T, ticks []message.StrategyTick) (columns map[string][]*float64) {
 	t.Helper()
 	var in struct {
 		Price  []float64 `json:"price"`
@@ -54,12 +55,12 @@ func oracle(t *testing.T, ticks []plugin.StrategyTick) (columns map[string][]*fl
 }
 
 // walk is a random walk, one tick a second.
-func walk(n int) []plugin.StrategyTick {
+func walk(n int) []message.StrategyTick {
 	r := rand.New(rand.NewPCG(5, 6))
-	ticks, price := make([]plugin.StrategyTick, n), 100.0
+	ticks, price := make([]message.StrategyTick, n), 100.0
 	for i := range ticks {
 		price *= 1 + 0.02*(r.Float64()-0.5)
-		ticks[i] = plugin.StrategyTick{TimeMS: float64(i) * 1000, Price: price, Volume: r.Float64() * 10}
+		ticks[i] = message.StrategyTick{TimeMS: float64(i) * 1000, Price: price, Volume: r.Float64() * 10}
 	}
 	return ticks
 }
@@ -78,7 +79,7 @@ func open(ids []string) []byte {
 }
 
 // reported is what the plugin says to ticks: by the name of an indicator the values by tick.
-func reported(t *testing.T, ids []string, ticks []plugin.StrategyTick) map[string]map[int]float64 {
+func reported(t *testing.T, ids []string, ticks []message.StrategyTick) map[string]map[int]float64 {
 	t.Helper()
 	dir := t.TempDir()
 	h, err := plugin.New(plugin.Configs{{Name: "strategy", Path: "stock:strategy"}}, plugin.Deps{ConfigDir: dir, DataDir: dir, Stock: plugins.Stock})
@@ -126,7 +127,7 @@ func names(columns map[string][]*float64) (list []string) {
 }
 
 // compare holds a column to the library's, from the first value to the last: both begin with the same tick.
-func compare(t *testing.T, id string, want []*float64, got map[int]float64, ticks []plugin.StrategyTick) (values int) {
+func compare(t *testing.T, id string, want []*float64, got map[int]float64, ticks []message.StrategyTick) (values int) {
 	t.Helper()
 	for i, w := range want {
 		tick := len(ticks) - len(want) + i

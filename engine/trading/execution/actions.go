@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/ledger"
 )
 
@@ -91,29 +92,29 @@ func (r *Run) obey(h *handle, t int) {
 }
 
 // obeyAll does what a strategy said, in its order; indicators are told together.
-func (r *Run) obeyAll(h *handle, actions []Action) {
+func (r *Run) obeyAll(h *handle, actions []message.StrategyAction) {
 	r.indicators = r.indicators[:0]
 	for i := range actions {
 		a := &actions[i]
 		switch a.Kind {
-		case ActionIndicator:
+		case message.ActionIndicator:
 			if r.wants.Has(KindIndicators) {
 				r.indicators = append(r.indicators, Indicator{a.Name, a.Value})
 			}
-		case ActionSignal:
+		case message.ActionSignal:
 			r.books.Signal(h.book)
 			if e := r.begin(h, KindSignal); e != nil {
 				e.SignalType, e.Confidence, e.HasConfidence, e.Snapshot = a.SignalType, a.Confidence, a.HasConfidence, a.Indicators
 				r.sink.Emit(e)
 			}
-		case ActionState:
+		case message.ActionState:
 			h.enter(a.State, a.Reason)
 			if a.State == StateEmergencyExit {
 				r.alert(h, AlertEmergencyExit, "emergency exit of "+h.strategy.name+" on "+h.symbol.name)
 			}
-		case ActionOrder:
+		case message.ActionOrder:
 			r.place(h, a)
-		case ActionCancel:
+		case message.ActionCancel:
 			r.withdraw(h, a.ID)
 		}
 	}

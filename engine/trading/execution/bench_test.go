@@ -8,18 +8,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/ledger"
 )
 
 // idle is a strategy that does nothing, but for one order at its first tick where it is to hold something.
 type idle struct {
 	holds bool
-	first [1]Action
+	first [1]message.StrategyAction
 }
 
 func (s *idle) Open(context.Context, []byte) error { return nil }
 
-func (s *idle) Ticks(_ context.Context, _ uint32, ticks []Tick) (int, []Action, error) {
+func (s *idle) Ticks(_ context.Context, _ uint32, ticks []message.StrategyTick) (int, []message.StrategyAction, error) {
 	if s.holds {
 		s.holds = false
 		s.first[0] = buy("e", 0.02314567)
@@ -28,7 +29,7 @@ func (s *idle) Ticks(_ context.Context, _ uint32, ticks []Tick) (int, []Action, 
 	return len(ticks), nil, nil
 }
 
-func (s *idle) Update(context.Context, []byte) ([]Action, error) { return nil, nil }
+func (s *idle) Update(context.Context, []byte) ([]message.StrategyAction, error) { return nil, nil }
 
 // nobody wants to hear anything.
 type nobody struct{}
@@ -50,13 +51,13 @@ func idleRun(t testing.TB, strategies int, holds bool) *Run {
 }
 
 // tape is some ticks whose price changes with each, with two decimals, everyMS apart.
-func tape(n int, everyMS float64) []Tick {
+func tape(n int, everyMS float64) []message.StrategyTick {
 	random := rand.New(rand.NewPCG(1, 2))
 	cents := 4321012.0
-	ticks := make([]Tick, n)
+	ticks := make([]message.StrategyTick, n)
 	for i := range ticks {
 		cents += float64(random.IntN(201) - 100)
-		ticks[i] = Tick{TimeMS: float64(i) * everyMS, Price: cents / 100, Volume: 1, QuoteVolume: cents / 100}
+		ticks[i] = message.StrategyTick{TimeMS: float64(i) * everyMS, Price: cents / 100, Volume: 1, QuoteVolume: cents / 100}
 	}
 	return ticks
 }
@@ -125,12 +126,12 @@ func (deaf) Emit(*Event)    {}
 
 type busy struct {
 	n   int
-	out [1]Action
+	out [1]message.StrategyAction
 }
 
 func (s *busy) Open(context.Context, []byte) error { return nil }
 
-func (s *busy) Ticks(_ context.Context, _ uint32, ticks []Tick) (int, []Action, error) {
+func (s *busy) Ticks(_ context.Context, _ uint32, ticks []message.StrategyTick) (int, []message.StrategyAction, error) {
 	for i := range ticks {
 		if s.n++; s.n%2 == 0 {
 			s.out[0] = buy("e", 0.1)
@@ -144,7 +145,7 @@ func (s *busy) Ticks(_ context.Context, _ uint32, ticks []Tick) (int, []Action, 
 	return len(ticks), nil, nil
 }
 
-func (s *busy) Update(context.Context, []byte) ([]Action, error) { return nil, nil }
+func (s *busy) Update(context.Context, []byte) ([]message.StrategyAction, error) { return nil, nil }
 
 func TestATickOfAStrategyWithNothingToSayAllocatesNothing(t *testing.T) {
 	for _, holds := range []bool{false, true} {

@@ -97,7 +97,7 @@ func capped(limit string, allocations map[string]string) Config {
 }
 
 func TestAnOrderOverItsStrategysAllocationIsRefusedCountedAndAlerted(t *testing.T) {
-	b := newBench(t, capped("10000", map[string]string{"s": "500"}), at(map[int][]Action{
+	b := newBench(t, capped("10000", map[string]string{"s": "500"}), at(map[int][]message.StrategyAction{
 		0: {buy("a", 3)},                  // 300, by quantity at the last price
 		2: {notional(buy("b", 0), 200)},   // 500: equal is fine
 		4: {notional(buy("c", 0), 0.01)},  // one cent too much
@@ -112,9 +112,9 @@ func TestAnOrderOverItsStrategysAllocationIsRefusedCountedAndAlerted(t *testing.
 }
 
 func TestPendingOrdersCountAgainstTheBudget(t *testing.T) {
-	b := newBench(t, capped("1000", nil), at(map[int][]Action{
+	b := newBench(t, capped("1000", nil), at(map[int][]message.StrategyAction{
 		0: {limit(buy("a", 5), 90), limit(buy("b", 5), 90), limit(buy("c", 5), 50)}, // 450 and 450 at their limits, and 250
-		1: {{Kind: ActionCancel, ID: "a"}},
+		1: {{Kind: message.ActionCancel, ID: "a"}},
 		2: {limit(buy("d", 5), 50)},
 	}))
 	b.ticks(100, 100, 100, 100)
@@ -124,20 +124,20 @@ func TestPendingOrdersCountAgainstTheBudget(t *testing.T) {
 
 func TestAPositionCountsAtWhatItCostWhicheverWayItGoes(t *testing.T) {
 	for _, short := range []bool{false, true} {
-		order := func(id string, q float64) Action {
+		order := func(id string, q float64) message.StrategyAction {
 			if short {
 				return sell(id, q)
 			}
 			return buy(id, q)
 		}
-		b := newBench(t, capped("1000", nil), at(map[int][]Action{0: {order("a", 9)}, 2: {order("b", 1)}, 4: {order("c", 1)}}))
+		b := newBench(t, capped("1000", nil), at(map[int][]message.StrategyAction{0: {order("a", 9)}, 2: {order("b", 1)}, 4: {order("c", 1)}}))
 		b.ticks(100, 100, 50, 200, 50, 50, 50) // at 200 the second costs more than is left
 		require.Equal(t, []string{"fill a ", "fill b ", "reject c budget_cap_exceeded"}, b.events())
 	}
 }
 
 func TestClosingAlwaysPassesAndTurningRoundCountsWhatItOpens(t *testing.T) {
-	b := newBench(t, capped("1000", nil), at(map[int][]Action{
+	b := newBench(t, capped("1000", nil), at(map[int][]message.StrategyAction{
 		0: {buy("in", 10)},
 		2: {sell("half", 5), sell("rest", 5), sell("more", 10)}, // the third would open a short one of 10 × 100 beside what is still held
 		4: {sell("short", 10)},
@@ -152,10 +152,10 @@ func TestClosingAlwaysPassesAndTurningRoundCountsWhatItOpens(t *testing.T) {
 }
 
 func TestAnOrderThatNoLongerClosesIsCheckedAgainWhenItIsFilled(t *testing.T) {
-	b := newBench(t, capped("1000", nil), at(map[int][]Action{
+	b := newBench(t, capped("1000", nil), at(map[int][]message.StrategyAction{
 		0: {buy("in", 10)},
 		2: {limit(sell("exit", 10), 110)},
-		3: {{Kind: ActionCancel, ID: "exit"}, limit(sell("exit2", 10), 110)},
+		3: {{Kind: message.ActionCancel, ID: "exit"}, limit(sell("exit2", 10), 110)},
 		4: {sell("now", 10)}, // exit2 still claims to close the same ten, so this one would open
 	}))
 	b.ticks(100, 100, 100, 100, 100, 100, 120)
@@ -165,8 +165,8 @@ func TestAnOrderThatNoLongerClosesIsCheckedAgainWhenItIsFilled(t *testing.T) {
 }
 
 func TestTheGlobalCapIsForAllStrategiesAndSymbols(t *testing.T) {
-	b := newBench(t, capped("1000", map[string]string{"s": "900"}), at(map[int][]Action{0: {buy("a", 8)}}))
-	other := &scripted{t: t, onTick: at(map[int][]Action{0: {buy("b", 3)}, 2: {buy("c", 2)}})}
+	b := newBench(t, capped("1000", map[string]string{"s": "900"}), at(map[int][]message.StrategyAction{0: {buy("a", 8)}}))
+	other := &scripted{t: t, onTick: at(map[int][]message.StrategyAction{0: {buy("b", 3)}, 2: {buy("c", 2)}})}
 	require.NoError(t, b.run.Add("other", nil, other, ""))
 	require.NoError(t, b.run.Activate(t.Context(), "other", "Y"))
 	b.ticks(100, 100)
@@ -178,7 +178,7 @@ func TestTheGlobalCapIsForAllStrategiesAndSymbols(t *testing.T) {
 func TestWithoutABudgetEquityTimesLeverageIsTheCap(t *testing.T) {
 	c := plain()
 	c.LeverageMax = 2 * ledger.One
-	b := newBench(t, c, at(map[int][]Action{0: {buy("a", 200)}, 2: {buy("b", 0.001)}, 4: {buy("c", 20)}}))
+	b := newBench(t, c, at(map[int][]message.StrategyAction{0: {buy("a", 200)}, 2: {buy("b", 0.001)}, 4: {buy("c", 20)}}))
 	b.ticks(100, 100, 100, 100, 110, 110) // at 110 equity is 12,000, so 4,000 more can be had
 	require.Equal(t, []string{"fill a ", "reject b insufficient_equity", "fill c "}, b.events())
 	require.Empty(t, b.diary.of(KindAlert))

@@ -11,14 +11,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/ledger"
 )
 
 // scripted is a strategy that does what the test says at each tick it sees, one tick after the other.
 type scripted struct {
 	t       testing.TB
-	onTick  func(handle uint32, n int, tick Tick) []Action // n counts the handle's ticks from 0
-	onEvent func(handle uint32, doc update) []Action
+	onTick  func(handle uint32, n int, tick message.StrategyTick) []message.StrategyAction // n counts the handle's ticks from 0
+	onEvent func(handle uint32, doc update) []message.StrategyAction
 	seen    map[uint32]int
 	opened  []string
 	updates []string
@@ -47,7 +48,7 @@ func (s *scripted) Open(_ context.Context, doc []byte) error {
 	return s.refuse
 }
 
-func (s *scripted) Ticks(ctx context.Context, handle uint32, ticks []Tick) (int, []Action, error) {
+func (s *scripted) Ticks(ctx context.Context, handle uint32, ticks []message.StrategyTick) (int, []message.StrategyAction, error) {
 	s.calls++
 	if err := ctx.Err(); err != nil {
 		return 0, nil, err
@@ -55,7 +56,7 @@ func (s *scripted) Ticks(ctx context.Context, handle uint32, ticks []Tick) (int,
 	if s.seen == nil {
 		s.seen = map[uint32]int{}
 	}
-	var out []Action
+	var out []message.StrategyAction
 	for i, tick := range ticks {
 		n := s.seen[handle]
 		s.seen[handle]++
@@ -66,7 +67,7 @@ func (s *scripted) Ticks(ctx context.Context, handle uint32, ticks []Tick) (int,
 					return i, nil, fmt.Errorf("plugin/strategy@0123456789ab: trap: %s", a.Reason)
 				}
 				a.At = i
-				stop = stop || a.Kind == ActionOrder || a.Kind == ActionCancel || a.Kind == "stop"
+				stop = stop || a.Kind == message.ActionOrder || a.Kind == message.ActionCancel || a.Kind == "stop"
 				if a.Kind != "stop" {
 					out = append(out, a)
 				}
@@ -79,7 +80,7 @@ func (s *scripted) Ticks(ctx context.Context, handle uint32, ticks []Tick) (int,
 	return len(ticks), out, nil
 }
 
-func (s *scripted) Update(_ context.Context, doc []byte) ([]Action, error) {
+func (s *scripted) Update(_ context.Context, doc []byte) ([]message.StrategyAction, error) {
 	s.updates = append(s.updates, string(doc))
 	var u update
 	require.NoError(s.t, json.Unmarshal(doc, &u), "%s", doc)
@@ -95,7 +96,7 @@ var _ Strategy = (*scripted)(nil)
 // tick, shows.
 type moody struct {
 	hash map[uint32]uint64
-	out  []Action
+	out  []message.StrategyAction
 }
 
 func (m *moody) feel(handle uint32, v ...any) *rand.Rand {
@@ -117,15 +118,15 @@ func (m *moody) Open(_ context.Context, doc []byte) error {
 	return nil
 }
 
-func (m *moody) Ticks(_ context.Context, handle uint32, ticks []Tick) (int, []Action, error) {
+func (m *moody) Ticks(_ context.Context, handle uint32, ticks []message.StrategyTick) (int, []message.StrategyAction, error) {
 	m.out = m.out[:0]
 	for i, t := range ticks {
 		r := m.feel(handle, t)
 		if r.IntN(8) == 0 {
-			m.out = append(m.out, Action{Kind: ActionIndicator, At: i, Name: "RSI", Value: r.Float64()}, Action{Kind: ActionIndicator, At: i, Name: "SMA", Value: t.Price})
+			m.out = append(m.out, message.StrategyAction{Kind: message.ActionIndicator, At: i, Name: "RSI", Value: r.Float64()}, message.StrategyAction{Kind: message.ActionIndicator, At: i, Name: "SMA", Value: t.Price})
 		}
 		if r.IntN(20) == 0 {
-			m.out = append(m.out, Action{Kind: ActionSignal, At: i, SignalType: "S1", Indicators: []byte(`{"RSI":1}`)}, Action{Kind: ActionState, At: i, State: "signal_detected"})
+			m.out = append(m.out, message.StrategyAction{Kind: message.ActionSignal, At: i, SignalType: "S1", Indicators: []byte(`{"RSI":1}`)}, message.StrategyAction{Kind: message.ActionState, At: i, State: "signal_detected"})
 		}
 		if a, stop := m.act(r, t.Price, i); stop {
 			m.out = append(m.out, a...)
@@ -135,12 +136,12 @@ func (m *moody) Ticks(_ context.Context, handle uint32, ticks []Tick) (int, []Ac
 	return len(ticks), m.out, nil
 }
 
-func (m *moody) act(r *rand.Rand, price float64, at int) ([]Action, bool) {
+func (m *moody) act(r *rand.Rand, price float64, at int) ([]message.StrategyAction, bool) {
 	switch r.IntN(12) {
 	case 0:
-		return []Action{{Kind: ActionCancel, At: at, ID: fmt.Sprint(r.IntN(6))}}, true
+		return []message.StrategyAction{{Kind: message.ActionCancel, At: at, ID: fmt.Sprint(r.IntN(6))}}, true
 	case 1, 2:
-		a := Action{Kind: ActionOrder, At: at, ID: fmt.Sprint(r.IntN(6)), Side: []string{"buy", "sell"}[r.IntN(2)], OrderType: "market", Reason: "mood"}
+		a := message.StrategyAction{Kind: message.ActionOrder, At: at, ID: fmt.Sprint(r.IntN(6)), Side: []string{"buy", "sell"}[r.IntN(2)], OrderType: "market", Reason: "mood"}
 		if r.IntN(2) == 0 {
 			a.OrderType, a.Price = "limit", math.Round(price*(97+6*r.Float64()))/100
 		}
@@ -149,20 +150,20 @@ func (m *moody) act(r *rand.Rand, price float64, at int) ([]Action, bool) {
 		} else {
 			a.Quantity = float64(r.IntN(3000)) / 100 / price * 100
 		}
-		return []Action{a}, true
+		return []message.StrategyAction{a}, true
 	case 3:
 		return nil, r.IntN(4) == 0 // stops for no reason
 	}
 	return nil, false
 }
 
-func (m *moody) Update(_ context.Context, doc []byte) ([]Action, error) {
+func (m *moody) Update(_ context.Context, doc []byte) ([]message.StrategyAction, error) {
 	var u update
 	if err := json.Unmarshal(doc, &u); err != nil {
 		return nil, err
 	}
 	r := m.feel(u.Handle, string(doc))
-	m.out = append(m.out[:0], Action{Kind: ActionState, State: "position_active"})
+	m.out = append(m.out[:0], message.StrategyAction{Kind: message.ActionState, State: "position_active"})
 	if r.IntN(3) == 0 {
 		a, _ := m.act(r, 100, 0)
 		m.out = append(m.out, a...)
@@ -232,7 +233,7 @@ func plain() Config {
 	return c
 }
 
-func newBench(t *testing.T, c Config, onTick func(handle uint32, n int, tick Tick) []Action) *bench {
+func newBench(t *testing.T, c Config, onTick func(handle uint32, n int, tick message.StrategyTick) []message.StrategyAction) *bench {
 	t.Helper()
 	books, err := ledger.New(ledger.DefaultConfig())
 	require.NoError(t, err)
@@ -251,10 +252,10 @@ func (b *bench) ticks(prices ...float64) {
 }
 
 func (b *bench) feed(symbol string, prices ...float64) error {
-	var ticks []Tick
+	var ticks []message.StrategyTick
 	for _, p := range prices {
 		b.now += 1000
-		ticks = append(ticks, Tick{TimeMS: b.now, Price: p, Volume: 1, QuoteVolume: p})
+		ticks = append(ticks, message.StrategyTick{TimeMS: b.now, Price: p, Volume: 1, QuoteVolume: p})
 	}
 	return b.run.Ticks(b.t.Context(), symbol, ticks)
 }
@@ -270,27 +271,27 @@ func (b *bench) events() (out []string) {
 	return out
 }
 
-func buy(id string, quantity float64) Action {
-	return Action{Kind: ActionOrder, ID: id, Side: "buy", OrderType: "market", Quantity: quantity, Reason: "entry"}
+func buy(id string, quantity float64) message.StrategyAction {
+	return message.StrategyAction{Kind: message.ActionOrder, ID: id, Side: "buy", OrderType: "market", Quantity: quantity, Reason: "entry"}
 }
 
-func sell(id string, quantity float64) Action {
+func sell(id string, quantity float64) message.StrategyAction {
 	a := buy(id, quantity)
 	a.Side = "sell"
 	return a
 }
 
-func limit(a Action, price float64) Action {
+func limit(a message.StrategyAction, price float64) message.StrategyAction {
 	a.OrderType, a.Price = "limit", price
 	return a
 }
 
-func notional(a Action, amount float64) Action {
+func notional(a message.StrategyAction, amount float64) message.StrategyAction {
 	a.Quantity, a.Notional = 0, amount
 	return a
 }
 
 // at gives each action at its tick.
-func at(actions map[int][]Action) func(uint32, int, Tick) []Action {
-	return func(_ uint32, n int, _ Tick) []Action { return actions[n] }
+func at(actions map[int][]message.StrategyAction) func(uint32, int, message.StrategyTick) []message.StrategyAction {
+	return func(_ uint32, n int, _ message.StrategyTick) []message.StrategyAction { return actions[n] }
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/ledger"
 )
 
@@ -33,7 +34,7 @@ type order struct {
 }
 
 // place checks an order of a strategy's and accepts or refuses it.
-func (r *Run) place(h *handle, a *Action) {
+func (r *Run) place(h *handle, a *message.StrategyAction) {
 	r.numbered++
 	o := &order{id: r.orderID(r.numbered), own: a.ID, number: r.numbered, h: h, sell: a.Side == "sell",
 		reason: a.Reason, placedMS: r.nowMS}
@@ -59,7 +60,7 @@ func (r *Run) orderID(number uint64) string {
 }
 
 // examine fills in the numbers of an order and returns why it is refused, or nothing.
-func (r *Run) examine(o *order, a *Action) string {
+func (r *Run) examine(o *order, a *message.StrategyAction) string {
 	if r.config.Mode == Observe {
 		return ReasonNoSession
 	}
@@ -76,7 +77,7 @@ func (r *Run) examine(o *order, a *Action) string {
 }
 
 // read takes the numbers of an order.
-func (o *order) read(a *Action) string {
+func (o *order) read(a *message.StrategyAction) string {
 	var err error
 	limited := a.OrderType == "limit"
 	if limited {
@@ -219,7 +220,7 @@ func (r *Run) remove(o *order) {
 }
 
 // fillAt fills the pending orders of y that a tick fills, oldest first.
-func (r *Run) fillAt(y *symbol, tick *Tick) {
+func (r *Run) fillAt(y *symbol, tick *message.StrategyTick) {
 	due := r.scratch[:0]
 	for _, h := range y.handles {
 		for _, o := range h.orders {

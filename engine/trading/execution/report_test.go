@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/ledger"
 )
 
@@ -17,7 +18,7 @@ type live struct {
 	fails   error
 }
 
-func newLive(t *testing.T, actions map[int][]Action) *live {
+func newLive(t *testing.T, actions map[int][]message.StrategyAction) *live {
 	l := &live{}
 	c := plain()
 	c.Mode, c.SessionType, c.OrdersKeptMax = External, "live", 2
@@ -54,7 +55,7 @@ func fill(t *testing.T, order, execution string, kind ReportKind, quantity, at, 
 }
 
 func TestALiveOrderIsOnlyBookedFromReportsAndOnceForEachExecution(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {limit(buy("e", 3), 99)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {limit(buy("e", 3), 99)}})
 	l.ticks(100, 90, 80)
 	require.Len(t, l.intents, 1)
 	i := l.intents[0]
@@ -75,7 +76,7 @@ func TestALiveOrderIsOnlyBookedFromReportsAndOnceForEachExecution(t *testing.T) 
 }
 
 func TestALiveOrderMayBeRejectedOrCancelledByTheBroker(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {buy("a", 1), buy("b", 1)}, 1: {{Kind: ActionCancel, ID: "b"}, {Kind: ActionCancel, ID: "b"}}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {buy("a", 1), buy("b", 1)}, 1: {{Kind: message.ActionCancel, ID: "b"}, {Kind: message.ActionCancel, ID: "b"}}})
 	l.ticks(100, 100)
 	require.True(t, l.report("session-1", "1", ReportReject, "", "", ""))
 	require.Len(t, l.intents, 3)
@@ -94,14 +95,14 @@ func TestALiveOrderMayBeRejectedOrCancelledByTheBroker(t *testing.T) {
 }
 
 func TestAnOrderThatCannotBeHandedOverIsRefused(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {buy("a", 1)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {buy("a", 1)}})
 	l.fails = errors.New("no broker")
 	l.ticks(100, 100)
 	require.Equal(t, []string{"reject a no broker"}, l.events())
 }
 
 func TestReportsThatCannotBeBookedChangeNothing(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {buy("a", 1)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {buy("a", 1)}})
 	l.ticks(100)
 	for _, c := range []struct {
 		report Report
@@ -121,14 +122,14 @@ func TestReportsThatCannotBeBookedChangeNothing(t *testing.T) {
 		require.ErrorIs(t, err, c.err)
 	}
 	require.True(t, l.report("session-1", "x", ReportFill, "1", "100", "0"), "none of them used the execution id up")
-	b := newBench(t, plain(), at(map[int][]Action{0: {limit(buy("a", 1), 1)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {limit(buy("a", 1), 1)}}))
 	b.ticks(100)
 	_, err := b.run.Report(fill(t, "session-1", "x", ReportFill, "1", "1", "0"))
 	require.ErrorIs(t, err, ErrUnknown, "nobody reports on simulated orders")
 }
 
 func TestAnOrderByNotionalIsDoneAtNearlyAllOfIt(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {notional(buy("a", 0), 1000)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {notional(buy("a", 0), 1000)}})
 	l.ticks(100)
 	require.True(t, l.report("session-1", "1", ReportFill, "5", "100", "0"))
 	require.Equal(t, 1, l.run.Pending())
@@ -137,7 +138,7 @@ func TestAnOrderByNotionalIsDoneAtNearlyAllOfIt(t *testing.T) {
 }
 
 func TestOrdersThatAreDoneAreForgottenInTheEnd(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {buy("a", 1), buy("b", 1), buy("c", 1)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {buy("a", 1), buy("b", 1), buy("c", 1)}})
 	l.ticks(100)
 	for _, id := range []string{"session-1", "session-2", "session-3"} {
 		require.True(t, l.report(id, "1", ReportFill, "1", "100", "0"))
@@ -148,7 +149,7 @@ func TestOrdersThatAreDoneAreForgottenInTheEnd(t *testing.T) {
 }
 
 func TestAPartlyFilledOrderCommitsTheRest(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {buy("a", 10)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {buy("a", 10)}})
 	l.ticks(100)
 	require.True(t, l.report("session-1", "1", ReportFill, "4", "50", "0"))
 	total, ok := l.run.committed(l.run.strategies[0], nil)
@@ -157,7 +158,7 @@ func TestAPartlyFilledOrderCommitsTheRest(t *testing.T) {
 }
 
 func TestARestoredRunKnowsItsOrdersAndTakesReports(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {buy("a", 2), limit(buy("b", 1), 50)}, 1: {buy("c", 1)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {buy("a", 2), limit(buy("b", 1), 50)}, 1: {buy("c", 1)}})
 	l.ticks(100, 100)
 	require.True(t, l.report("session-1", "1", ReportFill, "1", "100", "0"))
 	require.True(t, l.report("session-3", "1", ReportFill, "1", "100", "0"))
@@ -201,7 +202,7 @@ func TestARestoredRunKnowsItsOrdersAndTakesReports(t *testing.T) {
 }
 
 func TestARunsSnapshotThatContradictsItselfIsRefused(t *testing.T) {
-	l := newLive(t, map[int][]Action{0: {buy("a", 2)}})
+	l := newLive(t, map[int][]message.StrategyAction{0: {buy("a", 2)}})
 	l.ticks(100)
 	document, err := l.run.Snapshot()
 	require.NoError(t, err)

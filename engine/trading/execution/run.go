@@ -64,7 +64,7 @@ type symbol struct {
 	handles []*handle // active ones, in the order of activation
 	pending int       // orders
 	seen    bool      // there was a tick
-	last    Tick
+	last    message.StrategyTick
 }
 
 // strategy is a strategy of the run.
@@ -93,9 +93,9 @@ type handle struct {
 	moved    bool     // its position has changed and is to be told
 
 	// While a batch is fed:
-	cursor int      // index of the next tick that it will see
-	queue  []Action // what it said to the ticks before, not yet in effect
-	base   int      // index of the tick at which At counts from 0
+	cursor int                      // index of the next tick that it will see
+	queue  []message.StrategyAction // what it said to the ticks before, not yet in effect
+	base   int                      // index of the tick at which At counts from 0
 }
 
 // New returns a run of which the books are the ledger's.
@@ -236,7 +236,7 @@ func (r *Run) Pending() int {
 // Ticks feeds ticks of one symbol, in the order in which they came. It returns a *[Failure] when a strategy fails, and the context's error
 // when that ends in between; both are the end of the run, which only takes End and Report then. A symbol of which the run has not heard is
 // an [ErrUnknown]. It blocks for as long as the strategies take, and allocates nothing where they have nothing to say.
-func (r *Run) Ticks(ctx context.Context, symbolName string, ticks []Tick) error {
+func (r *Run) Ticks(ctx context.Context, symbolName string, ticks []message.StrategyTick) error {
 	y := r.symbols[symbolName]
 	if y == nil {
 		return fmt.Errorf("%w: symbol %s", ErrUnknown, symbolName)
@@ -263,7 +263,7 @@ func (r *Run) Ticks(ctx context.Context, symbolName string, ticks []Tick) error 
 }
 
 // usable returns how many ticks at the head of a batch are ticks, and not older than the one before.
-func (y *symbol) usable(ticks []Tick) int {
+func (y *symbol) usable(ticks []message.StrategyTick) int {
 	last := y.last.TimeMS
 	for i := range ticks {
 		t := &ticks[i]
@@ -277,7 +277,7 @@ func (y *symbol) usable(ticks []Tick) int {
 }
 
 // drop counts a tick that is not used.
-func (r *Run) drop(y *symbol, t *Tick) {
+func (r *Run) drop(y *symbol, t *message.StrategyTick) {
 	if t.TimeMS < y.last.TimeMS && t.TimeMS >= 0 {
 		r.books.OutOfOrder(y.id)
 	} else {
@@ -287,7 +287,7 @@ func (r *Run) drop(y *symbol, t *Tick) {
 
 // feed runs usable ticks of y. It goes from one tick at which something happens to the next: where an order is filled or was given, where
 // somebody said something, or has to be told something. The ledger takes the ticks in between one by one.
-func (r *Run) feed(ctx context.Context, y *symbol, ticks []Tick) error {
+func (r *Run) feed(ctx context.Context, y *symbol, ticks []message.StrategyTick) error {
 	for _, h := range y.handles {
 		h.cursor, h.queue, h.base = 0, nil, 0
 	}
@@ -316,10 +316,10 @@ func (y *symbol) next(n int) int {
 
 // take has the ledger take a tick. One at whose price a position cannot be valued is counted there as invalid and changes
 // nothing else: strategies may have seen it already.
-func (r *Run) take(y *symbol, t *Tick) { _ = r.books.Tick(y.id, t.TimeMS, t.Price) }
+func (r *Run) take(y *symbol, t *message.StrategyTick) { _ = r.books.Tick(y.id, t.TimeMS, t.Price) }
 
 // step does what the package's description says for one tick.
-func (r *Run) step(ctx context.Context, y *symbol, ticks []Tick, t int) error {
+func (r *Run) step(ctx context.Context, y *symbol, ticks []message.StrategyTick, t int) error {
 	tick := &ticks[t]
 	r.nowMS = int64(tick.TimeMS)
 	before := r.fills
@@ -362,7 +362,7 @@ func (r *Run) step(ctx context.Context, y *symbol, ticks []Tick, t int) error {
 const minuteMS = 60_000
 
 // turns reports whether a tick begins another minute than the one before.
-func (y *symbol) turns(ticks []Tick, t int) bool {
+func (y *symbol) turns(ticks []message.StrategyTick, t int) bool {
 	last := y.last.TimeMS
 	if t > 0 {
 		last = ticks[t-1].TimeMS
@@ -374,7 +374,7 @@ func (y *symbol) turns(ticks []Tick, t int) bool {
 
 // limit returns up to which tick, exclusive, the handle may see them in one call: what may have to be told in between
 // decides.
-func (h *handle) limit(ticks []Tick, t int) int {
+func (h *handle) limit(ticks []message.StrategyTick, t int) int {
 	if len(h.events) > 0 {
 		return t + 1
 	}
@@ -405,7 +405,7 @@ func (h *handle) limit(ticks []Tick, t int) int {
 }
 
 // see shows ticks to the strategy and keeps what it says.
-func (h *handle) see(ctx context.Context, ticks []Tick, from, to int) error {
+func (h *handle) see(ctx context.Context, ticks []message.StrategyTick, from, to int) error {
 	consumed, actions, err := h.strategy.instance.Ticks(ctx, h.number, ticks[from:to])
 	if err != nil {
 		return h.fail(ctx, err)
@@ -416,7 +416,7 @@ func (h *handle) see(ctx context.Context, ticks []Tick, from, to int) error {
 	at := 0
 	for i := range actions {
 		a := &actions[i]
-		if a.At < at || a.At >= consumed || a.At != consumed-1 && (a.Kind == ActionOrder || a.Kind == ActionCancel) {
+		if a.At < at || a.At >= consumed || a.At != consumed-1 && (a.Kind == message.ActionOrder || a.Kind == message.ActionCancel) {
 			return h.fail(ctx, fmt.Errorf("%s at tick %d of %d that were consumed, after one at %d", a.Kind, a.At, consumed, at))
 		}
 		at = a.At

@@ -10,11 +10,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/ledger"
 )
 
 func TestAMarketOrderIsFilledAtTheNextTickWithSlippageAndFee(t *testing.T) {
-	b := newBench(t, DefaultConfig(), at(map[int][]Action{1: {buy("e1", 2)}, 3: {sell("x1", 2)}}))
+	b := newBench(t, DefaultConfig(), at(map[int][]message.StrategyAction{1: {buy("e1", 2)}, 3: {sell("x1", 2)}}))
 	b.ticks(100, 101, 102, 103, 104)
 	require.Equal(t, []string{
 		`{"handle":1,"events":[{"kind":"fill","id":"e1","quantity":2,"price":102.051,"fee":0.204102}],"position":2,"equity":9999.693898}`,
@@ -33,7 +34,7 @@ func TestAMarketOrderIsFilledAtTheNextTickWithSlippageAndFee(t *testing.T) {
 }
 
 func TestALimitOrderIsFilledAtTheFirstLaterTickThatReachesIt(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {limit(buy("e1", 1), 95)}, 1: {}, 5: {limit(sell("x1", 1), 97)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {limit(buy("e1", 1), 95)}, 1: {}, 5: {limit(sell("x1", 1), 97)}}))
 	b.ticks(94, 100, 96, 95.5, 93, 96, 96.5, 98, 200)
 	require.Equal(t, []string{"fill e1 ", "fill x1 "}, b.events())
 	fills := b.diary.of(KindOrder)
@@ -45,14 +46,14 @@ func TestALimitOrderIsFilledAtTheFirstLaterTickThatReachesIt(t *testing.T) {
 func TestAStrategyLearnsOfAFillBeforeItSeesTheTick(t *testing.T) {
 	var log []string
 	b := newBench(t, plain(), nil)
-	b.fake.onTick = func(_ uint32, n int, tick Tick) []Action {
+	b.fake.onTick = func(_ uint32, n int, tick message.StrategyTick) []message.StrategyAction {
 		log = append(log, fmt.Sprint("tick ", tick.Price))
 		if n == 0 {
-			return []Action{limit(buy("e", 1), 95)}
+			return []message.StrategyAction{limit(buy("e", 1), 95)}
 		}
 		return nil
 	}
-	b.fake.onEvent = func(_ uint32, u update) []Action {
+	b.fake.onEvent = func(_ uint32, u update) []message.StrategyAction {
 		log = append(log, fmt.Sprint(u.Events[0].Kind, " at ", u.Events[0].Price, ", equity ", u.Equity))
 		return nil
 	}
@@ -61,10 +62,10 @@ func TestAStrategyLearnsOfAFillBeforeItSeesTheTick(t *testing.T) {
 }
 
 func TestWhatAStrategyOrdersOnAnUpdateIsFilledAtALaterTick(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {buy("e", 1)}}))
-	b.fake.onEvent = func(_ uint32, u update) []Action {
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {buy("e", 1)}}))
+	b.fake.onEvent = func(_ uint32, u update) []message.StrategyAction {
 		if u.Events[0].ID == "e" {
-			return []Action{sell("stop", 1)}
+			return []message.StrategyAction{sell("stop", 1)}
 		}
 		return nil
 	}
@@ -74,7 +75,7 @@ func TestWhatAStrategyOrdersOnAnUpdateIsFilledAtALaterTick(t *testing.T) {
 }
 
 func TestACancelledOrderIsNotFilledAndItsStrategyIsTold(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {limit(buy("e", 1), 90)}, 2: {{Kind: ActionCancel, ID: "e"}, {Kind: ActionCancel, ID: "never was"}}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {limit(buy("e", 1), 90)}, 2: {{Kind: message.ActionCancel, ID: "e"}, {Kind: message.ActionCancel, ID: "never was"}}}))
 	b.ticks(100, 99, 98, 80)
 	require.Equal(t, []string{"cancelled e cancelled_by_strategy"}, b.events())
 	require.Equal(t, []string{"session-1 placed", "session-1 cancelled"}, b.diary.statuses())
@@ -84,13 +85,13 @@ func TestACancelledOrderIsNotFilledAndItsStrategyIsTold(t *testing.T) {
 func TestOrdersThatCannotBeAreRefusedAndTold(t *testing.T) {
 	c := plain()
 	c.OrdersPendingMax = 2
-	bad := []Action{
+	bad := []message.StrategyAction{
 		limit(buy("dup", 1), 50), limit(buy("dup", 1), 50), limit(buy("b", 1), 50), limit(buy("c", 1), 50),
 	}
-	b := newBench(t, c, at(map[int][]Action{0: bad, 1: {
+	b := newBench(t, c, at(map[int][]message.StrategyAction{0: bad, 1: {
 		buy("zero", 0), buy("nan", math.NaN()), buy("huge", 1e12), buy("negative", -1), notional(buy("inf", 0), math.Inf(1)), limit(buy("price", 1), math.NaN()),
-		{Kind: ActionOrder, ID: "side", Side: "hold", OrderType: "market", Quantity: 1}, {Kind: ActionOrder, ID: "type", Side: "buy", OrderType: "stop", Quantity: 1},
-		{Kind: ActionOrder, ID: "both", Side: "buy", OrderType: "market", Quantity: 1, Notional: 1}, buy("dust", 1e-12),
+		{Kind: message.ActionOrder, ID: "side", Side: "hold", OrderType: "market", Quantity: 1}, {Kind: message.ActionOrder, ID: "type", Side: "buy", OrderType: "stop", Quantity: 1},
+		{Kind: message.ActionOrder, ID: "both", Side: "buy", OrderType: "market", Quantity: 1, Notional: 1}, buy("dust", 1e-12),
 	}}))
 	b.ticks(100, 100, 100)
 	require.Equal(t, []string{"reject dup duplicate_order_id", "reject c too_many_orders", "reject zero invalid_order", "reject nan invalid_order",
@@ -100,20 +101,20 @@ func TestOrdersThatCannotBeAreRefusedAndTold(t *testing.T) {
 }
 
 func TestANotionalThatBuysNothingIsRefusedAtItsFill(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {notional(buy("e", 0), 0.00000001)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {notional(buy("e", 0), 0.00000001)}}))
 	b.ticks(100, 100, 100)
 	require.Equal(t, []string{"reject e order_too_small"}, b.events())
 	require.Zero(t, b.run.Pending())
 }
 
 func TestANotionalBuysWhatTheFillsPriceGives(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {notional(buy("e", 0), 1000)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {notional(buy("e", 0), 1000)}}))
 	b.ticks(100, 300, 300)
 	require.Equal(t, "3.33333333", b.books.Position(0).Quantity.String())
 }
 
 func TestAnOrderIsNotFilledInItsOwnBatchsTickNorLostBetweenBatches(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {buy("e", 1)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {buy("e", 1)}}))
 	b.ticks(100)
 	require.Equal(t, 1, b.run.Pending())
 	b.ticks(105)
@@ -124,12 +125,15 @@ func TestAnOrderIsNotFilledInItsOwnBatchsTickNorLostBetweenBatches(t *testing.T)
 func TestTicksThatAreNoneOrTooOldAreDroppedAndCounted(t *testing.T) {
 	b := newBench(t, plain(), nil)
 	var seen []float64
-	b.fake.onTick = func(_ uint32, _ int, tick Tick) []Action { seen = append(seen, tick.Price); return nil }
-	require.NoError(t, b.run.Ticks(t.Context(), "X", []Tick{
+	b.fake.onTick = func(_ uint32, _ int, tick message.StrategyTick) []message.StrategyAction {
+		seen = append(seen, tick.Price)
+		return nil
+	}
+	require.NoError(t, b.run.Ticks(t.Context(), "X", []message.StrategyTick{
 		{TimeMS: math.NaN(), Price: 1}, {TimeMS: 5000, Price: 10}, {TimeMS: 4000, Price: 11}, {TimeMS: 5000, Price: 12}, {TimeMS: 6000, Price: math.Inf(1)},
 		{TimeMS: 6000, Price: -1}, {TimeMS: 6000, Price: 13, Volume: math.NaN()}, {TimeMS: -1, Price: 1}, {TimeMS: 1e300, Price: 1}, {TimeMS: 7000, Price: 14},
 	}))
-	require.NoError(t, b.run.Ticks(t.Context(), "X", []Tick{{TimeMS: 6999, Price: 15}}))
+	require.NoError(t, b.run.Ticks(t.Context(), "X", []message.StrategyTick{{TimeMS: 6999, Price: 15}}))
 	require.Equal(t, []float64{10, 12, 14}, seen)
 	p := b.books.Performance()
 	require.Equal(t, []uint64{3, 2, 6}, []uint64{p.TicksProcessed, p.TicksOutOfOrder, b.books.InvalidTicks()})
@@ -137,19 +141,19 @@ func TestTicksThatAreNoneOrTooOldAreDroppedAndCounted(t *testing.T) {
 }
 
 func TestATickThatNobodyCouldPayForDoesNotEndTheRun(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {buy("e", 1)}, 1: {sell("x", 1)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {buy("e", 1)}, 1: {sell("x", 1)}}))
 	b.ticks(100, 100, 1e18, 101)
 	require.Equal(t, []string{"fill e ", "reject x amount_out_of_range"}, b.events())
 	require.Equal(t, "10001", b.books.Equity().String())
 }
 
 func TestAStrategyThatFailsEndsTheRunAndLeavesTheLedger(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {buy("e", 1)}, 2: {{Kind: "fail", Reason: "unreachable"}}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {buy("e", 1)}, 2: {{Kind: "fail", Reason: "unreachable"}}}))
 	err := b.feed("X", 100, 101, 102, 103)
 	var failure *Failure
 	require.ErrorAs(t, err, &failure)
 	require.EqualError(t, err, "execution: strategy s on X, run by strategy@0123456789ab: plugin/strategy@0123456789ab: trap: unreachable")
-	require.Equal(t, err, b.run.Ticks(t.Context(), "X", []Tick{{TimeMS: 1e9, Price: 1}}))
+	require.Equal(t, err, b.run.Ticks(t.Context(), "X", []message.StrategyTick{{TimeMS: 1e9, Price: 1}}))
 	require.Equal(t, err, b.run.Activate(t.Context(), "s", "Y"))
 	require.Equal(t, AlertSessionError, b.diary.of(KindAlert)[0].Alert)
 	require.Equal(t, "1", b.books.Position(0).Quantity.String())
@@ -160,16 +164,16 @@ func TestAStrategyThatFailsEndsTheRunAndLeavesTheLedger(t *testing.T) {
 func TestAStrategyThatBreaksItsPromisesFails(t *testing.T) {
 	for name, answer := range map[string]struct {
 		consumed int
-		actions  []Action
+		actions  []message.StrategyAction
 	}{
 		"nothing consumed":    {0, nil},
 		"too much consumed":   {4, nil},
-		"beyond consumed":     {2, []Action{{Kind: ActionSignal, At: 2}}},
-		"backwards":           {3, []Action{{Kind: ActionSignal, At: 1}, {Kind: ActionSignal, At: 0}}},
-		"negative":            {3, []Action{{Kind: ActionSignal, At: -1}}},
-		"order and go on":     {3, []Action{{Kind: ActionOrder, At: 1}}},
-		"cancel, then go on":  {3, []Action{{Kind: ActionCancel, At: 0}}},
-		"order before others": {3, []Action{{Kind: ActionOrder, At: 0}, {Kind: ActionSignal, At: 2}}},
+		"beyond consumed":     {2, []message.StrategyAction{{Kind: message.ActionSignal, At: 2}}},
+		"backwards":           {3, []message.StrategyAction{{Kind: message.ActionSignal, At: 1}, {Kind: message.ActionSignal, At: 0}}},
+		"negative":            {3, []message.StrategyAction{{Kind: message.ActionSignal, At: -1}}},
+		"order and go on":     {3, []message.StrategyAction{{Kind: message.ActionOrder, At: 1}}},
+		"cancel, then go on":  {3, []message.StrategyAction{{Kind: message.ActionCancel, At: 0}}},
+		"order before others": {3, []message.StrategyAction{{Kind: message.ActionOrder, At: 0}, {Kind: message.ActionSignal, At: 2}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			books, err := ledger.New(ledger.DefaultConfig())
@@ -184,29 +188,33 @@ func TestAStrategyThatBreaksItsPromisesFails(t *testing.T) {
 	}
 }
 
-func make3() []Tick {
-	return []Tick{{TimeMS: 1, Price: 1}, {TimeMS: 2, Price: 1}, {TimeMS: 3, Price: 1}}
+func make3() []message.StrategyTick {
+	return []message.StrategyTick{{TimeMS: 1, Price: 1}, {TimeMS: 2, Price: 1}, {TimeMS: 3, Price: 1}}
 }
 
 type answering struct {
 	consumed int
-	actions  []Action
+	actions  []message.StrategyAction
 }
 
-func answers(consumed int, actions []Action) Strategy { return &answering{consumed, actions} }
+func answers(consumed int, actions []message.StrategyAction) Strategy {
+	return &answering{consumed, actions}
+}
 
 func (a *answering) Open(context.Context, []byte) error { return nil }
-func (a *answering) Ticks(context.Context, uint32, []Tick) (int, []Action, error) {
+func (a *answering) Ticks(context.Context, uint32, []message.StrategyTick) (int, []message.StrategyAction, error) {
 	return a.consumed, a.actions, nil
 }
-func (a *answering) Update(context.Context, []byte) ([]Action, error) { return nil, nil }
+func (a *answering) Update(context.Context, []byte) ([]message.StrategyAction, error) {
+	return nil, nil
+}
 
 func TestAnInterruptedRunIsNoFailureOfAStrategy(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {limit(buy("e", 1), 50)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {limit(buy("e", 1), 50)}}))
 	b.ticks(100)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := b.run.Ticks(ctx, "X", []Tick{{TimeMS: 2000, Price: 100}})
+	err := b.run.Ticks(ctx, "X", []message.StrategyTick{{TimeMS: 2000, Price: 100}})
 	require.ErrorIs(t, err, context.Canceled)
 	require.False(t, errors.As(err, new(*Failure)))
 	require.NoError(t, b.run.End(""))
@@ -214,7 +222,7 @@ func TestAnInterruptedRunIsNoFailureOfAStrategy(t *testing.T) {
 }
 
 func TestActivationIsPerSymbolAndMayBeTakenBack(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{0: {buy("e", 1)}, 1: {limit(sell("x", 1), 200)}}))
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{0: {buy("e", 1)}, 1: {limit(sell("x", 1), 200)}}))
 	require.ErrorIs(t, b.run.Activate(t.Context(), "s", "X"), ErrActive)
 	require.ErrorIs(t, b.run.Activate(t.Context(), "other", "X"), ErrUnknown)
 	require.ErrorIs(t, b.run.Add("s", nil, b.fake, ""), ErrActive)
@@ -240,7 +248,7 @@ func TestTheEndCancelsOrdersAndClosesPositionsWhereAskedTo(t *testing.T) {
 	for _, closes := range []bool{false, true} {
 		c := DefaultConfig()
 		c.CloseAtEnd = closes
-		b := newBench(t, c, at(map[int][]Action{0: {buy("e", 1)}, 1: {limit(sell("x", 1), 200)}}))
+		b := newBench(t, c, at(map[int][]message.StrategyAction{0: {buy("e", 1)}, 1: {limit(sell("x", 1), 200)}}))
 		b.ticks(100, 100, 110)
 		require.NoError(t, b.run.End(""))
 		require.NoError(t, b.run.End(""))
@@ -259,10 +267,10 @@ func TestTheEndCancelsOrdersAndClosesPositionsWhereAskedTo(t *testing.T) {
 }
 
 func TestSignalsIndicatorsStatesAndAlertsAreTold(t *testing.T) {
-	b := newBench(t, plain(), at(map[int][]Action{1: {
-		{Kind: ActionIndicator, Name: "RSI", Value: 30}, {Kind: ActionIndicator, Name: "SMA", Value: 100},
-		{Kind: ActionSignal, SignalType: "S1", Confidence: 0.5, HasConfidence: true, Indicators: []byte(`{"RSI":30}`)},
-		{Kind: ActionState, State: "signal_detected"}, {Kind: ActionState, State: "emergency_exit"},
+	b := newBench(t, plain(), at(map[int][]message.StrategyAction{1: {
+		{Kind: message.ActionIndicator, Name: "RSI", Value: 30}, {Kind: message.ActionIndicator, Name: "SMA", Value: 100},
+		{Kind: message.ActionSignal, SignalType: "S1", Confidence: 0.5, HasConfidence: true, Indicators: []byte(`{"RSI":30}`)},
+		{Kind: message.ActionState, State: "signal_detected"}, {Kind: message.ActionState, State: "emergency_exit"},
 	}}))
 	b.ticks(100, 101, 102)
 	require.Equal(t, []Indicator{{"RSI", 30}, {"SMA", 100}}, b.diary.of(KindIndicators)[0].Indicators)
@@ -277,7 +285,7 @@ func TestSignalsIndicatorsStatesAndAlertsAreTold(t *testing.T) {
 func TestWhoOnlyWatchesMayNotOrder(t *testing.T) {
 	c := plain()
 	c.Mode = Observe
-	b := newBench(t, c, at(map[int][]Action{0: {buy("e", 1)}}))
+	b := newBench(t, c, at(map[int][]message.StrategyAction{0: {buy("e", 1)}}))
 	b.ticks(100, 101)
 	require.Equal(t, []string{"reject e no session"}, b.events())
 }
@@ -299,12 +307,12 @@ func play(t *testing.T, seed uint64, c Config, size func() int) ([]string, any) 
 	now := 1_700_000_000_000.0
 	for range 40 {
 		symbol := []string{"X", "X", "Y"}[random.IntN(3)]
-		ticks := make([]Tick, 1+random.IntN(80))
+		ticks := make([]message.StrategyTick, 1+random.IntN(80))
 		for i := range ticks {
 			now += float64(random.IntN(8000)) - 10
 			prices[symbol] = math.Round(prices[symbol]*(99+2*random.Float64())) / 100
 			prices[symbol] = max(prices[symbol], 1)
-			ticks[i] = Tick{TimeMS: now, Price: prices[symbol], Volume: 1, QuoteVolume: prices[symbol]}
+			ticks[i] = message.StrategyTick{TimeMS: now, Price: prices[symbol], Volume: 1, QuoteVolume: prices[symbol]}
 		}
 		for len(ticks) > 0 {
 			n := min(size(), len(ticks))

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/execution"
 )
 
@@ -70,7 +71,7 @@ type Strategy struct {
 	blocked                 bool
 	entryPrice, entryAmount float64
 
-	out        []execution.Action
+	out        []message.StrategyAction
 	indicators []byte
 }
 
@@ -83,7 +84,7 @@ func NewStrategy() *Strategy { return &Strategy{rsi: math.NaN(), surge: math.NaN
 func (s *Strategy) Open(context.Context, []byte) error { return nil }
 
 // Ticks implements [execution.Strategy].
-func (s *Strategy) Ticks(_ context.Context, _ uint32, ticks []execution.Tick) (int, []execution.Action, error) {
+func (s *Strategy) Ticks(_ context.Context, _ uint32, ticks []message.StrategyTick) (int, []message.StrategyAction, error) {
 	s.out, s.indicators = s.out[:0], s.indicators[:0]
 	for i := range ticks {
 		t := &ticks[i]
@@ -99,7 +100,7 @@ func (s *Strategy) Ticks(_ context.Context, _ uint32, ticks []execution.Tick) (i
 }
 
 // add takes a tick into the indicators.
-func (s *Strategy) add(t *execution.Tick) {
+func (s *Strategy) add(t *message.StrategyTick) {
 	change := t.Price - s.price
 	s.time, s.price = t.TimeMS, t.Price
 	if s.ticks++; s.ticks > 1 {
@@ -184,7 +185,7 @@ func (s *Strategy) watch(at int) bool {
 		return false
 	}
 	s.signalMS = s.time
-	s.say(execution.Action{Kind: execution.ActionSignal, At: at, SignalType: "BUY", Confidence: s.confidence(), HasConfidence: true, Indicators: s.snapshot()})
+	s.say(message.StrategyAction{Kind: message.ActionSignal, At: at, SignalType: "BUY", Confidence: s.confidence(), HasConfidence: true, Indicators: s.snapshot()})
 	s.become(signalDetected, at)
 	return s.decide(at)
 }
@@ -218,7 +219,7 @@ func (s *Strategy) decide(at int) bool {
 	s.become(entryEvaluation, at)
 	s.orders++
 	s.entering, s.entryAmount = s.orders, 0
-	s.say(execution.Action{Kind: execution.ActionOrder, At: at, ID: "entry-" + strconv.Itoa(s.orders), Side: "buy", OrderType: "market",
+	s.say(message.StrategyAction{Kind: message.ActionOrder, At: at, ID: "entry-" + strconv.Itoa(s.orders), Side: "buy", OrderType: "market",
 		Notional: entryNotional, Reason: "z1_entry"})
 	return true
 }
@@ -243,22 +244,22 @@ func (s *Strategy) guard(at int) bool {
 	s.become(closeOrderEvaluation, at)
 	s.orders++
 	s.exiting = s.orders
-	s.say(execution.Action{Kind: execution.ActionOrder, At: at, ID: "exit-" + strconv.Itoa(s.orders), Side: "sell", OrderType: "market",
+	s.say(message.StrategyAction{Kind: message.ActionOrder, At: at, ID: "exit-" + strconv.Itoa(s.orders), Side: "sell", OrderType: "market",
 		Quantity: s.position, Reason: reason})
 	return true
 }
 
 func (s *Strategy) become(state, at int) {
 	s.state = state
-	s.say(execution.Action{Kind: execution.ActionState, At: at, State: stateName(state)})
+	s.say(message.StrategyAction{Kind: message.ActionState, At: at, State: stateName(state)})
 }
 
-func (s *Strategy) say(a execution.Action) { s.out = append(s.out, a) }
+func (s *Strategy) say(a message.StrategyAction) { s.out = append(s.out, a) }
 
 var errUnforeseen = errors.New("native: an event that the benchmark's markets do not have")
 
 // Update implements [execution.Strategy].
-func (s *Strategy) Update(_ context.Context, doc []byte) ([]execution.Action, error) {
+func (s *Strategy) Update(_ context.Context, doc []byte) ([]message.StrategyAction, error) {
 	s.out, s.indicators = s.out[:0], s.indicators[:0]
 	for it := jsonscan.Members(doc); it.Next(); {
 		var err error

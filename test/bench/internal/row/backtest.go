@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/collection"
 	"github.com/wse-engine/wse/engine/trading/execution"
 	"github.com/wse-engine/wse/engine/trading/ledger"
@@ -214,11 +215,11 @@ func loop(ctx context.Context, dir string) (o outcome, cpu float64, took time.Du
 		return o, 0, 0, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
-	var ticks []execution.Tick
+	var ticks []message.StrategyTick
 	for reader.Next() {
 		ticks = ticks[:0]
 		for _, t := range reader.Ticks() {
-			ticks = append(ticks, execution.Tick{TimeMS: float64(t.TimeMS), Price: t.Price, Volume: t.Volume, QuoteVolume: t.QuoteVolume})
+			ticks = append(ticks, message.StrategyTick{TimeMS: float64(t.TimeMS), Price: t.Price, Volume: t.Volume, QuoteVolume: t.QuoteVolume})
 		}
 		if err := run.Ticks(ctx, backtestSymbol, ticks); err != nil {
 			return o, 0, 0, err
