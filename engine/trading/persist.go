@@ -46,7 +46,7 @@ func (t *Trading) documentOf(s *session) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	shown := s.describe()
+	shown := s.outline()
 	doc, err := json.Marshal(&document{
 		Version: documentVersion, ID: s.id, Type: shown.Type, State: shown.State, Reason: shown.Reason, Owner: shown.Owner,
 		Symbols: shown.Symbols, Strategies: shown.Strategies, Config: shown.Config, Source: shown.Source, Progress: shown.Progress,

@@ -288,10 +288,4 @@ func parseAmount(raw []byte) (ledger.Amount, error) {
 }
 
 // cut keeps a client's own words in an error short.
-func cut(s string) string {
-	const bytesMax = 64
-	if len(s) <= bytesMax {
-		return s
-	}
-	return strings.ToValidUTF8(s[:bytesMax], "") + "…"
-}
+func cut(text string) string { return message.Cut(text, 64) }

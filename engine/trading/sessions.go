@@ -147,6 +147,15 @@ func (t *Trading) show(ctx context.Context, s *session) (*message.Session, error
 
 // describe tells of a session. It runs on the session's goroutine, or before that is there.
 func (s *session) describe() *message.Session {
+	m := s.outline()
+	if s.opened != nil {
+		m.Performance = s.opened.performance()
+	}
+	return m
+}
+
+// outline is describe without what the books say.
+func (s *session) outline() *message.Session {
 	state, reason, progress, ended := s.current()
 	m := &message.Session{
 		ID: s.id, Type: s.plan.kind, State: state, Reason: reason, Owner: s.owner, Symbols: s.plan.symbols, Config: s.plan.config,
@@ -156,7 +165,7 @@ func (s *session) describe() *message.Session {
 		m.EndedMS = ended.UnixMilli()
 	}
 	if s.opened != nil {
-		m.Strategies, m.Performance = s.opened.states(s.shownID()), s.opened.performance()
+		m.Strategies = s.opened.states(s.shownID())
 	}
 	return m
 }
