@@ -181,10 +181,4 @@ func splitTopics(list string) []string {
 }
 
 // cut keeps a client's own words in an error short.
-func cut(text string) string {
-	const bytesMax = 128
-	if len(text) > bytesMax {
-		return text[:bytesMax] + "…"
-	}
-	return text
-}
+func cut(text string) string { return message.Cut(text, 128) }

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/wse-engine/wse/engine/message"
-	"github.com/wse-engine/wse/engine/plugin"
 )
 
 // native is what the stock strategy does, written in Go: a list of indicators that each take up a tick, conditions that look at

@@ -77,3 +77,13 @@ func (w *Writer) Raw(key string, value []byte) {
 	}
 	w.Dst = append(w.Dst, value...)
 }
+
+// WriteTexts writes an array of texts.
+func WriteTexts[T ~string](w *Writer, key string, texts []T) {
+	w.Begin(key, '[')
+	for _, text := range texts {
+		w.Comma()
+		w.Dst = jsonscan.AppendQuoted(w.Dst, string(text))
+	}
+	w.End(']')
+}

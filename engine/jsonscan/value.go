@@ -28,6 +28,25 @@ const (
 	KindObject
 )
 
+// String says what a value of the kind is, for an error: "a number".
+func (k Kind) String() string {
+	switch k {
+	case KindNull:
+		return "null"
+	case KindBool:
+		return "true or false"
+	case KindNumber:
+		return "a number"
+	case KindString:
+		return "a string"
+	case KindArray:
+		return "an array"
+	case KindObject:
+		return "an object"
+	}
+	return "absent"
+}
+
 // KindOf returns the kind of a valid raw value, from its first byte.
 func KindOf(raw []byte) Kind {
 	if len(raw) == 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code names a refusal inside the engine. The table in package dialect gives each its spelling in both protocols.
@@ -95,4 +96,13 @@ func AsError(err error) *Error {
 		return e
 	}
 	return &Error{Code: CodeInternal, Message: "internal error; the server's log has the details", Err: err}
+}
+
+// Cut returns text, or where it has more than bytesMax bytes its beginning and an ellipsis: an error tells somebody's own words
+// back without becoming as long as they are. What is not UTF-8 at the cut, or in what is left, is left out.
+func Cut(text string, bytesMax int) string {
+	if len(text) <= bytesMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:bytesMax], "") + "…"
 }

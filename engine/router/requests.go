@@ -1,7 +1,6 @@
 package router
 
 import (
-	"bytes"
 	"context"
 	"runtime/debug"
 	"time"
@@ -77,21 +76,13 @@ func (s *Client) call(ctx context.Context, f HandlerFunc, req *message.Request) 
 // offered calls a handler of a request that protocol v1 knows, whether or not it is served here.
 func (s *Client) offered(ctx context.Context, f HandlerFunc, req *message.Request) error {
 	if f == nil {
-		return message.Errorf(message.CodeRoutingError, "%s is switched off here", cut(req.Type, 64))
+		return message.Errorf(message.CodeRoutingError, "%s is switched off here", message.Cut(req.Type, 64))
 	}
 	return f(ctx, s, req)
 }
 
 func unknownType(req *message.Request) error {
-	return message.Errorf(message.CodeUnknownType, "no handler for messages of type %q", cut(req.Type, 64))
-}
-
-// cut keeps the client's own words in an error short.
-func cut(text string, bytesMax int) string {
-	if len(text) <= bytesMax {
-		return text
-	}
-	return string(bytes.ToValidUTF8([]byte(text[:bytesMax]), nil)) + "…"
+	return message.Errorf(message.CodeUnknownType, "no handler for messages of type %q", message.Cut(req.Type, 64))
 }
 
 func (s *Client) pong(req *message.Request, ping *message.Ping) {

@@ -18,7 +18,7 @@ func (Dialect) Decode(data []byte, _ bool) (*message.Request, error) {
 		return req, message.Errorf(message.CodeInvalidMessage, "the message is no JSON: %v", err)
 	}
 	if data = bytes.TrimSpace(data); jsonscan.KindOf(data) != jsonscan.KindObject {
-		return req, message.Errorf(message.CodeInvalidArgument, "the message must be a JSON object with a type, not %s", kindName(data))
+		return req, message.Errorf(message.CodeInvalidArgument, "the message must be a JSON object with a type, not %s", jsonscan.KindOf(data).String())
 	}
 	var all faults
 	f := all.members("", data)
@@ -45,7 +45,7 @@ func (f *fields) id() string {
 	}
 	switch kind := jsonscan.KindOf(raw); {
 	case kind != jsonscan.KindString && kind != jsonscan.KindNumber:
-		f.faults.add("id", "must be a string or a number, not %s", kindName(raw))
+		f.faults.add("id", "must be a string or a number, not %s", jsonscan.KindOf(raw).String())
 	case len(raw) > idBytesMax:
 		f.faults.add("id", "has %d bytes, at most %d are allowed", len(raw), idBytesMax)
 	default:

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
@@ -86,7 +85,7 @@ func (f *fields) text(name string, bytesMax int) string {
 	s, err := jsonscan.String(raw)
 	switch {
 	case err != nil:
-		f.faults.add(f.path+name, "must be a string, not %s", kindName(raw))
+		f.faults.add(f.path+name, "must be a string, not %s", jsonscan.KindOf(raw).String())
 	case len(s) > bytesMax:
 		f.faults.add(f.path+name, "has %d bytes, at most %d are allowed", len(s), bytesMax)
 	default:
@@ -151,7 +150,7 @@ func (f *fields) object(name string) []byte {
 		return nil
 	}
 	if jsonscan.KindOf(raw) != jsonscan.KindObject {
-		f.faults.add(f.path+name, "must be an object, not %s", kindName(raw))
+		f.faults.add(f.path+name, "must be an object, not %s", jsonscan.KindOf(raw).String())
 		return nil
 	}
 	return bytes.Clone(raw)
@@ -164,7 +163,7 @@ func (f *fields) symbols(name string) (symbols []string) {
 		return nil
 	}
 	if jsonscan.KindOf(raw) != jsonscan.KindArray {
-		f.faults.add(f.path+name, "must be an array of strings, not %s", kindName(raw))
+		f.faults.add(f.path+name, "must be an array of strings, not %s", jsonscan.KindOf(raw).String())
 		return nil
 	}
 	n := 0
@@ -176,7 +175,7 @@ func (f *fields) symbols(name string) (symbols []string) {
 			f.faults.add(f.path+name, "holds more than %d symbols", symbolsMax)
 			return symbols
 		case err != nil:
-			f.faults.add(path, "must be a string, not %s", kindName(it.Value()))
+			f.faults.add(path, "must be a string, not %s", jsonscan.KindOf(it.Value()).String())
 		case s == "" || len(s) > symbolBytes || !isName(s):
 			f.faults.add(path, "must be 1 to %d of the characters A-Z a-z 0-9 _ . @ -, and is %q", symbolBytes, cut(s))
 		default:
@@ -196,32 +195,5 @@ func (f *fields) texts(name string) (list []string) {
 	return list
 }
 
-// kindName says what a value is, with its article.
-func kindName(raw []byte) string {
-	switch jsonscan.KindOf(raw) {
-	case jsonscan.KindNull:
-		return "null"
-	case jsonscan.KindBool:
-		return "a boolean"
-	case jsonscan.KindNumber:
-		return "a number"
-	case jsonscan.KindString:
-		return "a string"
-	case jsonscan.KindArray:
-		return "an array"
-	}
-	return "an object"
-}
-
 // cut keeps a client's own words in an error short.
-func cut(s string) string {
-	const bytesMax = 64
-	if len(s) <= bytesMax {
-		return s
-	}
-	n := bytesMax
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
-}
+func cut(text string) string { return message.Cut(text, 64) }

@@ -170,7 +170,7 @@ func seedIndicators(w *dialect.Writer, symbol string, timeMS int64) {
 	w.Int("value", 0)
 	writeID(w, "symbol", symbol)
 	w.Int("timestamp", timeMS)
-	writeTexts(w, "used_by_strategies", nil)
+	dialect.WriteTexts(w, "used_by_strategies", []string(nil))
 	w.End('}')
 	w.End(']')
 	w.Begin("data", '{')

@@ -157,7 +157,7 @@ func writeStatus(w *dialect.Writer, body message.ReplyBody) bool {
 	case *message.Subscribed:
 		writeSubscribed(w, b)
 	case *message.SnapshotComplete:
-		writeTopics(w, "topics", b.Topics)
+		dialect.WriteTexts(w, "topics", b.Topics)
 	case *message.HandshakeAck:
 		w.String("client_id", b.ConnectionID)
 		w.Time("server_time", b.ServerTimeMS)
@@ -165,7 +165,7 @@ func writeStatus(w *dialect.Writer, body message.ReplyBody) bool {
 		writeFeatures(w, "capabilities")
 	case *message.Authenticated:
 		w.String("user_id", b.UserID)
-		writeTexts(w, "permissions", b.Permissions)
+		dialect.WriteTexts(w, "permissions", b.Permissions)
 		if b.ExpiresMS != 0 {
 			w.Time("session_expires", b.ExpiresMS)
 		}
@@ -198,7 +198,7 @@ func writeReady(w *dialect.Writer, b *message.Ready) {
 }
 
 func writeFeatures(w *dialect.Writer, key string) {
-	writeTexts(w, key, []string{
+	dialect.WriteTexts(w, key, []string{
 		"streams", "sessions", "strategies", "strategy_validation", "results", "data_collection", "token_refresh",
 	})
 }
@@ -207,7 +207,7 @@ func writeFeatures(w *dialect.Writer, key string) {
 func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 	w.String("action", b.Action)
 	w.String("message", b.Message)
-	writeTopics(w, "success_topics", b.SuccessTopics)
+	dialect.WriteTexts(w, "success_topics", b.SuccessTopics)
 	w.Begin("failed_topics", '[')
 	for i := range b.FailedTopics {
 		f := &b.FailedTopics[i]
@@ -218,16 +218,7 @@ func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 		w.End('}')
 	}
 	w.End(']')
-	writeTopics(w, "topics", b.Topics)
-}
-
-func writeTopics(w *dialect.Writer, key string, topics []message.Topic) {
-	w.Begin(key, '[')
-	for _, topic := range topics {
-		w.Comma()
-		w.Dst = jsonscan.AppendQuoted(w.Dst, string(topic))
-	}
-	w.End(']')
+	dialect.WriteTexts(w, "topics", b.Topics)
 }
 
 // writeID writes an id, and null where there is none.
@@ -237,15 +228,6 @@ func writeID(w *dialect.Writer, key, id string) {
 		return
 	}
 	w.String(key, id)
-}
-
-func writeTexts(w *dialect.Writer, key string, texts []string) {
-	w.Begin(key, '[')
-	for _, s := range texts {
-		w.Comma()
-		w.Dst = jsonscan.AppendQuoted(w.Dst, s)
-	}
-	w.End(']')
 }
 
 func orEmpty(object []byte) []byte {

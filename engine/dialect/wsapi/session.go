@@ -59,7 +59,7 @@ func writeStarted(w *dialect.Writer, b *message.SessionStarted) {
 		w.End(']')
 	}
 	w.End('}')
-	writeTexts(w, "symbols", b.Session.Symbols)
+	dialect.WriteTexts(w, "symbols", b.Session.Symbols)
 	w.Begin("activation_results", '[')
 	for i := range b.Activations {
 		a := &b.Activations[i]
@@ -87,7 +87,7 @@ func writeSessionData(w *dialect.Writer, s *message.Session) {
 		w.String("reason", s.Reason)
 	}
 	w.String("owner", s.Owner)
-	writeTexts(w, "symbols", s.Symbols)
+	dialect.WriteTexts(w, "symbols", s.Symbols)
 	w.Begin("strategies", '[')
 	for i := range s.Strategies {
 		w.Comma()

@@ -40,7 +40,7 @@ func writeStrategyData(w *dialect.Writer, s *message.Strategy) {
 	writeID(w, "author", s.Author)
 	w.Time("updated_at", s.UpdatedMS)
 	w.String("sha256", s.SHA256)
-	writeTexts(w, "active_symbols", s.Active)
+	dialect.WriteTexts(w, "active_symbols", s.Active)
 	w.Raw("strategy_config", s.Config)
 	w.End('}')
 }
@@ -110,7 +110,7 @@ func writeCollection(w *dialect.Writer, body message.ReplyBody) bool {
 		return true
 	}
 	w.String("collection_id", c.ID)
-	writeTexts(w, "symbols", c.Symbols)
+	dialect.WriteTexts(w, "symbols", c.Symbols)
 	if c.Duration > 0 {
 		writeFloat(w, "duration", c.Duration.Seconds())
 	} else {

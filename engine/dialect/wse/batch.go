@@ -17,14 +17,14 @@ func (d Dialect) decodeBatch(r *reader, p []byte, came int) (_ message.Body, inf
 		}
 	}
 	if jsonscan.KindOf(list) != jsonscan.KindArray {
-		r.fail("p.messages", "must be an array of messages, not "+kindName(list))
+		r.fail("p.messages", "must be an array of messages, not "+jsonscan.KindOf(list).String())
 		return nil, 0
 	}
 	cfg := &d.bounds().cfg
 	n := 0
 	for it := jsonscan.Elements(list); it.Next(); n++ {
 		if n < cfg.BatchMessagesMax && jsonscan.KindOf(it.Value()) != jsonscan.KindObject {
-			r.fail(fmt.Sprintf("p.messages[%d]", n), "must be an object, not "+kindName(it.Value()))
+			r.fail(fmt.Sprintf("p.messages[%d]", n), "must be an object, not "+jsonscan.KindOf(it.Value()).String())
 			return nil, 0
 		}
 	}

@@ -130,7 +130,7 @@ func (f *fields) inflatePayload(r *reader, tools *tools, came int) *inflating {
 	raw := tools.buffer()
 	defer tools.release(raw)
 	if jsonscan.KindOf(f.p.raw) != jsonscan.KindString {
-		r.fail("p", want+", not "+kindName(f.p.raw))
+		r.fail("p", want+", not "+jsonscan.KindOf(f.p.raw).String())
 	}
 	if r.err != nil {
 		return &inflating{}

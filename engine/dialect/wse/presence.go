@@ -45,7 +45,7 @@ func decodePresenceUpdate(r *reader, p []byte) message.Body {
 	requireTopic(r, b.Topic)
 	switch {
 	case jsonscan.KindOf(data) != jsonscan.KindObject:
-		r.fail("p.data", "must be an object, not "+kindName(data))
+		r.fail("p.data", "must be an object, not "+jsonscan.KindOf(data).String())
 	case jsonscan.Valid(data, presenceDepthMax) != nil: // it was read before, so the depth is all that there is
 		r.fail("p.data", fmt.Sprintf("must be nested at most %d deep", presenceDepthMax))
 	}

@@ -48,7 +48,7 @@ func (r *reader) textBytes(field string, raw []byte) []byte {
 	}
 	text, err := jsonscan.Text(raw)
 	if err != nil {
-		r.fail(field, "must be a string, not "+kindName(raw))
+		r.fail(field, "must be a string, not "+jsonscan.KindOf(raw).String())
 	}
 	return text
 }
@@ -83,14 +83,14 @@ func (r *reader) texts(field string, raw []byte) []string {
 		return nil
 	}
 	if jsonscan.KindOf(raw) != jsonscan.KindArray {
-		r.fail(field, "must be an array of strings, not "+kindName(raw))
+		r.fail(field, "must be an array of strings, not "+jsonscan.KindOf(raw).String())
 		return nil
 	}
 	texts := make([]string, 0, 4)
 	for it := jsonscan.Elements(raw); it.Next(); {
 		text, err := jsonscan.String(it.Value())
 		if err != nil {
-			r.fail(fmt.Sprintf("%s[%d]", field, len(texts)), "must be a string, not "+kindName(it.Value()))
+			r.fail(fmt.Sprintf("%s[%d]", field, len(texts)), "must be a string, not "+jsonscan.KindOf(it.Value()).String())
 			return nil
 		}
 		texts = append(texts, text)
@@ -104,7 +104,7 @@ func (r *reader) object(field string, raw []byte) []byte {
 	case jsonscan.IsNull(raw):
 		return []byte("{}")
 	case jsonscan.KindOf(raw) != jsonscan.KindObject:
-		r.fail(field, "must be an object, not "+kindName(raw))
+		r.fail(field, "must be an object, not "+jsonscan.KindOf(raw).String())
 		return []byte("{}")
 	}
 	return raw
@@ -116,7 +116,7 @@ func (r *reader) bool(field string, raw []byte, absent bool) bool {
 	}
 	b, err := jsonscan.Bool(raw)
 	if err != nil {
-		r.fail(field, "must be true or false, not "+kindName(raw))
+		r.fail(field, "must be true or false, not "+jsonscan.KindOf(raw).String())
 	}
 	return b
 }
@@ -147,29 +147,10 @@ func (r *reader) timestamp(field string, raw []byte) int64 {
 	return int64(f)
 }
 
-// kindName says what a value is, for an error.
-func kindName(raw []byte) string {
-	switch jsonscan.KindOf(raw) {
-	case jsonscan.KindNull:
-		return "null"
-	case jsonscan.KindBool:
-		return "true or false"
-	case jsonscan.KindNumber:
-		return "a number"
-	case jsonscan.KindString:
-		return "a string"
-	case jsonscan.KindArray:
-		return "an array"
-	case jsonscan.KindObject:
-		return "an object"
-	}
-	return "absent"
-}
-
 // shown is a number as it was sent, or what else was sent, short enough for an error.
 func shown(raw []byte) string {
 	if jsonscan.KindOf(raw) != jsonscan.KindNumber {
-		return kindName(raw)
+		return jsonscan.KindOf(raw).String()
 	}
 	const bytesMax = 24
 	if len(raw) > bytesMax {

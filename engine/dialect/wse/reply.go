@@ -188,8 +188,8 @@ func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 	w.String("action", b.Action)
 	w.Bool("success", b.Success)
 	w.String("message", b.Message)
-	writeTopics(w, "topics", b.Topics)
-	writeTopics(w, "success_topics", b.SuccessTopics)
+	dialect.WriteTexts(w, "topics", b.Topics)
+	dialect.WriteTexts(w, "success_topics", b.SuccessTopics)
 	w.Begin("failed_topics", '[')
 	for i := range b.FailedTopics {
 		f := &b.FailedTopics[i]
@@ -200,8 +200,8 @@ func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 		w.End('}')
 	}
 	w.End(']')
-	writeTopics(w, "already_subscribed", b.AlreadySubscribed)
-	writeTopics(w, "active_subscriptions", b.Topics)
+	dialect.WriteTexts(w, "already_subscribed", b.AlreadySubscribed)
+	dialect.WriteTexts(w, "active_subscriptions", b.Topics)
 	w.Begin("subscription_limits", '{')
 	w.Int("max_topics", int64(b.MaxTopics))
 	w.Int("current_topics", int64(len(b.Topics)))
@@ -229,7 +229,7 @@ func writeRecovery(w *dialect.Writer, recovery []message.Recovered) {
 func writeSnapshotComplete(w *dialect.Writer, b *message.SnapshotComplete) {
 	w.Int("snapshots_sent", int64(b.SnapshotsSent))
 	w.Begin("details", '{')
-	writeTopics(w, "topics", b.Topics)
+	dialect.WriteTexts(w, "topics", b.Topics)
 	w.Int("history_sent", int64(b.HistorySent))
 	w.End('}')
 }
@@ -259,7 +259,7 @@ func writeState(w *dialect.Writer, b *message.State) {
 	w.String("user_id", b.UserID)
 	w.String("state", b.State)
 	w.Time("connected_at", b.ConnectedMS)
-	writeTopics(w, "topics", b.Topics)
+	dialect.WriteTexts(w, "topics", b.Topics)
 	if b.ExpiresMS != 0 {
 		w.Time("expires_at", b.ExpiresMS)
 	}
@@ -324,13 +324,4 @@ func writeFailure(w *dialect.Writer, b *message.Failure) {
 	w.Dst = appendObject(w.Dst, b.Err.Details)
 	w.Bool("recoverable", s.Recoverable)
 	w.String("severity", s.Severity)
-}
-
-func writeTopics(w *dialect.Writer, key string, topics []message.Topic) {
-	w.Begin(key, '[')
-	for _, topic := range topics {
-		w.Comma()
-		w.Dst = jsonscan.AppendQuoted(w.Dst, string(topic))
-	}
-	w.End(']')
 }

@@ -168,7 +168,7 @@ func decodeRecovery(r *reader, raw []byte) map[string]message.RecoverPosition {
 // decodePosition reads {"epoch":"0000beef","offset":42}. If reason is not empty it says what is wrong with the field.
 func decodePosition(raw []byte) (p message.RecoverPosition, field, reason string) {
 	if jsonscan.KindOf(raw) != jsonscan.KindObject {
-		return p, "", "must be an object with epoch and offset, not " + kindName(raw)
+		return p, "", "must be an object with epoch and offset, not " + jsonscan.KindOf(raw).String()
 	}
 	var epoch, offset []byte
 	for it := jsonscan.Members(raw); it.Next(); {
