@@ -134,9 +134,18 @@ type measured struct {
 }
 
 func (m *measuring) run(ctx context.Context, t *target, w *plugin.Workbench, p *plugin.Workpiece, jobs []job) error {
-	all := make([]measured, 0, len(jobs))
+	head := fmt.Sprintf("%10s %10s %8s %12s %9s %9s", "min ns", "median ns", "× floor", "fuel", "bytes in", "bytes out")
+	return measureAll(m, t, jobs, head, func(j job) (measured, error) { return m.measure(ctx, w, p, j) }, func(one measured) string {
+		return fmt.Sprintf("%10.0f %10.0f %8.2f %12s %9s %9s  %s (%s)", one.MinNS, one.MedianNS, one.Ratio, grouped(one.Fuel),
+			grouped(one.InBytes), grouped(one.OutBytes), one.Name, one.Hook)
+	})
+}
+
+// measureAll measures jobs one after the other and prints their figures: a line for each below head as it comes, or all as JSON.
+func measureAll[T any](m *measuring, t *target, jobs []job, head string, measure func(job) (T, error), line func(T) string) error {
+	all := make([]T, 0, len(jobs))
 	for i, j := range jobs {
-		one, err := m.measure(ctx, w, p, j)
+		one, err := measure(j)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", t.file, j.name, err)
 		}
@@ -145,15 +154,14 @@ func (m *measuring) run(ctx context.Context, t *target, w *plugin.Workbench, p *
 			continue
 		}
 		if i == 0 {
-			_ = m.printf("%10s %10s %8s %12s %9s %9s\n", "min ns", "median ns", "× floor", "fuel", "bytes in", "bytes out")
+			_ = m.printf("%s\n", head)
 		}
-		_ = m.printf("%10.0f %10.0f %8.2f %12s %9s %9s  %s (%s)\n", one.MinNS, one.MedianNS, one.Ratio, grouped(one.Fuel),
-			grouped(one.InBytes), grouped(one.OutBytes), one.Name, one.Hook)
+		_ = m.printf("%s\n", line(one))
 	}
 	if m.asJSON {
 		return m.printJSON(struct {
-			File    string     `json:"file"`
-			Results []measured `json:"results"`
+			File    string `json:"file"`
+			Results []T    `json:"results"`
 		}{t.file, all})
 	}
 	return nil

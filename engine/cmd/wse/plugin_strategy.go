@@ -142,29 +142,11 @@ func (m *measuring) measureStrategy(ctx context.Context, w *plugin.Workbench, p 
 
 // runStrategies measures the strategies of jobs.
 func (m *measuring) runStrategies(ctx context.Context, t *target, w *plugin.Workbench, p *plugin.Workpiece, jobs []job) error {
-	all := make([]traded, 0, len(jobs))
-	for i, j := range jobs {
-		one, err := m.measureStrategy(ctx, w, p, j)
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", t.file, j.name, err)
-		}
-		all = append(all, one)
-		if m.asJSON {
-			continue
-		}
-		if i == 0 {
-			_ = m.printf("%10s %10s %8s %12s %9s %8s %10s\n", "min ns", "median ns", "× floor", "ticks/s", "fuel", "orders", "update ns")
-		}
-		_ = m.printf("%10.1f %10.1f %8.2f %12s %9.0f %8d %10.0f  %s (%s, a tick)\n", one.MinNS, one.MedianNS, one.Ratio, grouped(int64(one.TicksPerS)),
-			one.Fuel, one.Orders, one.UpdateNS, one.Name, one.Hook)
-	}
-	if m.asJSON {
-		return m.printJSON(struct {
-			File    string   `json:"file"`
-			Results []traded `json:"results"`
-		}{t.file, all})
-	}
-	return nil
+	head := fmt.Sprintf("%10s %10s %8s %12s %9s %8s %10s", "min ns", "median ns", "× floor", "ticks/s", "fuel", "orders", "update ns")
+	return measureAll(m, t, jobs, head, func(j job) (traded, error) { return m.measureStrategy(ctx, w, p, j) }, func(one traded) string {
+		return fmt.Sprintf("%10.1f %10.1f %8.2f %12s %9.0f %8d %10.0f  %s (%s, a tick)", one.MinNS, one.MedianNS, one.Ratio,
+			grouped(int64(one.TicksPerS)), one.Fuel, one.Orders, one.UpdateNS, one.Name, one.Hook)
+	})
 }
 
 // strategyJobs returns the strategies to be measured: of each vector what it opens first, or standard input.
