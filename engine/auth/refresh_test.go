@@ -346,10 +346,10 @@ func TestRecordsOfTokensThatHaveRunOutAreForgotten(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour) // all of them run out
 		_, last := r.renew(r.login(Spec{UserID: "last"}))
 		require.Equal(t, pruneAtOnce+6, r.RefreshStats().Families, "a clock that goes back must find them")
-		time.Sleep(keptBeyond + pruneInterval)
+		<-time.After(keptBeyond + pruneInterval)
 		synctest.Wait()
 		require.Equal(t, 1, r.RefreshStats().Families)
 		require.Len(t, r.records.(*memory).of, 1)

@@ -264,9 +264,8 @@ func TestAskingDoesNotHurryTheNotices(t *testing.T) {
 				first = version
 			}
 			require.Equal(t, first, version, "nothing was told")
-			time.Sleep(time.Millisecond)
+			require.Empty(t, w.after(time.Millisecond))
 		}
-		require.Empty(t, w.after(0))
 		require.Equal(t, []string{`join alice {"n":49}`}, w.after(delay))
 		_, version := w.members()
 		require.Equal(t, first+1, version)
@@ -396,7 +395,7 @@ func TestANewLifeOfATopicGoesOnWithHigherVersions(t *testing.T) {
 		w := start(t, nil)
 		_, last := w.members()
 		for range 3 {
-			time.Sleep(time.Millisecond)
+			require.Empty(t, w.after(time.Millisecond))
 			w.enter("alice", "a1")
 			_, version := w.members()
 			require.Greater(t, version, last)
@@ -429,13 +428,15 @@ func TestAnAnswerAndTheNoticesAfterItAreTheMembersAtEveryMoment(t *testing.T) {
 				answers = append(answers, answer{len(w.board.notices), m})
 			}))
 		}
+		every := time.NewTicker(7 * time.Microsecond)
+		defer every.Stop()
 		for range 200 {
 			ask()
-			time.Sleep(7 * time.Microsecond)
+			<-every.C
 		}
 		changers.Wait()
 		ask()
-		time.Sleep(time.Second) // until everything is told
+		<-time.After(time.Second) // everything is told
 		synctest.Wait()
 		ask()
 		want := table(answers[len(answers)-1].members)
@@ -472,7 +473,7 @@ func (w *world) bustle(i int) {
 		case 3:
 			w.lose(conn)
 		default:
-			time.Sleep(time.Duration(random.IntN(5)) * time.Microsecond)
+			<-time.After(time.Duration(random.IntN(5)) * time.Microsecond)
 		}
 	}
 }

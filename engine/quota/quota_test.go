@@ -85,7 +85,7 @@ func TestAConnectionAgreesOnSoManyKeysAMinute(t *testing.T) {
 		require.Equal(t, Verdict{}, m.TakeKeys(q, 1))
 		require.Equal(t, Verdict{RefuseSilent, Keys}, m.TakeKeys(q, 1))
 		require.Equal(t, Verdict{}, m.Take(q, "u1", 1, 1), "messages are another matter")
-		time.Sleep(6 * time.Second)
+		<-time.After(6 * time.Second)
 		require.Equal(t, map[Verdict]int{{}: 1, {Refuse, Keys}: 1}, take(2), "one came back, and no second warning")
 
 		free := open(t, func(c *Config) { c.EncryptedKeysPerMinute = 0 })
