@@ -15,12 +15,12 @@ const replacements = 8
 
 // start starts a session, or answers with the one that an earlier start began (PROTOCOL §3.4).
 func (t *Trading) start(ctx context.Context, who *auth.Identity, r *message.SessionStart) (message.ReplyBody, error) {
+	if err := who.Permit(r); err != nil {
+		return nil, err
+	}
 	p, err := t.readPlan(r)
 	if err != nil {
 		return nil, err
-	}
-	if need := permissionOf(p.kind); !who.Permissions.Has(need) {
-		return nil, message.Errorf(message.CodeForbidden, "a %s session needs the permission %s", p.kind, strings.Join(need.AppendNames(nil), ", "))
 	}
 	for i := range replacements {
 		s, reused, inTheWay, err := t.reserve(who, p)
@@ -75,18 +75,6 @@ func (t *Trading) foresee(ctx context.Context, who *auth.Identity, p *plan) erro
 		return notActivated(list)
 	}
 	return nil
-}
-
-// permissionOf is what a session of a type needs.
-func permissionOf(kind string) auth.Permissions {
-	switch kind {
-	case backtest:
-		return auth.ExecuteBacktest
-	case live:
-		return auth.ExecuteLiveTrading
-	default:
-		return auth.ExecutePaperTrading
-	}
 }
 
 // reserve finds the session that a start means, or makes one where nothing is in the way; else it returns what is.
