@@ -23,7 +23,7 @@ type Config struct {
 
 	SessionsMax             int `yaml:"sessions_max"`               // running at a time
 	SessionsPerUserMax      int `yaml:"sessions_per_user_max"`      // of them by one user
-	SessionsKeptMax         int `yaml:"sessions_kept_max"`          // that ended; at a start the oldest beyond it are forgotten
+	SessionsKeptMax         int `yaml:"sessions_kept_max"`          // that ended; the oldest beyond it are forgotten
 	SymbolsMax              int `yaml:"symbols_per_session_max"`    //
 	StrategiesPerSessionMax int `yaml:"strategies_per_session_max"` //
 	WatchesMax              int `yaml:"activations_max"`            // strategies that watch a symbol without a session

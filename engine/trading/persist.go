@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading/ledger"
 )
@@ -193,12 +196,16 @@ func (t *Trading) load() error {
 	t.ended = &ended{sessions: map[string]past{}}
 	changes := map[string][]byte{}
 	err := t.deps.Sessions.Each(func(id string, raw []byte) error {
-		var d document
-		if err := json.Unmarshal(raw, &d); err != nil || d.Version != documentVersion || d.ID != id {
+		d, err := head(raw)
+		ran := err == nil && d.State != stopped && d.State != failed
+		if ran {
+			err = json.Unmarshal(raw, &d)
+		}
+		if err != nil || d.Version != documentVersion || d.ID != id {
 			t.log.Error("the document of a session cannot be read and is left alone", "session", id, "error", err)
 			return nil
 		}
-		if d.State != stopped && d.State != failed {
+		if ran {
 			if err := t.stopCrashed(&d); err != nil {
 				t.log.Error("what a session had pending when the engine ended cannot be cancelled", "session", id, "error", err)
 			}
@@ -221,6 +228,39 @@ func (t *Trading) load() error {
 		return nil
 	}
 	return t.deps.Sessions.Apply(changes)
+}
+
+// head reads who a document is about, and stops there: the books behind it are most of it, and a start looks at the documents of
+// thousands of sessions that ended (BenchmarkHead).
+func head(raw []byte) (d document, err error) {
+	for it := jsonscan.Members(raw); err == nil && it.Next(); {
+		var n int64
+		switch value := it.Value(); string(it.Key()) {
+		case "version":
+			n, err = jsonscan.Int(value)
+			d.Version = int(n)
+		case "id":
+			d.ID, err = jsonscan.String(value)
+		case "state":
+			d.State, err = jsonscan.String(value)
+		case "owner":
+			d.Owner, err = jsonscan.String(value)
+		case "created_ms":
+			d.CreatedMS, err = jsonscan.Int(value)
+			return d, err
+		}
+	}
+	return d, cmp.Or(err, errors.New("it does not say when the session was created"))
+}
+
+// retire puts a session that has ended on the list of those, from which the oldest beyond sessions_kept_max go.
+func (t *Trading) retire(s *session) {
+	t.ended.add(s.id, past{owner: s.owner, createdMS: s.created.UnixMilli()})
+	for _, id := range t.ended.surplus(t.cfg.SessionsKeptMax) {
+		t.mu.Lock()
+		t.dirty[id] = nil
+		t.mu.Unlock()
+	}
 }
 
 // ended are the sessions that have ended, without what they came to.
@@ -267,11 +307,14 @@ func (e *ended) newestOf(user string, most int) []string {
 
 // surplus forgets the oldest sessions beyond most and returns them.
 func (e *ended) surplus(most int) []string {
-	ids := e.newestOf("", 1<<30)
+	if e.len() <= most {
+		return nil
+	}
+	ids := e.newestOf("", math.MaxInt)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(ids) <= most {
-		return nil
+		return nil // somebody else has taken them off
 	}
 	for _, id := range ids[most:] {
 		delete(e.sessions, id)

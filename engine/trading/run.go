@@ -215,7 +215,7 @@ func (t *Trading) finish(ctx context.Context, s *session, o *opened, failure err
 	s.mu.Unlock()
 	t.keep(s)
 	if s.plan.kind != watch {
-		t.ended.add(s.id, past{owner: s.owner, createdMS: s.created.UnixMilli()})
+		t.retire(s)
 	}
 	if err := o.close(); err != nil {
 		t.log.Warn("closing a session", "session", s.id, "error", err)
