@@ -17,7 +17,7 @@ run: build ## build, then serve with the defaults of configs/wse.yaml
 	bin/wse serve $(ARGS)
 
 test: build ## every test, with the race detector
-	@.ci/setup go node clang wabt rust
+	@.ci/setup go node clang wabt rust redis
 	.ci/test
 
 check: ## the gate: format, vet, staticcheck, imports, style, generated files, tidy modules, clean tree

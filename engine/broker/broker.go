@@ -47,6 +47,14 @@ type Sink interface {
 	Deliver(env *message.Envelope)
 }
 
+// Restarter is a [Sink] that is told where a topic's publications do not go on. Restart is called as Deliver is, in order with
+// it: what was delivered of topic up to now is not followed by what comes next, since publications between them are lost to
+// this node, or the topic's numbering began anew. H is what there is, complete up to its Position as [Query.Snapshots] reads
+// it; what is delivered from then on comes after that Position.
+type Restarter interface {
+	Restart(topic message.Topic, h History)
+}
+
 // Position is a place in a topic's numbering.
 type Position struct {
 	Epoch  message.Epoch // 0 where the topic keeps no history
