@@ -16,6 +16,11 @@ import (
 var (
 	ErrClosed = errors.New("broker: closed")
 	ErrFull   = errors.New("broker: a limit of topics or bytes is reached")
+	// ErrPattern says that patterns cannot be followed as the broker is configured.
+	ErrPattern = errors.New("broker: patterns cannot be followed")
+	// ErrUnavailable says that what carries publications could not be reached in time. Of a publication it says that it was
+	// not accepted: whether it was carried out is not known, so it is published again with the same id.
+	ErrUnavailable = errors.New("broker: unavailable")
 )
 
 // Broker numbers, keeps and carries publications.
