@@ -16,6 +16,8 @@ import (
 var (
 	ErrClosed = errors.New("broker: closed")
 	ErrFull   = errors.New("broker: a limit of topics or bytes is reached")
+	// ErrFenced says that a publication was refused because its publisher's turn is over: the topic has taken one of a later turn.
+	ErrFenced = errors.New("broker: fenced off")
 	// ErrPattern says that patterns cannot be followed as the broker is configured.
 	ErrPattern = errors.New("broker: patterns cannot be followed")
 	// ErrUnavailable says that what carries publications could not be reached in time. Of a publication it says that it was
