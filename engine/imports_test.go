@@ -46,7 +46,7 @@ func table() []rule {
 			outside: []string{"github.com/hashicorp/go-hclog", "github.com/gobwas/ws", "github.com/gobwas/httphead"}},
 		{path: "engine/hub", own: []string{"engine/dialect", "engine/frame", "engine/message"}},
 		{path: "engine/broker", own: []string{"engine/message", "engine/jsonscan"}},
-		{path: "engine/broker/memory", own: []string{"engine/broker", "engine/message", "engine/jsonscan"}},
+		{path: "engine/broker/memory", own: []string{"engine/broker", "engine/message"}},
 		{path: "engine/broker/brokertest", own: []string{"engine/broker", "engine/message"}, outside: []string{"github.com/stretchr/testify/require"}},
 		{path: "engine/redis", outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/redis/redistest", outside: []string{"github.com/redis/go-redis/v9/...", "github.com/stretchr/testify/require"}},

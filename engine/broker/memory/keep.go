@@ -10,18 +10,7 @@ import (
 // fill sets what the topic and its class decide of a publication that has the topic's current number. mu is held.
 func (t *topic) fill(env *message.Envelope) {
 	env.Topic, env.Seq, env.Epoch = t.name, t.seq, t.position().Epoch
-	env.Category = message.CategoryOf(env.Type)
-	env.Level, env.Overflow, env.ConflateKey = t.class.Level, t.class.OnOverflow, ""
-	env.Linger = t.class.Linger
-	if env.Priority == 0 {
-		env.Priority = t.class.Level.Priority()
-	}
-	if env.Overflow == message.Conflate {
-		env.ConflateKey = conflateKey(env, t.class.ConflateBy)
-		if env.ConflateKey == "" { // nothing says what it replaces
-			env.Overflow = message.DropOldest
-		}
-	}
+	t.class.Fill(env)
 }
 
 // keep stores env as the class says and returns how many bytes the topic grew by. t is held.
