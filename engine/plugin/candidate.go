@@ -105,7 +105,7 @@ func (h *Host) candidateSource(e *entry, past *history, c Candidate) (*source, e
 	var err error
 	module, config := c.Module, e.version.config
 	if len(module) == 0 {
-		if module, err = h.ledger.blobs.get(hex.EncodeToString(e.digest[:])); err != nil {
+		if module, err = h.ledger.blobs.get(e.sums.Module); err != nil {
 			return nil, failed(name, StepRead, fmt.Errorf("the module that serves: %w", err))
 		}
 	}

@@ -41,6 +41,7 @@ const (
 	HowUpload   How = "upload"   // handed in, and not made to serve
 	HowSwap     How = "swap"     // handed in to serve
 	HowRollback How = "rollback" // a kept version, back again
+	HowCluster  How = "cluster"  // what all nodes are to serve
 )
 
 // Kept is a version that the host can let serve again.
@@ -138,10 +139,14 @@ func (h *Host) keep(r *ready, who string) (Kept, error) {
 
 // Swap makes c ready and lets it serve from the next call on. Calls under way finish on the version before; when Swap
 // returns they have. Where s asks for a shadow, Swap returns when that runs, and [Host.Detail] tells how it goes on. While
-// one runs there is no other swap: [ErrShadowing]. A rollback, a reload and files that changed abandon it.
+// one runs there is no other swap: [ErrShadowing]. A rollback, a reload and files that changed abandon it. A plugin that the host does
+// not change alone is refused with [ErrGoverned], unless the candidate is only to be compared.
 func (h *Host) Swap(ctx context.Context, name string, c Candidate, s Shadow) (Change, error) {
 	if err := s.Validate(); s != (Shadow{}) && err != nil {
 		return Change{}, h.refused(name, HowSwap, c.Who, fmt.Errorf("plugin/%s: shadow: %w", name, err))
+	}
+	if err := h.free(name); err != nil && !s.Only {
+		return Change{}, h.refused(name, HowSwap, c.Who, err)
 	}
 	r, err := h.candidate(ctx, name, c)
 	if err != nil {
@@ -161,6 +166,9 @@ func (h *Host) Swap(ctx context.Context, name string, c Candidate, s Shadow) (Ch
 // Rollback lets a kept version serve again: the named one, or where version is empty the one that served before. Going
 // back repeatedly goes further back each time; a version that was left by going back serves again when it is named.
 func (h *Host) Rollback(ctx context.Context, name, version, who string) (Change, error) {
+	if err := h.free(name); err != nil {
+		return Change{}, h.refused(name, HowRollback, who, err)
+	}
 	e, past, err := h.hold(name)
 	if err != nil {
 		return Change{}, err
@@ -201,6 +209,10 @@ func (h *Host) Refresh(ctx context.Context, name, who string) (Change, error) {
 	if past.Base == base {
 		e.release()
 		return Change{Plugin: name, From: e.id, To: e.id, How: HowFile, Who: who, Time: time.Now(), Generation: e.seat.generation.Load()}, nil
+	}
+	if err := h.free(name); err != nil {
+		e.release()
+		return Change{}, h.refused(name, HowFile, who, err)
 	}
 	r, err := h.makeReady(ctx, &e, s)
 	if err != nil {

@@ -41,9 +41,11 @@ type Deps struct {
 // Host holds the plugins that serve and calls them. All its methods are safe for concurrent use.
 type Host struct {
 	deps      Deps
-	reloading sync.Mutex // serialises Reload
-	mu        sync.Mutex // serialises changes of what serves and of what is kept, and Close
-	ledger    *ledger    // guarded by mu
+	reloading sync.Mutex             // serialises Reload
+	mu        sync.Mutex             // serialises changes of what serves and of what is kept, and Close
+	ledger    *ledger                // guarded by mu
+	governed  map[string]bool        // plugins that are not this host's alone to change; guarded by mu
+	prepared  map[*Prepared]struct{} // that are held; guarded by mu
 	cur       atomic.Pointer[table]
 	shadows   sync.WaitGroup // grows under mu only
 	// compiling is held while a module is compiled that the cache does not know: one at a time.
@@ -78,7 +80,7 @@ func New(cfgs Configs, deps Deps) (*Host, error) {
 	if deps.Lifecycle == (Lifecycle{}) {
 		deps.Lifecycle = DefaultLifecycle()
 	}
-	h := &Host{deps: deps, gate: newGate()}
+	h := &Host{deps: deps, gate: newGate(), prepared: map[*Prepared]struct{}{}}
 	var kept blobs = &memoryBlobs{modules: map[string][]byte{}}
 	if deps.Records != nil {
 		kept = dirBlobs(filepath.Join(deps.DataDir, "plugins", "modules"))
@@ -167,6 +169,7 @@ func (h *Host) Close() error {
 		t.retire()
 	}
 	h.mu.Unlock()
+	h.abandonAll()
 	h.shadows.Wait()
 	return nil
 }
@@ -263,15 +266,17 @@ func (h *Host) Validate(ctx context.Context, name string, doc []byte) (Validatio
 
 // Info describes a plugin that serves.
 type Info struct {
-	Name      string
-	Version   string // twelve digits of the module's SHA-256 and, where it has a config, + and eight of the config's
-	SHA256    string
-	Path      string
-	Kinds     []Kind
-	Bind      []string
-	OnError   Policy
-	Bytes     int
-	Instances int // that calls share; 0 where it only runs strategies, which have their own
+	Name    string
+	Version string // twelve digits of the module's SHA-256 and, where it has a config, + and eight of the config's
+	SHA256  string
+	// ConfigSHA256 is empty where it has no config.
+	ConfigSHA256 string
+	Path         string
+	Kinds        []Kind
+	Bind         []string
+	OnError      Policy
+	Bytes        int
+	Instances    int // that calls share; 0 where it only runs strategies, which have their own
 	// Strategies is how many strategies run on the version, StrategiesBefore how many on versions that served before.
 	Strategies, StrategiesBefore int
 	Loaded                       time.Time
@@ -294,7 +299,7 @@ func (h *Host) List() []Info {
 
 func (e *entry) info() Info {
 	info := Info{
-		Name: e.cfg.Name, Version: e.id, SHA256: fmt.Sprintf("%x", e.digest), Path: e.config.Path, Bind: e.config.Bind,
+		Name: e.cfg.Name, Version: e.id, SHA256: e.sums.Module, ConfigSHA256: e.sums.Config, Path: e.config.Path, Bind: e.config.Bind,
 		OnError: e.policy, Bytes: e.size, Instances: e.cfg.Limits.Instances, Loaded: e.loaded, Breaker: e.breaker.state(),
 	}
 	for k := range hookCount {

@@ -130,7 +130,7 @@ func (h *Host) load(ctx context.Context, s *source) (*version, error) {
 
 func newVersion(h *Host, s *source, c *compiled, has [hookCount]bool) *version {
 	v := &version{
-		host: h, cfg: s.cfg, id: s.id(), digest: s.digest, print: s.print, config: bytes.Clone(s.json),
+		host: h, cfg: s.cfg, id: s.id(), digest: s.digest, print: s.print, config: bytes.Clone(s.json), sums: s.digests(),
 		compiled: c, has: has, size: len(s.wasm), loaded: time.Now(),
 	}
 	v.epoch = time.Duration(v.loaded.UnixNano())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -12,8 +13,10 @@ type plan struct {
 	table   *table
 	over    *table              // what served when it was made; nil: nothing yet
 	past    map[string]*history // what was kept then
+	held    map[string]bool     // Host.governed then, which is never changed but replaced
 	changes map[string]*history
 	modules []*source
+	notices []Notice
 	how     How
 	who     string
 }
@@ -58,8 +61,9 @@ func (h *Host) plan(ctx context.Context, cfgs Configs, how How, who string) (*pl
 	for name, past := range h.ledger.plugins {
 		p.past[name] = past
 	}
+	p.held = h.governed
 	h.mu.Unlock()
-	var errs []error
+	errs := p.losses(cfgs)
 	for _, c := range cfgs {
 		errs = append(errs, h.planOne(ctx, p, c))
 	}
@@ -71,30 +75,50 @@ func (h *Host) plan(ctx context.Context, cfgs Configs, how How, who string) (*pl
 	return p, nil
 }
 
-// planOne adds the plugin c to the plan: with its files, or with what was made to serve since they last changed.
+// losses are the plugins that serve, are not this host's alone to change, and would be gone with cfgs.
+func (p *plan) losses(cfgs Configs) (errs []error) {
+	if p.over == nil {
+		return nil
+	}
+	for i := range p.over.entries {
+		name := p.over.entries[i].config.Name
+		if p.held[name] && !slices.ContainsFunc(cfgs, func(c Config) bool { return c.Name == name }) {
+			errs = append(errs, fmt.Errorf("plugin/%s: the configuration does not name it any more, but it %w", name, ErrGoverned))
+		}
+	}
+	return errs
+}
+
+// planOne adds the plugin c to the plan: with its files, or with what was made to serve since they last changed, or for all nodes.
 func (h *Host) planOne(ctx context.Context, p *plan, c Config) error {
 	files, err := h.read(c)
 	if err != nil {
 		return err
 	}
 	past, s := p.past[c.Name], files
-	recorded := past != nil && past.Base == files.digests() && past.serving() != files.id()
+	held := p.held[c.Name] && past != nil
+	recorded := past != nil && (held || past.Base == files.digests()) && past.serving() != files.id()
 	if recorded {
 		if s, err = h.recordedSource(files, past); err != nil {
-			return err
+			return p.lost(err, c.Name)
 		}
 	}
 	v, err := h.reuseOrLoad(ctx, p.over, s)
 	if err != nil {
 		if recorded {
-			return lost(err, c.Name)
+			return p.lost(err, c.Name)
 		}
 		return err
 	}
 	v.refs.Add(1)
 	p.table.add(v, s.cfg, p.seat(c.Name))
 	p.modules = append(p.modules, s)
-	if past == nil || past.Base != files.digests() {
+	if held && past.Base != files.digests() && past.serving() != files.id() {
+		p.notices = append(p.notices, Notice{
+			Plugin: c.Name, Version: s.id(), Text: "files changed, which does not count while the cluster governs the plugin", How: p.how, Who: p.who,
+		})
+	}
+	if past == nil || !held && past.Base != files.digests() {
 		if past == nil {
 			past = &history{}
 		}
@@ -109,23 +133,26 @@ func (h *Host) planOne(ctx context.Context, p *plan, c Config) error {
 func (h *Host) recordedSource(files *source, past *history) (*source, error) {
 	k, err := past.find(past.serving())
 	if err != nil {
-		return nil, lost(failed(files.cfg.Name, StepRead, err), files.cfg.Name)
+		return nil, failed(files.cfg.Name, StepRead, err)
 	}
 	if k.Module == files.digests().Module { // the same module with another config
 		s, err := newSource(files.cfg, files.wasm, k.config())
 		if err == nil {
 			s.inside = files.inside
 		}
-		return s, lost(err, files.cfg.Name)
+		return s, err
 	}
-	s, err := h.keptSource(files.cfg, k)
-	return s, lost(err, files.cfg.Name)
+	return h.keptSource(files.cfg, k)
 }
 
 // lost adds the way out to the failure of a version that serves by the record.
-func lost(err error, name string) error {
+func (p *plan) lost(err error, name string) error {
 	var le *LoadError
-	if errors.As(err, &le) {
+	switch {
+	case !errors.As(err, &le):
+	case p.held[name]:
+		le.Err = fmt.Errorf("%w (this version is not the one of the files: the plugin %w)", le.Err, ErrGoverned)
+	default:
 		le.Err = fmt.Errorf("%w (this version was made to serve after the configuration's files last changed; %s)", le.Err, wayOut(name))
 	}
 	return err
@@ -184,7 +211,7 @@ func (h *Host) exchangeAll(p *plan) ([]Notice, error) {
 	if err := h.ledger.apply(p.changes, p.modules); err != nil {
 		return nil, err
 	}
-	var notices []Notice
+	notices := p.notices
 	for i := range p.table.entries {
 		p.table.entries[i].observe()
 		if n, changed := p.arrival(&p.table.entries[i]); changed {

@@ -39,23 +39,32 @@ func (t *table) find(name string) *entry {
 }
 
 // install lets r serve from the next call on, and returns when the calls that began before have ended. How and who are
-// kept and told. The error is a *LoadError, [ErrChanged], [ErrUnknownPlugin] or [ErrClosed], and then nothing has changed.
+// kept and told. The error is a *LoadError, [ErrChanged], [ErrGoverned], [ErrUnknownPlugin] or [ErrClosed], and then nothing has changed.
 func (h *Host) install(r *ready, how How, who string) (Change, error) {
 	h.mu.Lock()
-	old, c, err := h.exchange(r, how, who)
+	old, c, err := (*table)(nil), Change{}, h.own(r.seat.name)
+	if err == nil {
+		old, c, err = h.exchange(r, how, who)
+	}
 	h.mu.Unlock()
 	if err != nil {
 		return Change{}, h.refused(r.seat.name, how, who, err)
 	}
-	if old != nil {
-		old.retire()
-		text := "plugin swapped"
-		if how == HowRollback {
-			text = "plugin rolled back"
-		}
-		h.tell(Notice{Plugin: c.Plugin, Version: c.To, Text: text, From: c.From, How: how, Who: who})
-	}
+	h.arrived(old, c)
 	return c, nil
+}
+
+// arrived waits for what served before, nil where nothing changed, and tells of the change.
+func (h *Host) arrived(old *table, c Change) {
+	if old == nil {
+		return
+	}
+	old.retire()
+	text := "plugin swapped"
+	if c.How == HowRollback {
+		text = "plugin rolled back"
+	}
+	h.tell(Notice{Plugin: c.Plugin, Version: c.To, Text: text, From: c.From, How: c.How, Who: c.Who})
 }
 
 // current tells whether what r was made ready over still serves. h.mu is held.

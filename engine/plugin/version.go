@@ -21,6 +21,7 @@ type version struct {
 	digest   [sha256.Size]byte
 	print    [sha256.Size]byte // of all that makes it this version
 	config   []byte            // for wse_configure
+	sums     digests
 	compiled *compiled
 	has      [hookCount]bool
 	size     int
