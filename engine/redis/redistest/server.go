@@ -3,7 +3,9 @@ package redistest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +17,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/redis"
 )
 
 // Server is a redis-server of its own.
@@ -22,18 +26,39 @@ type Server struct {
 	Port int
 	Dir  string
 
-	t    testing.TB
-	args []string
-	mu   sync.Mutex
-	cmd  *exec.Cmd     // guarded by mu; nil: it does not run
-	out  *bytes.Buffer // guarded by the process: read after it ended
+	t        testing.TB
+	access   *access
+	sentinel bool
+	args     []string // of its command line, after where it listens; of a Sentinel its file
+	mu       sync.Mutex
+	process  *process // guarded by mu; nil: it does not run
+}
+
+// process is one life of a server.
+type process struct {
+	cmd   *exec.Cmd
+	out   bytes.Buffer // read after ended
+	ended chan struct{}
 }
 
 // Single starts one server with more arguments of redis-server's command line, and waits until it answers.
 func Single(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, Dir: t.TempDir(), args: args}
+	return SingleWith(t, Options{Args: args})
+}
+
+// SingleWith starts one server.
+func SingleWith(t testing.TB, o Options) *Server {
+	t.Helper()
+	access := newAccess(t, o)
+	s := newServer(t, access, access.args())
 	s.Start()
+	return s
+}
+
+// newServer returns one that does not run yet. It ends with the test.
+func newServer(t testing.TB, access *access, args []string) *Server {
+	s := &Server{t: t, Dir: t.TempDir(), Port: freePort(t), access: access, args: args}
 	t.Cleanup(s.Kill)
 	return s
 }
@@ -41,95 +66,183 @@ func Single(t testing.TB, args ...string) *Server {
 // Addr returns host:port.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
 
-// startTries is how many ports are tried: another process may take a free one before the server does.
-const startTries = 5
+// Config returns what an engine needs to use this server alone.
+func (s *Server) Config() redis.Config { return s.access.config(s.Addr()) }
 
-// Start starts the server, again on its port if it ran before.
+// Start starts the server, again on its port if it ran before, and waits until it answers.
 func (s *Server) Start() {
 	s.t.Helper()
-	var err error
-	for range startTries {
-		if err = s.start(); err == nil {
-			return
-		}
-	}
-	require.NoError(s.t, err)
+	require.NoError(s.t, s.start())
 }
+
+// startMax is how long a server may take until it answers. It takes some milliseconds; the rest is for a busy machine.
+const startMax = 20 * time.Second
+
+// pollEvery is how often a state is asked for that nobody tells of.
+const pollEvery = 5 * time.Millisecond
 
 func (s *Server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	port := s.Port
-	if port == 0 {
-		port = freePort(s.t)
+	if s.process != nil {
+		return fmt.Errorf("redis-server on port %d runs already", s.Port)
 	}
-	args := append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", s.Dir, "--save", "", "--daemonize", "no"}, s.args...)
-	cmd, out := exec.Command("redis-server", args...), &bytes.Buffer{}
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	p := &process{cmd: exec.Command("redis-server", s.commandLine()...), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("redis-server cannot be started; install it (Debian: apt-get install redis-server): %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	client := goredis.NewClient(&goredis.Options{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), MaxRetries: -1, DialerRetries: 1})
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.ended)
+	}()
+	client := goredis.NewClient(s.options())
 	defer client.Close()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		select {
-		case err := <-ended:
-			return fmt.Errorf("redis-server on port %d: %v: %s", port, err, out)
-		case <-time.After(5 * time.Millisecond):
-		}
-		if err := client.Do(context.Background(), "PING").Err(); err == nil || goredis.HasErrorPrefix(err, "NOAUTH") || goredis.HasErrorPrefix(err, "LOADING") {
-			s.Port, s.cmd, s.out = port, cmd, out
+	var err error
+	for deadline := time.Now().Add(startMax); time.Now().Before(deadline); {
+		if !s.listens() { // the library would log every try
+			err = errors.New("it does not listen")
+		} else if err = client.Do(context.Background(), "PING").Err(); err == nil || goredis.HasErrorPrefix(err, "LOADING") || goredis.HasErrorPrefix(err, "MASTERDOWN") || goredis.HasErrorPrefix(err, "NOAUTH") {
+			s.process = p
 			return nil
 		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("redis-server on port %d: %v: %s", s.Port, p.cmd.ProcessState, &p.out)
+		case <-time.After(pollEvery):
+		}
 	}
-	_ = cmd.Process.Kill()
-	return fmt.Errorf("redis-server on port %d does not answer", port)
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+	return fmt.Errorf("redis-server on port %d: %w: %s", s.Port, err, &p.out)
 }
 
-// Kill ends the server at once, as kill -9 does. Nothing happens where it does not run.
-func (s *Server) Kill() { s.signal(syscall.SIGKILL, true) }
+func (s *Server) listens() bool {
+	c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
+}
 
-// Pause stops the server's process without ending it, as SIGSTOP does.
-func (s *Server) Pause() { s.signal(syscall.SIGSTOP, false) }
+func (s *Server) commandLine() []string {
+	if s.sentinel {
+		return append(append([]string{}, s.args...), "--sentinel")
+	}
+	args := []string{"--bind", "127.0.0.1", "--dir", s.Dir}
+	if c := s.access.certificates; c != nil {
+		args = append(args, "--port", "0", "--tls-port", strconv.Itoa(s.Port))
+		args = append(args, c.args()...)
+	} else {
+		args = append(args, "--port", strconv.Itoa(s.Port))
+	}
+	return append(args, s.args...)
+}
 
-// Resume lets a paused server go on.
-func (s *Server) Resume() { s.signal(syscall.SIGCONT, false) }
-
-func (s *Server) signal(sig os.Signal, gone bool) {
+// Kill ends the server at once, as kill -9 does, and waits until it is gone. Nothing happens where it does not run.
+func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd == nil {
+	if s.process == nil {
 		return
 	}
-	_ = s.cmd.Process.Signal(sig)
-	if gone {
-		client, deadline := s.Addr(), time.Now().Add(10*time.Second)
-		for time.Now().Before(deadline) { // the port is free again when nobody answers there
-			c, err := net.DialTimeout("tcp", client, time.Second)
-			if err != nil {
-				break
-			}
-			_ = c.Close()
-			time.Sleep(time.Millisecond)
-		}
-		s.cmd = nil
+	_ = s.process.cmd.Process.Kill()
+	<-s.process.ended
+	s.process = nil
+}
+
+// Running reports whether the server was started and not killed since.
+func (s *Server) Running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process != nil
+}
+
+// Pause stops the server's process without ending it, as SIGSTOP does.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig os.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		_ = s.process.cmd.Process.Signal(sig)
 	}
 }
 
-// Client returns a client of the server, closed when the test ends.
+// Client returns a client of the server who may do everything, closed when the test ends.
 func (s *Server) Client() *goredis.Client {
-	c := goredis.NewClient(&goredis.Options{Addr: s.Addr()})
+	c := goredis.NewClient(s.options())
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
+// options are those of the test's own connections. Nothing is tried again: the test wants to see what happens.
+func (s *Server) options() *goredis.Options {
+	o := &goredis.Options{Addr: s.Addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1, DialTimeout: 2 * time.Second, ContextTimeoutEnabled: true}
+	if s.access.Username != "" {
+		if s.sentinel {
+			o.Password = sentinelPassword
+		} else {
+			o.Username, o.Password = operatorName, operatorPassword
+		}
+	}
+	if c := s.access.certificates; c != nil {
+		o.TLSConfig = c.client()
+	}
+	return o
+}
+
+// once does one thing on a connection of its own.
+func (s *Server) once(f func(ctx context.Context, c *goredis.Client) error) error {
+	client := goredis.NewClient(s.options())
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), startMax)
+	defer cancel()
+	return f(ctx, client)
+}
+
+// Ports are taken below those that systems give to connections, since a server must find its own again after it was killed.
+const portMin, portMax = 10000, 32000
+
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for range 100 {
+		port := portMin + rand.IntN(portMax-portMin)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		require.NoError(t, l.Close())
+		return port
+	}
+	require.FailNow(t, "no port is free")
+	return 0
+}
+
+// await asks again and again until what reports nil, and fails the test when that takes too long.
+func await(t testing.TB, what string, f func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(2 * startMax); time.Now().Before(deadline); <-time.After(pollEvery) {
+		if err = f(); err == nil {
+			return
+		}
+	}
+	require.NoError(t, err, what)
+}
+
+// all starts servers at once.
+func all(t testing.TB, servers []*Server) {
+	t.Helper()
+	errs := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() { errs <- s.start() }()
+	}
+	for range servers {
+		require.NoError(t, <-errs)
+	}
 }
