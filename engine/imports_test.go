@@ -52,6 +52,8 @@ func table() []rule {
 		{path: "engine/redis/redistest", own: []string{"engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/...", "github.com/stretchr/testify/require"}},
 		{path: "engine/broker/redis", own: []string{"engine/broker", "engine/message", "engine/jsonscan", "engine/redis"},
 			outside: []string{"github.com/redis/go-redis/v9/..."}},
+		{path: "engine/cluster", own: []string{"engine/message", "engine/redis"},
+			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
 		{path: "engine/router", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/hub", "engine/message"},
 			outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/presence", own: []string{"engine/broker", "engine/message"}},
