@@ -52,6 +52,7 @@ func All() []Row {
 		{"backtest", backtest},
 		{"sessions", sessions},
 		{"validation", validation},
+		{"redis", redisRow},
 	}
 }
 
