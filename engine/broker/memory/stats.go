@@ -6,52 +6,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/broker"
 )
 
 type counters struct {
 	published, duplicates, refused, expired, evicted, dropped atomic.Uint64
 }
 
-// Stats are a broker's figures. The counters begin with the process.
-type Stats struct {
-	Topics        int
-	BytesKept     int64 // history, retained snapshots and ids
-	BytesKeptMax  int64
-	Published     uint64
-	Duplicates    uint64 // publishes of an id that was published before
-	Refused       uint64 // publishes refused for topics_max
-	Expired       uint64 // publications dropped from histories for their age
-	Evicted       uint64 // publications dropped from histories for the budget
-	TopicsDropped uint64
-}
-
 // Stats returns the broker's figures of now.
-func (b *Broker) Stats() Stats {
+func (b *Broker) Stats() broker.Stats {
 	c := &b.counters
-	return Stats{
+	return broker.Stats{
 		Topics: int(b.topics.Load()), BytesKept: b.bytes.Load(), BytesKeptMax: b.bytesMax,
 		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Refused: c.refused.Load(),
 		Expired: c.expired.Load(), Evicted: c.evicted.Load(), TopicsDropped: c.dropped.Load(),
 	}
 }
 
-// TopicInfo describes a topic to operators.
-type TopicInfo struct {
-	Topic        message.Topic
-	Class        string        // its class's pattern
-	Seq          uint64        // of the last publication
-	Epoch        message.Epoch // 0 where the class keeps no history
-	Publications int           // kept
-	Snapshots    int           // retained
-	Bytes        int64         // kept
-	Idle         time.Duration // since it was last published to or read
-	Subscribed   bool          // somebody is subscribed to it by name
-}
-
 // Topics lists the topics whose names begin with prefix, by name, at most limit of them. It takes one lock after the
 // other, so the list is no moment's state.
-func (b *Broker) Topics(prefix string, limit int) []TopicInfo {
+func (b *Broker) Topics(prefix string, limit int) []broker.TopicInfo {
 	if limit <= 0 {
 		return nil
 	}
@@ -70,17 +44,17 @@ func (b *Broker) Topics(prefix string, limit int) []TopicInfo {
 		found = found[:min(len(found), limit)]
 	}
 	now := b.now()
-	out := make([]TopicInfo, len(found))
+	out := make([]broker.TopicInfo, len(found))
 	for i, t := range found {
 		out[i] = t.info(now)
 	}
 	return out
 }
 
-func (t *topic) info(now int64) TopicInfo {
+func (t *topic) info(now int64) broker.TopicInfo {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	info := TopicInfo{
+	info := broker.TopicInfo{
 		Topic: t.name, Class: t.class.Pattern, Seq: t.seq, Epoch: t.position().Epoch, Publications: t.ring.n,
 		Snapshots: len(t.snapshots), Bytes: t.ring.bytes + idBytes*int64(t.ids.len()),
 		Idle: time.Duration(now - t.used), Subscribed: t.wanted,
