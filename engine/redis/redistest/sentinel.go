@@ -104,9 +104,9 @@ func (w *Watched) configuration(i int, ids []string) string {
 }
 
 // hurry sets what Sentinels have no configuration for. TILT, in which they do nothing, would last 30 s on a machine that was
-// busy for 2.
+// busy for 2. A replica whose last INFO is older than five ping periods is not made a primary, and there is one every second.
 func hurry(ctx context.Context, c *goredis.Client) error {
-	return c.Do(ctx, "SENTINEL", "DEBUG", "info-period", 200, "ping-period", 100, "ask-period", 100, "publish-period", 300,
+	return c.Do(ctx, "SENTINEL", "DEBUG", "info-period", 200, "ping-period", 400, "ask-period", 100, "publish-period", 300,
 		"election-timeout", 1000, "tilt-period", 500, "slave-reconf-timeout", 1000).Err()
 }
 
