@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"container/list"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -26,19 +27,54 @@ var (
 	ErrReplaying = errors.New("ingest: the dead letter is being replayed")
 )
 
-// DeadLetter is an event that a plugin failed on and that is kept whole, to be looked at and handed in again.
+// Letter is an event that a plugin failed on, on its way to a [Keeper].
+type Letter struct {
+	EventID         string // the event's own, or the one made for it
+	Named           bool   // the id is the event's own, so that it is the same when the event is handed in again
+	Event           string // its type
+	Plugin, Version string // that failed
+	Reason          string
+	Document        []byte // what the plugin was given, only read; [Ingest.ParseEvent] reads it
+}
+
+// Keeper keeps dead letters for all nodes. Keep returns the id of the letter that l became, or was already. It may block until
+// ctx ends; after an error nothing is kept, and the event is refused so that its publisher has it still. It may be called by any
+// number of goroutines.
+type Keeper interface {
+	Keep(ctx context.Context, l Letter) (id string, err error)
+}
+
+// ChannelEvents is the channel of dead letters that were handed in as events, however they came.
+const ChannelEvents = "events"
+
+// LetterQuery chooses dead letters. What is empty chooses all.
+type LetterQuery struct {
+	Plugin  string // that failed
+	Channel string // [ChannelEvents], or where a foreign program published
+}
+
+// holds reports whether q chooses an event that plugin failed on.
+func (q LetterQuery) holds(plugin string) bool {
+	return (q.Plugin == "" || q.Plugin == plugin) && (q.Channel == "" || q.Channel == ChannelEvents)
+}
+
+// DeadLetter is an event that a plugin failed on, or what somebody published that is none, kept to be looked at and handed in
+// again.
 type DeadLetter struct {
 	ID       string    // the letter's own; an event may fail more than once, and so be more than one letter
-	Time     time.Time // when the event was handed in
-	EventID  string    // the event's, or the one made for it that its publisher was told
+	Channel  string    // [ChannelEvents], or where a foreign program published
+	From     string    // the entry of a stream, or the channel, that it came from; empty: it was handed in
+	Time     time.Time // when it was handed in
+	EventID  string    // the event's, or the one made for it that its publisher was told; empty: it is no event
 	Event    string    // its type
-	Plugin   string    // that failed last
+	Plugin   string    // that failed last; empty: it is no plugin's fault
 	Version  string
 	Reason   string // of the last failure
 	Attempts int    // failures, the first included
 	Last     time.Time
 	Document string // what the plugin is given; in a list the first 512 bytes
 	Bytes    int    // of all of it
+	Cut      bool   // it was too large to be kept whole, and cannot be handed in again
 }
 
 // LetterStats tells of the dead letters as a whole.
@@ -83,7 +119,7 @@ func (l *letters) init(cfg *Config) {
 func (l *letters) add(ev *message.Event, eventID string, doc []byte, d Decision, reason string) string {
 	now := time.Now()
 	e := &letter{event: *ev, DeadLetter: DeadLetter{
-		ID: l.ids.Next(), Time: now, EventID: strings.Clone(eventID), Event: strings.Clone(ev.Type), Bytes: len(doc),
+		ID: l.ids.Next(), Channel: ChannelEvents, Time: now, EventID: strings.Clone(eventID), Event: strings.Clone(ev.Type), Bytes: len(doc),
 	}}
 	e.event.Payload = slices.Clone(ev.Payload)
 	for _, s := range []*string{&e.event.Type, &e.event.UserID, &e.event.ID, &e.event.CID, &e.event.TraceID} {
@@ -147,16 +183,16 @@ func (l *letters) find(id string) (*list.Element, *letter, error) {
 	return at, e, nil
 }
 
-// DeadLetters returns the newest dead letters, newest first, at most limit of them and of one plugin where plugin is not
-// empty, each with the beginning of its document. Total is how many there are.
-func (in *Ingest) DeadLetters(plugin string, limit int) (newest []DeadLetter, total int) {
+// DeadLetters returns the newest of the dead letters that q chooses, newest first, at most limit of them, each with the beginning
+// of its document. Total is how many it chooses. It neither blocks nor fails.
+func (in *Ingest) DeadLetters(_ context.Context, q LetterQuery, limit int) (newest []DeadLetter, total int, err error) {
 	l := &in.letters
 	var doc []byte
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := l.order.Front(); at != nil; at = at.Next() {
 		e := at.Value.(*letter)
-		if plugin != "" && e.Plugin != plugin {
+		if !q.holds(e.Plugin) {
 			continue
 		}
 		if total++; total > limit {
@@ -167,11 +203,11 @@ func (in *Ingest) DeadLetters(plugin string, limit int) (newest []DeadLetter, to
 		d.Document = string(doc[:min(len(doc), deadLetterBytes)])
 		newest = append(newest, d)
 	}
-	return newest, total
+	return newest, total, nil
 }
 
 // DeadLetter returns one dead letter with its whole document, or [ErrNoLetter].
-func (in *Ingest) DeadLetter(id string) (DeadLetter, error) {
+func (in *Ingest) DeadLetter(_ context.Context, id string) (DeadLetter, error) {
 	l := &in.letters
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,7 +222,7 @@ func (in *Ingest) DeadLetter(id string) (DeadLetter, error) {
 }
 
 // DropDeadLetter forgets a dead letter. The error is [ErrNoLetter] or [ErrReplaying].
-func (in *Ingest) DropDeadLetter(id string) error {
+func (in *Ingest) DropDeadLetter(_ context.Context, id string) error {
 	l := &in.letters
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -45,10 +45,17 @@ func fail(t testing.TB, in *Ingest, ev message.Event) string {
 
 // eventIDs lists the letters, newest first.
 func eventIDs(in *Ingest, plugin string, limit int) (ids []string) {
-	list, _ := in.DeadLetters(plugin, limit)
+	list, _, _ := in.DeadLetters(context.Background(), LetterQuery{Plugin: plugin}, limit) // it does not fail
 	for _, d := range list {
 		ids = append(ids, d.EventID)
 	}
+	return ids
+}
+
+// letterIDs lists the letters in the order to replay them in.
+func letterIDs(t testing.TB, in *Ingest, plugin string) []string {
+	ids, err := in.DeadLetterIDs(t.Context(), LetterQuery{Plugin: plugin})
+	require.NoError(t, err)
 	return ids
 }
 
@@ -136,14 +143,15 @@ func TestTheHeapHoldsNoMoreThanDeadLettersMayTake(t *testing.T) {
 func TestAListShowsTheBeginningAndAskingShowsAll(t *testing.T) {
 	in, _ := open(t, failing(OnErrorDeadLetter))
 	id := fail(t, in, message.Event{UserID: "u1", ID: "e1", Payload: []byte(`{"x":"` + strings.Repeat("x", 1000) + `"}`)})
-	listed, _ := in.DeadLetters("mapping", 1)
-	whole, err := in.DeadLetter(id)
+	listed, _, err := in.DeadLetters(t.Context(), LetterQuery{Plugin: "mapping"}, 1)
+	require.NoError(t, err)
+	whole, err := in.DeadLetter(t.Context(), id)
 	require.NoError(t, err)
 	require.Len(t, listed[0].Document, 512)
 	require.True(t, strings.HasPrefix(whole.Document, listed[0].Document))
 	require.Len(t, whole.Document, whole.Bytes)
 	require.True(t, strings.HasSuffix(whole.Document, `xxx"},"user_id":"u1","id":"e1"}`))
-	_, err = in.DeadLetter("dl_no")
+	_, err = in.DeadLetter(t.Context(), "dl_no")
 	require.ErrorIs(t, err, ErrNoLetter)
 }
 
@@ -153,7 +161,8 @@ func TestADeadLetterSharesNothingWithThePublishersMemory(t *testing.T) {
 	_, err := in.PublishEventJSON(t.Context(), raw)
 	require.NoError(t, err)
 	clear(raw)
-	list, _ := in.DeadLetters("", 1)
+	list, _, err := in.DeadLetters(t.Context(), LetterQuery{}, 1)
+	require.NoError(t, err)
 	require.Contains(t, list[0].Document, "first")
 }
 
@@ -165,14 +174,14 @@ func TestADeadLetterIsHandedInAgainExactlyAsItWas(t *testing.T) {
 	_, err := in.PublishEventJSON(t.Context(), []byte(raw))
 	require.NoError(t, err)
 	plugin.recover(`{"t":"x","topic":"user:u1:events","p":{}}`)
-	results, err := in.ReplayDeadLetter(t.Context(), in.DeadLetterIDs("")[0])
+	results, err := in.ReplayDeadLetter(t.Context(), letterIDs(t, in, "")[0])
 	require.NoError(t, err)
 	require.Equal(t, []string{raw, raw}, plugin.asked)
 	got := sink.got[0]
 	require.Equal(t, []any{"e1", message.Priority(8), "c1", "t1", 3}, []any{got.ID, got.Priority, got.CID, got.TraceID, got.EventVersion})
 	require.Equal(t, "2025-01-13T10:30:00.25Z", time.UnixMilli(got.TimeMS).UTC().Format(time.RFC3339Nano))
 	require.Equal(t, Published, results[0].Status)
-	require.Empty(t, in.DeadLetterIDs(""))
+	require.Empty(t, letterIDs(t, in, ""))
 	require.EqualValues(t, 1, in.LetterStats().Replayed)
 	require.Zero(t, in.LetterStats().BytesKept)
 }
@@ -222,13 +231,13 @@ func TestALetterStaysUntilItsEventIsPublishedOrDroppedByDecision(t *testing.T) {
 			_, err := in.ReplayDeadLetter(t.Context(), id)
 			if c.stays == "" {
 				require.NoError(t, err)
-				_, err = in.DeadLetter(id)
+				_, err = in.DeadLetter(t.Context(), id)
 				require.ErrorIs(t, err, ErrNoLetter)
 				require.Equal(t, LetterStats{ByPlugin: map[string]uint64{"mapping": 1}, Replayed: 1}, in.LetterStats())
 				return
 			}
 			require.ErrorContains(t, err, c.stays)
-			d, err := in.DeadLetter(id)
+			d, err := in.DeadLetter(t.Context(), id)
 			require.NoError(t, err)
 			require.Contains(t, d.Reason, c.stays)
 			require.Equal(t, []any{"mapping", 2}, []any{d.Plugin, d.Attempts})
@@ -309,7 +318,7 @@ func TestALetterIsReplayedByOneAtATimeAndNeitherDroppedNorEvictedMeanwhile(t *te
 	<-plugin.asked
 	_, err := in.ReplayDeadLetter(t.Context(), id)
 	require.ErrorIs(t, err, ErrReplaying)
-	require.ErrorIs(t, in.DropDeadLetter(id), ErrReplaying)
+	require.ErrorIs(t, in.DropDeadLetter(t.Context(), id), ErrReplaying)
 	for i := range 3 {
 		in.letters.add(&message.Event{}, fmt.Sprint(i), nil, Decision{Plugin: "mapping"}, "no")
 	}
@@ -333,7 +342,7 @@ func TestConcurrentReplaysPublishEachLetterOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			for _, id := range in.DeadLetterIDs("mapping") {
+			for _, id := range letterIDs(t, in, "mapping") {
 				if _, err := in.ReplayDeadLetter(t.Context(), id); err != nil && !errors.Is(err, ErrReplaying) && !errors.Is(err, ErrNoLetter) {
 					t.Error(err)
 				}
@@ -362,17 +371,17 @@ func (s *safe) Transform(ctx context.Context, eventType string, doc []byte, answ
 func TestThoseThatFailedLeastOftenAreReplayedFirstAndTheOldestOfThem(t *testing.T) {
 	in, _ := open(t, failing(OnErrorDeadLetter))
 	first, second, third := fail(t, in, message.Event{}), fail(t, in, message.Event{}), fail(t, in, message.Event{})
-	require.Equal(t, []string{first, second, third}, in.DeadLetterIDs(""))
+	require.Equal(t, []string{first, second, third}, letterIDs(t, in, ""))
 	_, err := in.ReplayDeadLetter(t.Context(), first)
 	require.Error(t, err)
-	require.Equal(t, []string{second, third, first}, in.DeadLetterIDs("mapping"))
-	require.Empty(t, in.DeadLetterIDs("other"))
+	require.Equal(t, []string{second, third, first}, letterIDs(t, in, "mapping"))
+	require.Empty(t, letterIDs(t, in, "other"))
 }
 
 func TestADeadLetterCanBeDropped(t *testing.T) {
 	in, _ := open(t, failing(OnErrorDeadLetter))
 	id := fail(t, in, message.Event{})
-	require.NoError(t, in.DropDeadLetter(id))
-	require.ErrorIs(t, in.DropDeadLetter(id), ErrNoLetter)
+	require.NoError(t, in.DropDeadLetter(t.Context(), id))
+	require.ErrorIs(t, in.DropDeadLetter(t.Context(), id), ErrNoLetter)
 	require.Equal(t, LetterStats{ByPlugin: map[string]uint64{"mapping": 1}, Dropped: 1}, in.LetterStats())
 }

@@ -26,6 +26,8 @@ const (
 	fieldPriority
 	fieldVersion
 	fieldEncrypted
+	fieldProtocol
+	fieldCompressed
 
 	fieldCount
 )
@@ -33,7 +35,7 @@ const (
 // String returns the member's name.
 func (f field) String() string {
 	return [fieldCount]string{
-		"type", "payload", "t", "p", "topic", "user_id", "id", "cid", "trace_id", "ts", "pri", "event_version", "enc",
+		"type", "payload", "t", "p", "topic", "user_id", "id", "cid", "trace_id", "ts", "pri", "event_version", "enc", "v", "cmp",
 	}[f]
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -95,28 +96,46 @@ type Result struct {
 
 // Ingest takes in envelopes and events. Use [New].
 type Ingest struct {
+	*shared
+	broker Publisher
+}
+
+// shared is what an Ingest has in common with those made by [Ingest.Through].
+type shared struct {
 	cfg         Config
 	transformer Transformer
-	broker      Publisher
+	keeper      Keeper // nil: letters keeps what failed
 	ids         *message.IDSource
 	scratch     sync.Pool // of *scratch
 	letters     letters
 	counters    counters
 }
 
+// Option changes what [New] makes.
+type Option func(*Ingest)
+
+// WithKeeper has k keep the dead letters, in place of this process's memory.
+func WithKeeper(k Keeper) Option { return func(in *Ingest) { in.keeper = k } }
+
 // New checks cfg and returns an Ingest. Without a transformer every event goes the default way.
-func New(cfg Config, transformer Transformer, publisher Publisher) (*Ingest, error) {
+func New(cfg Config, transformer Transformer, publisher Publisher, options ...Option) (*Ingest, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if publisher == nil {
 		return nil, errors.New("ingest: needs a broker")
 	}
-	in := &Ingest{cfg: cfg, transformer: transformer, broker: publisher, ids: message.NewIDSource("evt")}
+	in := &Ingest{&shared{cfg: cfg, transformer: transformer, ids: message.NewIDSource("evt")}, publisher}
 	in.letters.init(&in.cfg)
 	in.scratch.New = func() any { return &scratch{answer: Answer{cfg: &in.cfg}} }
+	for _, o := range options {
+		o(in)
+	}
 	return in, nil
 }
+
+// Through returns an Ingest that is in in all but where it publishes to.
+func (in *Ingest) Through(p Publisher) *Ingest { return &Ingest{in.shared, p} }
 
 // scratch is the memory of one event under way.
 type scratch struct {
@@ -172,6 +191,10 @@ func refusal(topic message.Topic, err error) *message.Error {
 		e = message.Errorf(message.CodeInvalidArgument, "topic: %q is no topic to publish to", topic)
 	case errors.Is(err, broker.ErrFull):
 		e = message.Errorf(message.CodeUnavailable, "the broker has no room for topic %q; see topics_max", topic)
+	case errors.Is(err, broker.ErrUnavailable):
+		e = message.Errorf(message.CodeUnavailable, "%q could not be published to in time; publish again, with the same id", topic)
+	case errors.Is(err, broker.ErrFenced):
+		e = message.Errorf(message.CodeUnavailable, "another node has taken over publishing to %q", topic)
 	case errors.Is(err, broker.ErrClosed):
 		e = message.Errorf(message.CodeUnavailable, "the engine is shutting down; publish again elsewhere or later")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -211,28 +234,37 @@ func (in *Ingest) settle(ctx context.Context, ev *message.Event, s *scratch, dec
 	case fault != nil && decision.Plugin == "":
 		return nil, in.unasked(ev, fault)
 	case fault != nil:
-		return in.failed(ev, s.doc, decision, fault)
+		return in.failed(ctx, ev, s.doc, decision, fault)
 	}
-	return in.decided(ctx, ev, &attempt{}, decision, s)
+	return in.decided(ctx, ev, &Attempt{}, decision, s)
 }
 
 // decided does what the plugins decided.
-func (in *Ingest) decided(ctx context.Context, ev *message.Event, a *attempt, d Decision, s *scratch) ([]Result, error) {
+func (in *Ingest) decided(ctx context.Context, ev *message.Event, a *Attempt, d Decision, s *scratch) ([]Result, error) {
 	switch d.Verdict {
 	case Data:
 		return in.publishAll(ctx, ev, a, s)
 	case Drop:
-		return []Result{in.unpublished(ev, a.id, Dropped, d.name()+" dropped it")}, nil
+		return []Result{in.unpublished(ev, a.ID, Dropped, d.name()+" dropped it")}, nil
 	default:
 		return in.publishDefault(ctx, ev, a)
 	}
+}
+
+// errUnasked says that no plugin could be asked.
+var errUnasked = errors.New("ingest: no plugin could be asked")
+
+// Passing reports whether an error of an Ingest is one of the moment, so that the same event or envelope may be taken later.
+func Passing(err error) bool {
+	var e *message.Error
+	return errors.As(err, &e) && (e.Code == message.CodeUnavailable || errors.Is(e.Err, errUnasked))
 }
 
 // unasked refuses an event because no plugin could be asked, which is no plugin's fault.
 func (in *Ingest) unasked(ev *message.Event, err error) *message.Error {
 	in.counters.refused.Add(1)
 	e := message.Errorf(message.CodePluginUnavailable, "event %q could not be transformed now; publish it again", ev.Type)
-	e.Err = err
+	e.Err = fmt.Errorf("%w: %w", errUnasked, err)
 	return e
 }
 
@@ -246,9 +278,9 @@ func (in *Ingest) transform(ctx context.Context, ev *message.Event, s *scratch) 
 }
 
 // publishAll publishes the envelopes in s, in order.
-func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, a *attempt, s *scratch) ([]Result, error) {
+func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, a *Attempt, s *scratch) ([]Result, error) {
 	results := make([]Result, 0, len(s.answer.drafts))
-	base := cmp.Or(ev.ID, a.id)
+	base := cmp.Or(ev.ID, a.ID)
 	if base == "" && len(s.answer.drafts) > 1 {
 		base = in.ids.Next() // one envelope alone gets its id from the broker, which then need not remember it
 	}
@@ -263,26 +295,26 @@ func (in *Ingest) publishAll(ctx context.Context, ev *message.Event, a *attempt,
 }
 
 // publishOf publishes an envelope of an event, unless an earlier attempt did.
-func (in *Ingest) publishOf(ctx context.Context, ev *message.Event, a *attempt, env *message.Envelope) (Result, error) {
+func (in *Ingest) publishOf(ctx context.Context, ev *message.Event, a *Attempt, env *message.Envelope) (Result, error) {
 	if r, done := a.before(env); done {
 		in.counters.status[Duplicate].Add(1)
 		return r, nil
 	}
-	if ev.TimeMS == 0 && a.timeMS != 0 {
-		env.TimeMS = a.timeMS
+	if ev.TimeMS == 0 && a.TimeMS != 0 {
+		env.TimeMS = a.TimeMS
 	}
 	return in.publish(ctx, env)
 }
 
 // publishDefault publishes an event that no plugin wants: its name in snake case, to its topic or user:{id}:events.
-func (in *Ingest) publishDefault(ctx context.Context, ev *message.Event, a *attempt) ([]Result, error) {
+func (in *Ingest) publishDefault(ctx context.Context, ev *message.Event, a *Attempt) ([]Result, error) {
 	env, err := defaultEnvelope(ev)
 	if err != nil {
 		in.counters.refused.Add(1)
 		return nil, err
 	}
 	in.counters.defaulted.Add(1)
-	env.ID = cmp.Or(env.ID, a.id)
+	env.ID = cmp.Or(env.ID, a.ID)
 	r, err := in.publishOf(ctx, ev, a, env)
 	if err != nil {
 		return nil, err
@@ -291,7 +323,7 @@ func (in *Ingest) publishDefault(ctx context.Context, ev *message.Event, a *atte
 }
 
 // failed does with an event what the policy of the plugin that failed on it says.
-func (in *Ingest) failed(ev *message.Event, doc []byte, d Decision, fault error) ([]Result, error) {
+func (in *Ingest) failed(ctx context.Context, ev *message.Event, doc []byte, d Decision, fault error) ([]Result, error) {
 	switch d.OnError {
 	case OnErrorDeny:
 		in.counters.refused.Add(1)
@@ -300,10 +332,30 @@ func (in *Ingest) failed(ev *message.Event, doc []byte, d Decision, fault error)
 	case OnErrorDrop:
 		return []Result{in.unpublished(ev, "", Dropped, fault.Error())}, nil
 	default:
+		return in.bury(ctx, ev, doc, d, fault)
+	}
+}
+
+// bury makes ev a dead letter.
+func (in *Ingest) bury(ctx context.Context, ev *message.Event, doc []byte, d Decision, fault error) ([]Result, error) {
+	if in.keeper == nil {
 		r := in.unpublished(ev, "", DeadLettered, fault.Error())
 		r.Letter = in.letters.add(ev, r.ID, doc, d, r.Reason)
 		return []Result{r}, nil
 	}
+	id := cmp.Or(ev.ID, in.ids.Next())
+	letter, err := in.keeper.Keep(ctx, Letter{
+		EventID: id, Named: ev.ID != "", Event: ev.Type, Plugin: d.Plugin, Version: d.Version, Reason: fault.Error(), Document: doc,
+	})
+	if err != nil {
+		in.counters.refused.Add(1)
+		e := message.Errorf(message.CodeUnavailable, "event %q could be neither transformed nor kept as a dead letter; publish it again", ev.Type)
+		e.Err = err
+		return nil, e
+	}
+	r := in.unpublished(ev, id, DeadLettered, fault.Error())
+	r.Letter = letter
+	return []Result{r}, nil
 }
 
 // unpublished counts an event that became nothing. It has an id of its own, one of an earlier attempt, or a new one.

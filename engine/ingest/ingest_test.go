@@ -329,7 +329,8 @@ func TestThePolicyOfThePluginSaysWhatBecomesOfAnEventItFailsOn(t *testing.T) {
 		in, _ := open(t, failing(OnErrorDeadLetter))
 		results, err := in.PublishEvent(t.Context(), ev)
 		require.NoError(t, err)
-		letters, total := in.DeadLetters("", 10)
+		letters, total, err := in.DeadLetters(t.Context(), LetterQuery{}, 10)
+		require.NoError(t, err)
 		require.Equal(t, 1, total)
 		require.Len(t, letters, 1)
 		d := letters[0]

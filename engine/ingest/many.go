@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"runtime"
 
 	"github.com/wse-engine/wse/engine/message"
@@ -34,7 +35,17 @@ const (
 // by side, by as many instances as plugins have, and published one after the other: the order within each topic is that of
 // events. An event that fails holds up none of the others. There are as many outcomes as events.
 func (in *Ingest) PublishEvents(ctx context.Context, events []*message.Event) []Outcome {
-	return in.publishMany(ctx, len(events), func(i int) (*message.Event, error) { return events[i], nil })
+	return in.publishMany(ctx, len(events), func(i int) (*message.Event, error) { return events[i], nil }, false)
+}
+
+// ErrHeld is what becomes of the events behind one that could not be taken, see [Ingest.PublishRun].
+var ErrHeld = errors.New("ingest: waits behind an event that could not be taken")
+
+// PublishRun is [Ingest.PublishEvents] for n events whose order must outlive a failure. Event provides them, an error being that
+// one's outcome; it is called once for each, on any goroutine. Where one fails for a reason of the moment ([Passing]), no envelope
+// of those behind it is published, and their outcome is [ErrHeld]: handing in that one and all behind it again keeps the order.
+func (in *Ingest) PublishRun(ctx context.Context, n int, event func(i int) (*message.Event, error)) []Outcome {
+	return in.publishMany(ctx, n, event, true)
 }
 
 // PublishEventsJSON is [Ingest.PublishEvents] for events that are to be parsed; see [Ingest.ParseEvent].
@@ -45,17 +56,18 @@ func (in *Ingest) PublishEventsJSON(ctx context.Context, raws [][]byte) []Outcom
 			in.counters.refused.Add(1)
 		}
 		return ev, err
-	})
+	}, false)
 }
 
 // publishMany publishes n events, which event provides; it is called on any goroutine, once for each. What is transformed and
-// not yet published is bounded: no more parts are begun than there are processors, and one more while that is published.
-func (in *Ingest) publishMany(ctx context.Context, n int, event func(i int) (*message.Event, error)) []Outcome {
+// not yet published is bounded: no more parts are begun than there are processors, and one more while that is published. With run
+// nothing is published behind a failure of the moment.
+func (in *Ingest) publishMany(ctx context.Context, n int, event func(i int) (*message.Event, error), run bool) []Outcome {
 	outcomes := make([]Outcome, n)
 	processors := runtime.GOMAXPROCS(0)
 	size := min(max((n+processors-1)/processors, partEventsMin), partEventsMax)
 	if n <= size {
-		in.publishPart(ctx, in.transformPart(ctx, 0, n, event), outcomes)
+		in.publishPart(ctx, in.transformPart(ctx, 0, n, event), outcomes, run, false)
 		return outcomes
 	}
 	parts := (n + size - 1) / size
@@ -71,12 +83,13 @@ func (in *Ingest) publishMany(ctx context.Context, n int, event func(i int) (*me
 	for i := range ready {
 		begin(i)
 	}
+	held := false
 	for i := range parts {
 		p := <-ready[i%len(ready)]
 		if next := i + len(ready); next < parts {
 			begin(next)
 		}
-		in.publishPart(ctx, p, outcomes)
+		held = in.publishPart(ctx, p, outcomes, run, held)
 	}
 	return outcomes
 }
@@ -127,16 +140,24 @@ func (in *Ingest) transformPart(ctx context.Context, first, last int, event func
 	return p
 }
 
-// publishPart does what the plugins decided about the events of p, in their order.
-func (in *Ingest) publishPart(ctx context.Context, p part, outcomes []Outcome) {
+// publishPart does what the plugins decided about the events of p, in their order. With run it ends at a failure of the moment,
+// or where it is held already, and reports whether it did.
+func (in *Ingest) publishPart(ctx context.Context, p part, outcomes []Outcome, run, held bool) bool {
 	for i := range p.events {
 		u, o := &p.events[i], &outcomes[p.first+i]
-		if u.s == nil {
+		switch {
+		case held:
+			o.Err = ErrHeld
+		case u.s == nil:
 			o.Err = u.err
-			continue
+		default:
+			o.Results, o.Err = in.settle(ctx, u.ev, u.s, u.decision, u.err)
+			held = run && Passing(o.Err)
 		}
-		o.Results, o.Err = in.settle(ctx, u.ev, u.s, u.decision, u.err)
-		in.put(u.s)
+		if u.s != nil {
+			in.put(u.s)
+		}
 		*u = underway{}
 	}
+	return held
 }

@@ -8,30 +8,30 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 )
 
-// attempt is one handing-in of an event. The zero value is the first one; what a later one has is for its envelopes alone:
+// Attempt is one handing-in of an event. The zero value is the first one; what a later one has is for its envelopes alone:
 // plugins are given the very document that they were given before.
-type attempt struct {
-	id     string   // for an event without one; empty: one is made when it is needed
-	timeMS int64    // for an event without one; 0: now
-	done   []Result // envelopes that were published before
+type Attempt struct {
+	ID     string   // for an event without one; empty: one is made when it is needed
+	TimeMS int64    // for an event without one, Unix milliseconds; 0: now
+	Done   []Result // envelopes that were published before
 }
 
 // before returns what became of an envelope in an earlier attempt. The broker would tell a duplicate as well, but only for
 // as long as it remembers ids.
-func (a *attempt) before(env *message.Envelope) (Result, bool) {
-	i := slices.IndexFunc(a.done, func(r Result) bool { return r.ID == env.ID && r.Topic == env.Topic })
+func (a *Attempt) before(env *message.Envelope) (Result, bool) {
+	i := slices.IndexFunc(a.Done, func(r Result) bool { return r.ID == env.ID && r.Topic == env.Topic })
 	if i < 0 {
 		return Result{}, false
 	}
-	r := a.done[i]
+	r := a.Done[i]
 	r.Status = Duplicate
 	return r, true
 }
 
-// DeadLetterIDs returns the ids of the dead letters, of one plugin where plugin is not empty, in the order to replay them
-// in: those that failed least often first, so that some that fail always do not stand before the others, and of these the
-// oldest.
-func (in *Ingest) DeadLetterIDs(plugin string) []string {
+// DeadLetterIDs returns the ids of the dead letters that q chooses, in the order to replay them in: those that failed least
+// often first, so that some that fail always do not stand before the others, and of these the oldest. It neither blocks nor
+// fails.
+func (in *Ingest) DeadLetterIDs(_ context.Context, q LetterQuery) ([]string, error) {
 	type candidate struct {
 		id       string
 		attempts int
@@ -40,7 +40,7 @@ func (in *Ingest) DeadLetterIDs(plugin string) []string {
 	l.mu.Lock()
 	list := make([]candidate, 0, l.order.Len())
 	for at := l.order.Back(); at != nil; at = at.Prev() {
-		if e := at.Value.(*letter); plugin == "" || e.Plugin == plugin {
+		if e := at.Value.(*letter); q.holds(e.Plugin) {
 			list = append(list, candidate{e.ID, e.Attempts})
 		}
 	}
@@ -50,7 +50,7 @@ func (in *Ingest) DeadLetterIDs(plugin string) []string {
 	for i, c := range list {
 		ids[i] = c.id
 	}
-	return ids
+	return ids, nil
 }
 
 // ReplayDeadLetter hands a dead letter's event in again as it was, through the plugins that serve now. It leaves the dead
@@ -67,10 +67,10 @@ func (in *Ingest) ReplayDeadLetter(ctx context.Context, id string) ([]Result, er
 		return nil, err
 	}
 	e.busy = true
-	a := attempt{id: e.EventID, timeMS: e.Time.UnixMilli(), done: slices.Clone(e.done)}
+	a := Attempt{ID: e.EventID, TimeMS: e.Time.UnixMilli(), Done: slices.Clone(e.done)}
 	l.mu.Unlock()
 
-	results, decision, err := in.again(ctx, &e.event, &a)
+	results, decision, err := in.Again(ctx, &e.event, a)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,8 +97,10 @@ func (in *Ingest) ReplayDeadLetter(ctx context.Context, id string) ([]Result, er
 	return results, err
 }
 
-// again is PublishEvent without the policies of on_error: a failure is an error.
-func (in *Ingest) again(ctx context.Context, ev *message.Event, a *attempt) ([]Result, Decision, error) {
+// Again is [Ingest.PublishEvent] for an event that was handed in before, and without the policies of on_error: a failure is an
+// error, a [*message.Error]. The decision names the plugin that failed, if one did. The results are those of the envelopes that
+// were published, those of before among them as duplicates.
+func (in *Ingest) Again(ctx context.Context, ev *message.Event, a Attempt) ([]Result, Decision, error) {
 	s := in.scratch.Get().(*scratch)
 	defer in.put(s)
 	decision, fault := in.transform(ctx, ev, s)
@@ -109,6 +111,6 @@ func (in *Ingest) again(ctx context.Context, ev *message.Event, a *attempt) ([]R
 		}
 		return nil, decision, e
 	}
-	results, err := in.decided(ctx, ev, a, decision, s)
+	results, err := in.decided(ctx, ev, &a, decision, s)
 	return results, decision, err
 }
