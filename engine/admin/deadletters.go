@@ -13,6 +13,8 @@ import (
 // deadLetter is one as the API shows it.
 type deadLetter struct {
 	ID       string    `json:"id"`
+	Channel  string    `json:"channel"`
+	From     string    `json:"from,omitempty"`
 	Time     time.Time `json:"time"`
 	EventID  string    `json:"event_id"`
 	Event    string    `json:"event"`
@@ -23,6 +25,7 @@ type deadLetter struct {
 	Last     time.Time `json:"last"`
 	Document string    `json:"document"` // in a list the first 512 bytes
 	Bytes    int       `json:"bytes"`    // of all of it
+	Cut      bool      `json:"cut,omitempty"`
 }
 
 func letterOf(d ingest.DeadLetter) deadLetter {
@@ -31,11 +34,16 @@ func letterOf(d ingest.DeadLetter) deadLetter {
 }
 
 func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
-	values, limit, ok := s.listing(w, r, "plugin")
+	values, limit, ok := s.listing(w, r, "plugin", "channel")
 	if !ok {
 		return
 	}
-	newest, total := s.deps.Letters.DeadLetters(values.Get("plugin"), limit)
+	q := ingest.LetterQuery{Plugin: values.Get("plugin"), Channel: values.Get("channel")}
+	newest, total, err := s.deps.Letters.DeadLetters(r.Context(), q, limit)
+	if err != nil {
+		s.fail(w, r, err, nil)
+		return
+	}
 	list := make([]deadLetter, len(newest))
 	for i, d := range newest {
 		list[i] = letterOf(d)
@@ -47,28 +55,33 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 	if _, ok := query(w, r); !ok {
 		return
 	}
-	d, err := s.deps.Letters.DeadLetter(r.PathValue("id"))
+	d, err := s.deps.Letters.DeadLetter(r.Context(), r.PathValue("id"))
 	if err != nil {
-		letterGone(w, r.PathValue("id"))
+		s.letterFault(w, r, err)
 		return
 	}
 	writeJSON(w, letterOf(d))
 }
 
 func (s *Server) dropDeadLetter(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	switch err := s.deps.Letters.DropDeadLetter(id); {
-	case errors.Is(err, ingest.ErrReplaying):
-		refuse(w, http.StatusConflict, codeConflict, "the dead letter %q is being replayed", id)
-	case err != nil:
-		letterGone(w, id)
-	default:
-		w.WriteHeader(http.StatusNoContent)
+	if err := s.deps.Letters.DropDeadLetter(r.Context(), r.PathValue("id")); err != nil {
+		s.letterFault(w, r, err)
+		return
 	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
-func letterGone(w http.ResponseWriter, id string) {
-	refuse(w, http.StatusNotFound, codeNotFound, "there is no dead letter %q: it was replayed, dropped, or pushed out by newer ones", id)
+// letterFault says why there is nothing to show or to drop.
+func (s *Server) letterFault(w http.ResponseWriter, r *http.Request, err error) {
+	id := r.PathValue("id")
+	switch {
+	case errors.Is(err, ingest.ErrReplaying):
+		refuse(w, http.StatusConflict, codeConflict, "the dead letter %q is being replayed", id)
+	case errors.Is(err, ingest.ErrNoLetter):
+		refuse(w, http.StatusNotFound, codeNotFound, "there is no dead letter %q: it was replayed, dropped, or pushed out by newer ones", id)
+	default:
+		s.fail(w, r, err, nil)
+	}
 }
 
 // replayFailuresMax in a row by one plugin end a replay of all letters. It is below the default of breaker_traps, so that
@@ -77,9 +90,10 @@ const replayFailuresMax = 3
 
 // replayRequest says which letters to hand in again: one of its fields.
 type replayRequest struct {
-	IDs    []string `json:"ids"`
-	Plugin string   `json:"plugin"`
-	All    bool     `json:"all"`
+	IDs     []string `json:"ids"`
+	Plugin  string   `json:"plugin"`
+	Channel string   `json:"channel"`
+	All     bool     `json:"all"`
 }
 
 // The outcomes of a letter's replay.
@@ -119,27 +133,30 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
 	var ask replayRequest
 	err := decodeStrictly(body, &ask)
 	given := 0
-	for _, is := range []bool{len(ask.IDs) > 0, ask.Plugin != "", ask.All} {
+	for _, is := range []bool{len(ask.IDs) > 0, ask.Plugin != "", ask.Channel != "", ask.All} {
 		if is {
 			given++
 		}
 	}
 	switch {
 	case err != nil || given != 1:
-		refuse(w, http.StatusBadRequest, codeBadRequest, `the body must be one of {"ids":["…"]}, {"plugin":"…"} and {"all":true}`)
+		refuse(w, http.StatusBadRequest, codeBadRequest, `the body must be one of {"ids":["…"]}, {"plugin":"…"}, {"channel":"…"} and {"all":true}`)
 	case len(ask.IDs) > s.cfg.BatchItemsMax:
 		refuse(w, http.StatusRequestEntityTooLarge, codeTooLarge, "there are more than %d ids, the limit admin.batch_items_max", s.cfg.BatchItemsMax)
 	default:
-		writeJSON(w, s.replayLetters(r, &ask))
+		ids := ask.IDs
+		if len(ids) == 0 {
+			if ids, err = s.deps.Replayer.DeadLetterIDs(r.Context(), ingest.LetterQuery{Plugin: ask.Plugin, Channel: ask.Channel}); err != nil {
+				s.fail(w, r, err, nil)
+				return
+			}
+		}
+		writeJSON(w, s.replayLetters(r, ids, len(ask.IDs) > 0))
 	}
 }
 
-// replayLetters hands in the letters that ask names, one after the other.
-func (s *Server) replayLetters(r *http.Request, ask *replayRequest) replayAnswer {
-	ids, named := ask.IDs, len(ask.IDs) > 0
-	if !named {
-		ids = s.deps.Replayer.DeadLetterIDs(ask.Plugin)
-	}
+// replayLetters hands letters in, one after the other. Those that are named are all attempted.
+func (s *Server) replayLetters(r *http.Request, ids []string, named bool) replayAnswer {
 	out := replayAnswer{Letters: []replayedLetter{}}
 	inRow, why := 0, ""
 	for i, id := range ids {

@@ -28,6 +28,9 @@ func TestADeadLetterIsListedShownAndDropped(t *testing.T) {
 	require.Equal(t, 2.0, list["total"])
 	require.Len(t, list["dead_letters"], 1)
 	require.Equal(t, "e2", list["dead_letters"].([]any)[0].(map[string]any)["event_id"], "the newest first")
+	require.Equal(t, 2.0, a.get("/api/v1/dead-letters?channel=events").json()["total"])
+	require.Equal(t, 0.0, a.get("/api/v1/dead-letters?channel=user:u1:events").json()["total"])
+	require.Equal(t, "events", list["dead_letters"].([]any)[0].(map[string]any)["channel"])
 	none := a.get("/api/v1/dead-letters?plugin=other").json()
 	require.Equal(t, map[string]any{"dead_letters": []any{}, "total": 0.0}, none)
 
@@ -62,7 +65,7 @@ func TestDeadLettersAreReplayed(t *testing.T) {
 	require.Equal(t, []any{"published", "e2", 1.0}, []any{envelope["status"], envelope["id"], envelope["seq"]}, "the one that failed less often comes first")
 	require.Equal(t, second, done["letters"].([]any)[0].(map[string]any)["id"])
 	require.Equal(t, 0.0, a.get("/api/v1/dead-letters").json()["total"])
-	again := a.post("/api/v1/dead-letters/replay", `{"all":true}`).json()
+	again := a.post("/api/v1/dead-letters/replay", `{"channel":"events"}`).json()
 	require.Equal(t, map[string]any{"replayed": 0.0, "failed": 0.0, "left": 0.0, "letters": []any{}}, again)
 	text := string(a.get("/metrics").body)
 	for _, want := range []string{
@@ -105,7 +108,7 @@ func TestAReplayHasALimitOfLetters(t *testing.T) {
 func TestAReplayThatIsNotUnderstoodIsRefused(t *testing.T) {
 	a := serve(t, config())
 	for _, body := range []string{
-		"", "{}", "[]", `{"all":false}`, `{"all":true,"plugin":"mapping"}`, `{"ids":[]}`, `{"ids":"a"}`, `{"al":true}`, `{"all":true}{}`, "null",
+		"", "{}", "[]", `{"all":false}`, `{"all":true,"plugin":"mapping"}`, `{"ids":[]}`, `{"ids":"a"}`, `{"channel":"events","all":true}`, `{"al":true}`, `{"all":true}{}`, "null",
 	} {
 		p := a.post("/api/v1/dead-letters/replay", body).problem(400, "BAD_REQUEST")
 		require.Contains(t, p["detail"], `{"all":true}`)

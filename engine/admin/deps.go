@@ -25,16 +25,17 @@ type Intake interface {
 	LetterStats() ingest.LetterStats
 }
 
-// Letters are the dead letters; [ingest.Ingest] has the contract. It does not block.
+// Letters are the dead letters; [ingest.Ingest] has the contract, and those that all nodes share have it too. It may block until
+// ctx ends, and fail with a [*message.Error].
 type Letters interface {
-	DeadLetters(plugin string, limit int) (newest []ingest.DeadLetter, total int)
-	DeadLetter(id string) (ingest.DeadLetter, error)
-	DropDeadLetter(id string) error
+	DeadLetters(ctx context.Context, q ingest.LetterQuery, limit int) (newest []ingest.DeadLetter, total int, err error)
+	DeadLetter(ctx context.Context, id string) (ingest.DeadLetter, error)
+	DropDeadLetter(ctx context.Context, id string) error
 }
 
-// Replayer hands dead letters in again; [ingest.Ingest] has the contract. ReplayDeadLetter may block until ctx ends.
+// Replayer hands dead letters in again; [ingest.Ingest] has the contract. It may block until ctx ends.
 type Replayer interface {
-	DeadLetterIDs(plugin string) []string
+	DeadLetterIDs(ctx context.Context, q ingest.LetterQuery) ([]string, error)
 	ReplayDeadLetter(ctx context.Context, id string) ([]ingest.Result, error)
 }
 

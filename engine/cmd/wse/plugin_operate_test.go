@@ -288,7 +288,7 @@ shadow        of bbb since 2025-11-25T10:00:00Z: running, 1 compared, 0 same, 1 
 }
 
 func TestDeadLettersAreListedShownReplayedAndDropped(t *testing.T) {
-	letter := `{"id":"dl_1","time":"2025-11-25T10:00:00Z","event_id":"e1","event":"A","plugin":"mapping","version":"aaa","reason":"plugin/mapping@aaa: trap: unreachable\nat f","attempts":2,"last":"2025-11-25T10:01:00Z","document":"{\"type\":\"A\"}","bytes":12}`
+	letter := `{"id":"dl_1","channel":"events","time":"2025-11-25T10:00:00Z","event_id":"e1","event":"A","plugin":"mapping","version":"aaa","reason":"plugin/mapping@aaa: trap: unreachable\nat f","attempts":2,"last":"2025-11-25T10:01:00Z","document":"{\"type\":\"A\"}","bytes":12}`
 	s := script(t, map[string][]string{
 		"GET /api/v1/dead-letters?limit=100":              {`200 {"dead_letters":[` + letter + `],"total":3}`, `200 {"dead_letters":[],"total":0}`},
 		"GET /api/v1/dead-letters?limit=5&plugin=mapping": {`200 {"dead_letters":[` + letter + `],"total":1}`},
@@ -305,7 +305,7 @@ func TestDeadLettersAreListedShownReplayedAndDropped(t *testing.T) {
 	run := func(args ...string) ran {
 		return wse("", append(append([]string{"deadletter"}, args...), "--admin-url", s.URL)...)
 	}
-	table := "ID    TIME                  EVENT  EVENT ID  PLUGIN       ATTEMPTS  REASON\ndl_1  2025-11-25T10:00:00Z  A      e1        mapping@aaa  2         trap: unreachable\n"
+	table := "ID    TIME                  CHANNEL  EVENT  EVENT ID  PLUGIN       ATTEMPTS  REASON\ndl_1  2025-11-25T10:00:00Z  events   A      e1        mapping@aaa  2         trap: unreachable\n"
 	require.Equal(t, ran{exitOK, table + "1 of 3; --limit shows more\n", ""}, run("list"))
 	require.Equal(t, ran{exitOK, "there are no dead letters\n", ""}, run("list"))
 	require.Equal(t, ran{exitOK, table, ""}, run("list", "--plugin", "mapping", "--limit", "5"))
@@ -324,4 +324,29 @@ func TestDeadLettersAreListedShownReplayedAndDropped(t *testing.T) {
 		run("replay", "dl_3", "--json"))
 
 	require.Equal(t, ran{exitFailed, "dl_1 dropped\n", "wse: the engine answered 409 Conflict: it is being replayed\n"}, run("drop", "dl_2", "dl_1"))
+}
+
+func TestDeadLettersOfAChannelAreListedAndDropped(t *testing.T) {
+	letter := `{"id":"1-0@user:u1:*","channel":"user:u1:*","from":"wse:user:u1:*","time":"2025-11-25T10:00:00Z","event_id":"","event":"","plugin":"",` +
+		`"version":"","reason":"a wildcard is no topic","attempts":1,"last":"2025-11-25T10:00:00Z","document":"hell","bytes":5,"cut":true}`
+	s := script(t, map[string][]string{
+		"GET /api/v1/dead-letters?channel=user%3Au1%3A%2A&limit=100": {
+			`200 {"dead_letters":[` + letter + `],"total":1}`, `200 {"dead_letters":[` + letter + `],"total":1}`, `200 {"dead_letters":[],"total":0}`,
+		},
+		"GET /api/v1/dead-letters/1-0@user:u1:%2A":    {"200 " + letter},
+		"DELETE /api/v1/dead-letters/1-0@user:u1:%2A": {"204 "},
+		"POST /api/v1/dead-letters/replay":            {`200 {"replayed":0,"failed":0,"left":0,"letters":[]}`},
+	})
+	run := func(args ...string) ran {
+		return wse("", append(append([]string{"dlq"}, args...), "--admin-url", s.URL)...)
+	}
+	require.Equal(t, ran{exitOK, "ID             TIME                  CHANNEL    EVENT  EVENT ID  PLUGIN  ATTEMPTS  REASON\n" +
+		"1-0@user:u1:*  2025-11-25T10:00:00Z  user:u1:*  -      -         -       1         a wildcard is no topic\n", ""}, run("list", "--channel", "user:u1:*"))
+	shown := run("show", "1-0@user:u1:*").out
+	require.Contains(t, shown, "channel   user:u1:*\nfrom      wse:user:u1:*\n")
+	require.Contains(t, shown, "document  5 bytes, of which the beginning is kept\nhell\n")
+	require.Equal(t, exitOK, run("replay", "--channel", "user:u1:*").code)
+	require.JSONEq(t, `{"channel":"user:u1:*"}`, string(s.body))
+	require.Equal(t, ran{exitOK, "1-0@user:u1:* dropped\n", ""}, run("drop", "--channel", "user:u1:*"))
+	require.Equal(t, ran{exitOK, "", ""}, run("drop", "--channel", "user:u1:*"), "nothing is left")
 }
