@@ -57,6 +57,7 @@ func table() []rule {
 		{path: "engine/router", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/hub", "engine/message"},
 			outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/presence", own: []string{"engine/broker", "engine/message"}},
+		{path: "engine/presence/presencetest", own: []string{"engine/broker", "engine/message", "engine/presence"}, outside: []string{"github.com/stretchr/testify/require"}},
 		{path: "engine/feed", own: []string{"engine/auth", "engine/broker", "engine/hub", "engine/message", "engine/presence", "engine/router"}},
 		{path: "engine/ingest", own: []string{"engine/broker", "engine/message", "engine/jsonscan"}},
 		{path: "engine/trading", own: []string{"engine/auth", "engine/broker", "engine/jsonscan", "engine/message", "engine/router", "engine/trading/..."},
