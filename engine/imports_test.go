@@ -54,6 +54,7 @@ func table() []rule {
 			outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/cluster", own: []string{"engine/message", "engine/redis"},
 			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
+		{path: "engine/cluster/families", own: []string{"engine/auth", "engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/router", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/hub", "engine/message"},
 			outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/presence", own: []string{"engine/broker", "engine/message"}},

@@ -27,6 +27,7 @@ type Auth struct {
 	remote    *remote // nil without a JWKS URL
 	validator *jwt.Validator
 	records   Records
+	shared    Shared
 	families  *families // nil without records
 	onReuse   func(user string)
 	onFailure func(error)
@@ -52,8 +53,14 @@ func WithRecords(r Records) Option {
 	return func(a *Auth) { a.records = r }
 }
 
+// WithShared has refresh tokens that were used recorded in s, which other processes with the same keys use too: of two that get a
+// token at once one renews it. Where s cannot be reached nothing is renewed. It takes precedence over [WithRecords].
+func WithShared(s Shared) Option {
+	return func(a *Auth) { a.shared = s }
+}
+
 // WithRefreshReports has reused called with the user of a family that is revoked because one of its tokens came again, which
-// may mean that somebody stole it, and failed with the reason why records could not be forgotten. The goroutine that found
+// may mean that somebody stole it, and failed with the reason why records could not be forgotten, or shared ones not be reached. The goroutine that found
 // out calls them.
 func WithRefreshReports(reused func(user string), failed func(error)) Option {
 	return func(a *Auth) { a.onReuse, a.onFailure = reused, failed }
@@ -93,7 +100,10 @@ func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
 		validations = append(validations, jwt.WithAudience(cfg.Audience...))
 	}
 	a.validator = jwt.NewValidator(validations...)
-	if a.records != nil {
+	switch {
+	case a.shared != nil:
+		a.families = &families{shared: a.shared, now: func() time.Time { return a.now() }}
+	case a.records != nil:
 		if a.families, err = openFamilies(a.records, cfg.FamiliesMax, func() time.Time { return a.now() }); err != nil {
 			return nil, err
 		}

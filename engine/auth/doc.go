@@ -11,7 +11,12 @@
 // the same login, are worthless from then on (RFC 9700 §4.14.2). A client that did not get the answer has to log in again
 // too: a time in which a spent token were still good would be there for the thief as well.
 //
+// Processes that share their records, and have the same keys, are to a token one: a record is only ever put in the place of the one
+// that was judged, so of two that get a token at once one spends it. Clocks of processes may differ: a user is revoked up to
+// the latest of the times that those who revoke him read, so whoever revokes has all of them do it. Records that were
+// lost are taken for spent: a token from before that is worthless, and its user logs in again.
+//
 // Ownership: an [Auth] may be used by any number of goroutines. Its keys are an immutable set behind an atomic pointer;
-// only the goroutine in [Auth.Run] replaces it. Records of refresh tokens are changed by one goroutine at a time, which has
-// the turn, and are read beside it. An [Identity] is immutable once Verify has returned it.
+// only the goroutine in [Auth.Run] replaces it. Own records of refresh tokens are changed by one goroutine at a time, which
+// has the turn, and are read beside it; shared ones by whoever swaps first. An [Identity] is immutable once Verify has returned it.
 package auth

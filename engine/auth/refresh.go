@@ -25,7 +25,7 @@ type refreshClaims struct {
 // its family was meant to. Of those who come with the same token at the same time one gets something, and since the others
 // come with a token that is spent, what he gets is worthless too.
 //
-// What is spent and what is revoked is safe on disk before Refresh returns, and ctx bounds the wait for others to be. The
+// What is spent and what is revoked is safe before Refresh returns, and ctx bounds the wait for others to be. The
 // error is a *message.Error: CodeAuthRequired where there is no token, CodeAuthExpired where it has run out, CodeUnavailable
 // where it is as good as before and may be tried again, or where this engine issues no tokens, else CodeAuthFailed.
 func (a *Auth) Refresh(ctx context.Context, token string) (access, refresh string, expiresIn time.Duration, err error) {
@@ -38,7 +38,7 @@ func (a *Auth) Refresh(ctx context.Context, token string) (access, refresh strin
 		return "", "", 0, err
 	}
 	// A spent token must not cost two signatures each time it comes.
-	if _, err := a.families.judge(c); err != nil && !errors.Is(err, errReused) {
+	if _, err := a.families.judge(ctx, c); err != nil && !errors.Is(err, errReused) {
 		return "", "", 0, err
 	}
 	// Both are made before the old one is spent, so that no client loses its login to what cannot be signed.
@@ -192,7 +192,7 @@ func (a *Auth) RevokeUser(ctx context.Context, user string) error {
 
 // RefreshStats is what became of refresh tokens since the start.
 type RefreshStats struct {
-	Families  int    // recorded
+	Families  int    // recorded; 0 where records are shared
 	Renewed   uint64 // tokens that bought others
 	Reused    uint64 // families revoked because a token came again
 	Forgotten uint64 // records of tokens that have run out
