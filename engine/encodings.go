@@ -35,8 +35,8 @@ func encodings(l *Limits) []dialect.Encoding {
 		encodingWSEZlib:        {Name: "wse+zlib", Dialect: v2, Wrapper: v2.Zlib()},
 		encodingMsgpack:        {Name: "wse+msgpack", Dialect: v2, Wrapper: v2.MessagePack()},
 		encodingMsgpackDeflate: {Name: "wse+msgpack+deflate", Dialect: v2, Wrapper: v2.MessagePack(), Deflate: true, DeflateBytesMin: l.CompressBytesMin},
-		encodingAPI:            {Name: "wsapi", Dialect: wsapi.Dialect{}},
-		encodingAPIDeflate:     {Name: "wsapi+deflate", Dialect: wsapi.Dialect{}, Deflate: true, DeflateBytesMin: l.CompressBytesMin},
+		encodingAPI:            {Name: "wsapi", Dialect: wsapi.Dialect{}, Unnumbered: true},
+		encodingAPIDeflate:     {Name: "wsapi+deflate", Dialect: wsapi.Dialect{}, Unnumbered: true, Deflate: true, DeflateBytesMin: l.CompressBytesMin},
 	}
 	for i := range list {
 		if compresses(i) {

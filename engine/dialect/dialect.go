@@ -40,6 +40,9 @@ type Encoding struct {
 	Deflate bool    // permessage-deflate was negotiated (RFC 7692)
 	// DeflateBytesMin is the size from which a message is worth deflating.
 	DeflateBytesMin int
+	// Unnumbered says that its messages have no numbers, so that no client can tell one that comes twice: where a topic's
+	// publications do not go on, clients are told so and not sent what there is.
+	Unnumbered bool
 	// KeepBytesMin is the size from which a payload makes a frame so costly that it is kept for replays; 0: none does.
 	KeepBytesMin int
 }

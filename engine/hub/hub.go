@@ -29,6 +29,7 @@ type Hub struct {
 	delivered atomic.Uint64
 	deflater  frame.Deflater
 	kept      kept
+	restarts  *message.IDSource // the notices' ids
 }
 
 // shard is a part of the topic index.
@@ -80,7 +81,7 @@ type Option func(*Hub)
 // New makes a hub over lanes, delivering in encodings. Both lists are fixed for the hub's life; subscribers refer to
 // them by index.
 func New(lanes []Lane, encodings []dialect.Encoding, options ...Option) *Hub {
-	h := &Hub{encodings: slices.Clone(encodings), seed: maphash.MakeSeed()}
+	h := &Hub{encodings: slices.Clone(encodings), seed: maphash.MakeSeed(), restarts: message.NewIDSource("rst")}
 	for i := range h.topics {
 		h.topics[i].entries = make(map[message.Topic]*entry)
 	}

@@ -20,6 +20,15 @@ type wire struct{ prefix string }
 func (wire) Decode([]byte, bool) (*message.Request, error)   { panic("not used") }
 func (wire) AppendReply(dst []byte, _ *message.Reply) []byte { return dst }
 func (w wire) AppendPublication(dst []byte, e *message.Envelope) []byte {
+	switch n := e.Notice.(type) {
+	case *message.Restarted:
+		if n.Withheld {
+			return fmt.Appendf(dst, "%swithheld %d/%d", w.prefix, n.Epoch, n.Offset)
+		}
+		return fmt.Appendf(dst, "%srestart %d/%d", w.prefix, n.Epoch, n.Offset)
+	case *message.SnapshotComplete:
+		return fmt.Appendf(dst, "%sdone %d+%d", w.prefix, n.SnapshotsSent, n.HistorySent)
+	}
 	return fmt.Appendf(dst, "%s%s/%d", w.prefix, e.Type, e.Seq)
 }
 

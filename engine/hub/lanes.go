@@ -122,7 +122,7 @@ func (l *lane) deliver(items []item) {
 		b.part.batch = 0
 		for rest := b.items; len(rest) > 0; {
 			end := 1
-			for end < len(rest) && rest[end].samePlaces(&rest[0]) {
+			for end < len(rest) && rest[end].samePlaces(&rest[0]) && restartOf(rest[0].pub.env) == nil && restartOf(rest[end].pub.env) == nil {
 				end++
 			}
 			l.deliverRun(rest[:end])
@@ -160,6 +160,10 @@ func (l *lane) placeOf(it *item, mixed bool, next int) int {
 // deliverRun queues publications of one topic, in order, on every subscriber of the parts that all the items name. Those
 // for a connection that takes them all are joined into one run of frames.
 func (l *lane) deliverRun(items []item) {
+	if restartOf(items[0].pub.env) != nil {
+		l.restart(&items[0])
+		return
+	}
 	l.parts = append(append(l.parts[:0], items[0].part), items[0].also...)
 	sent, several := uint64(0), len(l.parts) > 1
 	for _, p := range l.parts {

@@ -25,23 +25,33 @@ type Subscription struct {
 	part   *part
 	types  *[]string // event types wanted, nil for all; guarded by the lane's lock
 	join   *join     // not nil until a publication is newer than what was sent; guarded by the lane's lock
-	index  int       // in part.subs; guarded by the lane's lock
+	index  int32     // in part.subs; guarded by the lane's lock
+	// restarts is how often the topic was restarted under the subscription; guarded by the lane's lock.
+	restarts uint32
 }
 
 // join holds what is published while a subscription reads its history. Once that is sent, it tells what has been sent
 // with it from what is still in a lane's inbox: the broker keeps a publication before it delivers it.
 type join struct {
 	held     []*message.Envelope
-	overflow bool // more than JoinHeldMax were published: the history must be read again
+	overflow bool // more than JoinHeldMax were published, or the topic was restarted: the history must be read again
 	live     bool // the history was sent, up to epoch and offset
 	settled  bool // and up to there a pattern of the connection's has nothing to add
 	epoch    message.Epoch
 	offset   uint64
 }
 
-// passed reports whether env is not newer than what was sent.
+// passed reports whether env is not newer than what was sent. Of another epoch it is older: the history was read after the
+// topic had been restarted, which this connection will be told, or has been told by what it was sent, and env was numbered
+// before. The first of a topic is newer than anything: its epoch may be settled when it is published.
 func (j *join) passed(env *message.Envelope) bool {
-	return j.live && env.Notice == nil && env.Epoch == j.epoch && env.Seq <= j.offset
+	switch {
+	case !j.live || env.Notice != nil:
+		return false
+	case env.Epoch == j.epoch:
+		return env.Seq <= j.offset
+	}
+	return j.epoch != 0 && env.Seq != 1
 }
 
 // JoinHeldMax is how many publications a subscription holds back while its history is read.
@@ -77,7 +87,7 @@ func (h *Hub) Join(m *Member, topic message.Topic, types []string) (sub *Subscri
 	p, first := h.acquire(topic, m.lane)
 	sub = &Subscription{member: m, part: p, types: filter(types), join: &join{}}
 	m.Do(func() {
-		sub.index = len(p.subs)
+		sub.index = int32(len(p.subs))
 		p.subs = append(p.subs, sub)
 		p.size.Store(int32(len(p.subs)))
 		m.subs = append(m.subs, sub)
@@ -118,6 +128,9 @@ func (s *Subscription) forget() {
 	})
 }
 
+// RestartsLocked returns how often the topic was restarted under the subscription. It is called inside [Member.Do].
+func (s *Subscription) RestartsLocked() uint32 { return s.restarts }
+
 // SetTypes changes which event types a subscription wants; nil means all.
 func (h *Hub) SetTypes(sub *Subscription, types []string) {
 	sub.member.Do(func() { sub.types = filter(types) })
@@ -152,8 +165,8 @@ type Live struct {
 
 // GoLive calls before, which queues what has to come first, then lets through what was held for each subscription and
 // is newer than its position, and from there on everything. No publication can come between. Where a subscription held
-// more than [JoinHeldMax], nothing is done at all and the subscriptions concerned are returned, with their hold begun
-// anew: their history has to be read again.
+// more than [JoinHeldMax], or its topic was restarted, nothing is done at all and the subscriptions concerned are returned,
+// with their hold begun anew: their history has to be read again.
 func (h *Hub) GoLive(m *Member, lives []Live, before func()) (overflowed []*Subscription) {
 	m.Do(func() {
 		for _, l := range lives {
@@ -195,13 +208,16 @@ func (l *Live) flush(h *Hub) {
 	s := l.Sub
 	held := s.join.held
 	s.join.held = nil
-	if l.Offset == 0 {
-		s.join = nil
-	}
 	for _, env := range held {
-		if !s.member.has(env) && s.takes(env) && s.wantsType(env.Type) {
+		switch r := restartOf(env); {
+		case r != nil && !s.member.beyond(r):
+			s.member.begin(h, s, env)
+		case r == nil && !s.member.has(env) && s.takes(env) && s.wantsType(env.Type):
 			s.member.conn.Enqueue(h.encode(env, s.member.encoding))
 		}
+	}
+	if l.Offset == 0 {
+		s.join = nil
 	}
 }
 

@@ -207,6 +207,8 @@ type Outgoing struct {
 	// Replay marks what a client asked for at once: it counts against the process's queue budget but not against the
 	// connection's own limits, which are there for what comes faster than it is read.
 	Replay bool
+	// Instead is queued in its place where that would be too much: nil where nothing can stand for it.
+	Instead *Outgoing
 	// Linger is how long a connection that has nothing else to send may wait for company before it sends this; 0: not at
 	// all. It is for classes where fewer writes matter more than a few milliseconds.
 	Linger time.Duration

@@ -103,6 +103,18 @@ type (
 	}
 	// PresenceAccepted answers a PresenceUpdate.
 	PresenceAccepted struct{ Topic Topic }
+	// Restarted tells the subscribers of a topic that what they have of it is not followed by what comes next: publications
+	// between the two are lost to them, or the numbering began anew. The snapshots and the publications that there are come
+	// next, and then what is newer than Epoch and Offset.
+	Restarted struct {
+		Topic        Topic
+		Epoch        Epoch // 0 where the topic keeps no history
+		Offset       uint64
+		Snapshots    []*Envelope
+		Publications []*Envelope
+		// Withheld says that nothing comes next, since too much waits for the client already: it has to ask.
+		Withheld bool
+	}
 	// PresenceNotice tells the subscribers of a topic what changed about one of its members.
 	PresenceNotice struct {
 		Kind    PresenceKind
@@ -196,4 +208,5 @@ func (*Metrics) replyBody()          {}
 func (*BatchResult) replyBody()      {}
 func (*Members) replyBody()          {}
 func (*PresenceAccepted) replyBody() {}
+func (*Restarted) replyBody()        {}
 func (*PresenceNotice) replyBody()   {}

@@ -104,6 +104,26 @@ func streamOf(env *message.Envelope) (stream, inner string) {
 	return message.StreamExecutionStatus, ""
 }
 
+// streamsOn returns the streams that a topic brings, and for a shared one what it is of.
+func streamsOn(topic message.Topic) (streams []string, name string) {
+	all := string(topic)
+	if name, ok := strings.CutPrefix(all, topicMarketData); ok {
+		return []string{message.StreamMarketData}, name
+	}
+	if name, ok := strings.CutPrefix(all, topicSystemHealth); ok {
+		return []string{message.StreamSystemHealth}, name
+	}
+	switch all[strings.LastIndexByte(all, ':')+1:] {
+	case "order_events":
+		return []string{message.StreamOrders}, ""
+	case "position_events":
+		return []string{message.StreamPositions}, ""
+	case "portfolio_events":
+		return []string{message.StreamPortfolio}, ""
+	}
+	return []string{message.StreamIndicators, message.StreamSignals, message.StreamExecutionStatus}, ""
+}
+
 // partsOf finds the session's id in a payload and the member that is wanted; nil where there is none.
 func partsOf(payload []byte, inner string) (session, part []byte) {
 	for it := jsonscan.Members(payload); len(payload) > 0 && it.Next(); {

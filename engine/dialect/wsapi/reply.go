@@ -63,6 +63,8 @@ func spelling(body message.ReplyBody) (kind, status string) {
 		return typeStatus, "subscription_update"
 	case *message.SnapshotComplete:
 		return typeStatus, "snapshot_complete"
+	case *message.Restarted:
+		return typeStatus, "stream_interrupted"
 	case *message.HandshakeAck:
 		return typeAck, "accepted"
 	case *message.Authenticated:
@@ -158,6 +160,8 @@ func writeStatus(w *dialect.Writer, body message.ReplyBody) bool {
 		writeSubscribed(w, b)
 	case *message.SnapshotComplete:
 		dialect.WriteTexts(w, "topics", b.Topics)
+	case *message.Restarted:
+		writeRestarted(w, b)
 	case *message.HandshakeAck:
 		w.String("client_id", b.ConnectionID)
 		w.Time("server_time", b.ServerTimeMS)
@@ -219,6 +223,15 @@ func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 	}
 	w.End(']')
 	dialect.WriteTexts(w, "topics", b.Topics)
+}
+
+// writeRestarted tells that a topic's publications do not go on where they stopped: which streams it brings, and which symbol
+// or name it is of where they are shared.
+func writeRestarted(w *dialect.Writer, b *message.Restarted) {
+	streams, name := streamsOn(b.Topic)
+	dialect.WriteTexts(w, "streams", streams)
+	writeID(w, "symbol", name)
+	w.String("message", "messages may be missing; subscribe again for the last values")
 }
 
 // writeID writes an id, and null where there is none.

@@ -58,6 +58,9 @@ func replies() map[string]*message.Reply {
 			Recovery: []message.Recovered{
 				{Topic: "user:u1:order_events", Epoch: 0xbeef, Offset: 42, Recovered: true, Count: 2},
 				{Topic: "user:u1:events", Epoch: 0xfeedface, Offset: 7}}},
+		"subscription_update_restarted": &message.Restarted{Topic: "user:u1:order_events", Epoch: 0xfeedface, Offset: 7,
+			Snapshots: []*message.Envelope{{}}, Publications: []*message.Envelope{{}, {}}},
+		"subscription_update_withheld": &message.Restarted{Topic: "public:x", Offset: 7, Withheld: true},
 		"snapshot_complete": &message.SnapshotComplete{SnapshotsSent: 2, HistorySent: 3,
 			Topics: []message.Topic{"user:u1:order_events"}},
 		"connection_state_change": &message.StateChange{OldState: "connected", NewState: "degraded",

@@ -53,7 +53,7 @@ func replyType(body message.ReplyBody) string {
 		return "PONG"
 	case *message.HeartbeatNotice:
 		return "heartbeat"
-	case *message.Subscribed:
+	case *message.Subscribed, *message.Restarted:
 		return "subscription_update"
 	case *message.SnapshotComplete:
 		return "snapshot_complete"
@@ -93,6 +93,8 @@ func writeBody(w *dialect.Writer, body message.ReplyBody) {
 		w.Time("server_time", b.ServerTimeMS)
 	case *message.Subscribed:
 		writeSubscribed(w, b)
+	case *message.Restarted:
+		writeRestarted(w, b)
 	case *message.SnapshotComplete:
 		writeSnapshotComplete(w, b)
 	case *message.StateChange:
@@ -209,6 +211,30 @@ func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 	if len(b.Recovery) != 0 {
 		writeRecovery(w, b.Recovery)
 	}
+}
+
+// writeRestarted has the members that an answer has, but for those that say what else the connection is subscribed to: these
+// bytes are shared by all who get them.
+func writeRestarted(w *dialect.Writer, b *message.Restarted) {
+	w.String("action", "recover")
+	w.Bool("success", !b.Withheld)
+	topics, reason := []message.Topic{b.Topic}, "publications may be missing; what there is follows"
+	if b.Withheld {
+		reason = "publications may be missing, and too much waits to be read for what there is to follow; subscribe again with recover"
+		topics = nil
+	}
+	w.String("message", reason)
+	dialect.WriteTexts(w, "success_topics", topics)
+	w.Begin("failed_topics", '[')
+	if b.Withheld {
+		w.Open('{')
+		w.String("topic", string(b.Topic))
+		w.String("error", dialect.SpellingOf(message.CodeSyncFailed).WSE)
+		w.String("reason", reason)
+		w.End('}')
+	}
+	w.End(']')
+	writeRecovery(w, []message.Recovered{{Topic: b.Topic, Epoch: b.Epoch, Offset: b.Offset}})
 }
 
 func writeRecovery(w *dialect.Writer, recovery []message.Recovered) {
