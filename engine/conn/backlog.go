@@ -219,11 +219,29 @@ func (b *backlog) forget(left func(topic message.Topic) bool) {
 		r := &b.rings[level]
 		for i := r.n - 1; i >= 0; i-- {
 			if out := r.at(i); out != nil && out.Topic != "" && left(out.Topic) {
-				b.bytes -= len(out.Frames)
+				b.took(out)
 				r.remove(i)
 			}
 		}
 	}
+}
+
+// shorten puts in the place of what can be said in fewer words those words, and reports whether there was such a thing.
+func (b *backlog) shorten() (shorter bool) {
+	for level := range b.rings {
+		r := &b.rings[level]
+		for i := range r.n {
+			out := r.at(i)
+			if out == nil || out.Instead == nil {
+				continue
+			}
+			b.took(out)
+			b.bytes += len(out.Instead.Frames)
+			r.items[(r.head+i)&(len(r.items)-1)] = out.Instead
+			shorter = true
+		}
+	}
+	return shorter
 }
 
 // discard removes everything but the rest of the frame that was begun.

@@ -279,6 +279,7 @@ func (b *backlog) putBack(r *ring, out *message.Outgoing, first int) (messages i
 	if out.Parts == nil {
 		half := *out
 		half.Frames, half.Count = out.Frames[first:], 0 // it is counted when it begins to leave
+		half.Instead = nil                              // nothing stands for what was begun
 		rest = append(rest, &half)
 	}
 	for _, part := range rest {

@@ -233,6 +233,9 @@ func (c *Conn) queued() int {
 // push queues out. Most connections can be written to: then a pointer is all that a publication costs them.
 func (c *Conn) push(out *message.Outgoing) {
 	l := c.lane
+	if out.Instead != nil {
+		out = l.fitting(c, out)
+	}
 	if c.backlog == nil {
 		if c.pending == nil {
 			c.pending = out

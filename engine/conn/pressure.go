@@ -1,6 +1,27 @@
 package conn
 
-// charge brings what c takes of the server's budget up to date. If there is not enough, room is made.
+import "github.com/wse-engine/wse/engine/message"
+
+// fitting returns what is to be queued for out, which something shorter can stand for: that, where what waits on c would be more
+// than a connection's limit with it. What waits may only not have been written yet. Where nothing waits there is room, since
+// every client is sent as much when it subscribes.
+func (l *Lane) fitting(c *Conn, out *message.Outgoing) *message.Outgoing {
+	fits := func() bool {
+		waits := c.queued()
+		return waits == 0 || waits+len(out.Frames) <= l.srv.limits.queueMax
+	}
+	if fits() {
+		return out
+	}
+	l.flush(c)
+	if fits() {
+		return out
+	}
+	return out.Instead
+}
+
+// charge brings what c takes of the server's budget up to date. If there is not enough, its own queue is shortened, and then
+// room is made.
 func (l *Lane) charge(c *Conn) {
 	for c.blocked {
 		b := c.backlog
@@ -14,6 +35,9 @@ func (l *Lane) charge(c *Conn) {
 			b.charged += more
 			l.longest.Store(max(l.longest.Load(), int64(b.bytes)))
 			return
+		}
+		if b.shorten() {
+			continue
 		}
 		if !l.makeRoom(c, more) {
 			return
@@ -35,8 +59,17 @@ func (l *Lane) makeRoom(c *Conn, more int64) (again bool) {
 	if worst == nil {
 		return false // closed already: what is left of their queues is a frame or two
 	}
-	l.overload(worst, &l.totals.Overloaded.All, "too much is queued for all clients")
+	l.giveUp(worst)
 	return true
+}
+
+// giveUp has a connection take less of the budget: by what is shorter, and where there is no such thing by closing it.
+func (l *Lane) giveUp(worst *Conn) {
+	if worst.backlog.shorten() {
+		l.charge(worst)
+		return
+	}
+	l.overload(worst, &l.totals.Overloaded.All, "too much is queued for all clients")
 }
 
 // press has the loop give up its longest queue, if that is still needed.
@@ -59,7 +92,7 @@ func (l *Lane) relievePressure() {
 		if worst == nil {
 			return
 		}
-		l.overload(worst, &l.totals.Overloaded.All, "too much is queued for all clients")
+		l.giveUp(worst)
 	}
 }
 
