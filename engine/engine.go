@@ -223,7 +223,7 @@ func (e *Engine) openBroker() (err error) {
 	if e.classes, err = broker.CompileClasses(e.cfg.Topics); err != nil {
 		return err
 	}
-	e.listeners = feed.NewListeners(e.hub)
+	e.listeners = feed.NewListeners(e.hub, e.classes)
 	if e.broker, err = memory.New(e.cfg.Broker.Memory, e.classes, e.listeners); err != nil {
 		return err
 	}

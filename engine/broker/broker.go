@@ -62,6 +62,13 @@ type Restarter interface {
 	Restart(topic message.Topic, h History)
 }
 
+// Follower is a [Sink] that is also a [Restarter]: who takes a topic's publications one by one, and has to know where one is
+// missing.
+type Follower interface {
+	Sink
+	Restarter
+}
+
 // Position is a place in a topic's numbering.
 type Position struct {
 	Epoch  message.Epoch // 0 where the topic keeps no history

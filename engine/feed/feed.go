@@ -151,7 +151,7 @@ func New(cfg Config, client ClientMessages, d Deps) (*Feed, error) {
 		return nil, err
 	}
 	if d.Listeners == nil {
-		d.Listeners = NewListeners(d.Hub)
+		d.Listeners = NewListeners(d.Hub, nil) // the broker has another sink, so that nothing restarts
 	}
 	return &Feed{
 		cfg: cfg, client: client, hub: d.Hub, broker: d.Broker, authorizer: d.Authorizer, retention: d.Retention,
@@ -192,7 +192,7 @@ func (f *Feed) join(ctx context.Context, s *router.Client, topic message.Topic, 
 	if first && !f.listeners.on(topic) {
 		if err := f.broker.SetInterest(ctx, topic, true); err != nil {
 			f.hub.Leave(sub)
-			return nil, &message.Error{Code: message.CodeUnavailable, Message: "the topic cannot be followed now; try again", Err: err}
+			return nil, notFollowed(topic, err)
 		}
 	}
 	return sub, nil
@@ -288,5 +288,5 @@ func (f *Feed) publish(ctx context.Context, s *router.Client, req *message.Reque
 		env.ID = s.Conn.Describe().ID + "-" + req.ID
 	}
 	_, err = f.broker.Publish(ctx, env)
-	return err
+	return notPublished(err)
 }

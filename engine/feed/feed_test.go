@@ -138,7 +138,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 		{Pattern: "user:u1:order_events", Priority: 10, HistorySize: 4, HistoryKiBMax: 64, HistoryTTL: time.Hour, Snapshots: true, Overflow: "keep"},
 	}, broker.DefaultClasses()...))
 	require.NoError(t, err)
-	listeners := NewListeners(w.hub)
+	listeners := NewListeners(w.hub, classes)
 	w.broker, err = memory.New(memory.DefaultConfig(), classes, listeners)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.broker.Close()) })

@@ -154,7 +154,7 @@ func (f *Feed) joinStream(ctx context.Context, s *router.Client, req *message.Re
 		}
 	}
 	return f.giveUp(ctx, s, joined, message.Errorf(message.CodeSubscriptionFailed,
-		"more was published than could be held back while the last values were read; subscribe again"))
+		"more was published than could be held back while the last values were read, or the topics were interrupted again and again; subscribe again"))
 }
 
 func (f *Feed) giveUp(ctx context.Context, s *router.Client, joined []*joining, err error) error {

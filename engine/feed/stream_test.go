@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/router"
 )
@@ -212,6 +213,10 @@ type heard struct{ got []string }
 
 func (h *heard) Deliver(env *message.Envelope) {
 	h.got = append(h.got, fmt.Sprintf("%s/%d", env.Type, env.Seq))
+}
+
+func (h *heard) Restart(topic message.Topic, _ broker.History) {
+	h.got = append(h.got, "restart of "+string(topic))
 }
 
 func TestAListenerHearsATopicBesideItsSubscribersAndAfterThem(t *testing.T) {

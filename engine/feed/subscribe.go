@@ -100,11 +100,7 @@ func (f *Feed) subscribe(ctx context.Context, s *router.Client, req *message.Req
 		answer.SuccessTopics = append(answer.SuccessTopics, topic)
 	}
 	before := s.Member.Len() - len(answer.SuccessTopics)
-	var err error
-	if answer.Recovery, err = f.underPatterns(ctx, s, joined, body); err != nil {
-		return errors.Join(err, f.abandon(ctx, s, joined))
-	}
-	err = f.deliver(ctx, s, req, answer, joined, malformed)
+	err := f.deliver(ctx, s, req, body, answer, joined, malformed)
 	f.warnOfTopics(s, req, before)
 	return err
 }
@@ -157,16 +153,18 @@ func (f *Feed) tooManyTypes(types []string) *message.Error {
 }
 
 // deliver reads the histories of the topics joined, answers, and lets the subscriptions go live.
-func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Request, answer *message.Subscribed,
+func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Request, body *message.Subscribe, answer *message.Subscribed,
 	joined []*joining, malformed []*message.Error) error {
-	lost := answer.Recovery
 	for range retries {
+		lost, err := f.underPatterns(ctx, s, joined, body)
+		if err != nil {
+			return errors.Join(err, f.abandon(ctx, s, joined))
+		}
 		for _, j := range joined {
 			if err := f.readHistory(ctx, j); err != nil {
 				return errors.Join(err, f.abandon(ctx, s, joined))
 			}
 		}
-		var err error
 		if joined, err = f.fit(ctx, s, joined, answer); err != nil {
 			return errors.Join(err, f.abandon(ctx, s, joined))
 		}
@@ -179,7 +177,7 @@ func (f *Feed) deliver(ctx context.Context, s *router.Client, req *message.Reque
 		}
 	}
 	return errors.Join(message.Errorf(message.CodeSyncFailed,
-		"more was published than could be held back while the history was read; subscribe again"), f.abandon(ctx, s, joined))
+		"more was published than could be held back while the history was read, or the topics were interrupted again and again; subscribe again"), f.abandon(ctx, s, joined))
 }
 
 // lives are the positions from which the topics joined go live.
@@ -282,10 +280,6 @@ func (f *Feed) readHistory(ctx context.Context, j *joining) error {
 	return nil
 }
 
-func syncFailed(topic message.Topic, err error) error {
-	return &message.Error{Code: message.CodeSyncFailed, Message: fmt.Sprintf("the history of %s could not be read; try again", topic), Err: err}
-}
-
 // sendAll queues everything that comes before the live publications. The lane's lock is held, so nothing comes between.
 // All of it leaves at the highest level: at its topic's own, a publication of a more urgent topic could overtake the end
 // mark, and a live one its own topic's replay.
@@ -363,33 +357,68 @@ func (f *Feed) sync(ctx context.Context, s *router.Client, req *message.Request)
 	if err != nil {
 		return err
 	}
-	done := &message.SnapshotComplete{}
-	var snapshots, history []*message.Envelope
+	for range retries {
+		var before []uint32
+		s.Member.Do(func() { before = restarts(subs) })
+		snapshots, history, err := f.readAll(ctx, s, subs, body)
+		if err != nil {
+			return err
+		}
+		sent := false
+		s.Member.DoLast(func() {
+			if sent = slices.Equal(before, restarts(subs)); sent {
+				f.sendSync(s, req, subs, snapshots, history)
+			}
+		})
+		if sent {
+			return nil
+		}
+	}
+	return message.Errorf(message.CodeSyncFailed, "the topics were interrupted while their history was read; try again")
+}
+
+// restarts are how often the topics of subscriptions were restarted: what was read before the last time must not be sent after it,
+// as it is older than what the client has by then. The lane's lock is held.
+func restarts(subs []*hub.Subscription) []uint32 {
+	out := make([]uint32, len(subs))
+	for i, sub := range subs {
+		out[i] = sub.RestartsLocked()
+	}
+	return out
+}
+
+// readAll reads what a sync_request asks for of the topics of subscriptions.
+func (f *Feed) readAll(ctx context.Context, s *router.Client, subs []*hub.Subscription, body *message.Sync) (snapshots, history []*message.Envelope, err error) {
 	left := f.room(s)
 	for _, sub := range subs {
-		done.Topics = append(done.Topics, sub.Topic())
 		if sub.Topic().IsPattern() {
 			continue
 		}
 		h, err := f.syncOne(ctx, sub.Topic(), body)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		h.Snapshots, h.Publications = sub.Filter(h.Snapshots), sub.Filter(h.Publications)
 		if left -= bytesOf(h.Snapshots) + bytesOf(h.Publications); left < 0 {
-			return message.Errorf(message.CodeSyncFailed,
+			return nil, nil, message.Errorf(message.CodeSyncFailed,
 				"more than %d KiB would wait to be read; read what is there, name fewer topics, or a later last_sequence", f.cfg.ReplayKiBMax)
 		}
 		snapshots = append(snapshots, h.Snapshots...)
 		history = append(history, h.Publications...)
 	}
-	s.Member.DoLast(func() {
-		last := message.Critical
-		done.SnapshotsSent = f.enqueueInTurn(s, snapshots, &last)
-		done.HistorySent = f.enqueueInTurn(s, history, &last)
-		s.ReplyLockedAt(last, req, done)
-	})
-	return nil
+	return snapshots, history, nil
+}
+
+// sendSync queues the answer to a sync_request. The lane's lock is held.
+func (f *Feed) sendSync(s *router.Client, req *message.Request, subs []*hub.Subscription, snapshots, history []*message.Envelope) {
+	done := &message.SnapshotComplete{}
+	for _, sub := range subs {
+		done.Topics = append(done.Topics, sub.Topic())
+	}
+	last := message.Critical
+	done.SnapshotsSent = f.enqueueInTurn(s, snapshots, &last)
+	done.HistorySent = f.enqueueInTurn(s, history, &last)
+	s.ReplyLockedAt(last, req, done)
 }
 
 // enqueueInTurn queues publications each at its topic's level, so that none overtakes what waits of its topic: a snapshot would be

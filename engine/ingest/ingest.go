@@ -189,10 +189,11 @@ func refusal(topic message.Topic, err error) *message.Error {
 	switch {
 	case errors.Is(err, message.ErrTopic):
 		e = message.Errorf(message.CodeInvalidArgument, "topic: %q is no topic to publish to", topic)
-	case errors.Is(err, broker.ErrFull):
-		e = message.Errorf(message.CodeUnavailable, "the broker has no room for topic %q; see topics_max", topic)
 	case errors.Is(err, broker.ErrUnavailable):
-		e = message.Errorf(message.CodeUnavailable, "%q could not be published to in time; publish again, with the same id", topic)
+		e = message.Errorf(message.CodeUnavailable,
+			"the publication to %q was not accepted, since what keeps topics could not be reached in time; publish it again with the same id", topic)
+	case errors.Is(err, broker.ErrFull):
+		e = message.Errorf(message.CodeUnavailable, "the broker has no room for topic %q; see topics_max, and with Redis its maxmemory", topic)
 	case errors.Is(err, broker.ErrFenced):
 		e = message.Errorf(message.CodeUnavailable, "another node has taken over publishing to %q", topic)
 	case errors.Is(err, broker.ErrClosed):
