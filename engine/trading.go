@@ -53,7 +53,7 @@ func (e *Engine) openTrading() (err error) {
 		return err
 	}
 	e.trading, err = trading.New(e.cfg.Trading, trading.Deps{
-		Opener: strategist{e.plugins}, Validator: strategist{e.plugins}, Publisher: publisher{e}, Listener: e.feed,
+		Opener: strategist{e.plugins}, Validator: strategist{e.plugins}, Publisher: publisher{e}, Listener: e.feed, Past: e.broker,
 		Sessions: e.store.Bucket("sessions"), Activations: e.store.Bucket("activations"),
 		Strategies: e.strategies, Collector: e.collector, Log: e.log,
 	})

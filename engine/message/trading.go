@@ -315,8 +315,10 @@ type Collection struct {
 	Records   uint64
 	Rejected  uint64 // rows that were no ticks, or older than the one before
 	Dropped   uint64 // rows that came faster than they could be written
-	Bytes     int64
-	BySymbol  map[string]uint64 // rows
+	// Interruptions is how often ticks of a symbol may have been missed.
+	Interruptions uint64
+	Bytes         int64
+	BySymbol      map[string]uint64 // rows
 }
 
 func (*Handshake) body()          {}

@@ -15,6 +15,8 @@ type recorder struct{ collector *collection.Collector }
 
 func (r recorder) take(t *message.Tick) { r.collector.Append(t) }
 
+func (r recorder) interrupted(symbol string) { r.collector.Interrupted(symbol) }
+
 // collect begins a collection of ticks (PROTOCOL §3.6).
 func (t *Trading) collect(ctx context.Context, who *auth.Identity, r *message.CollectionStart) (message.ReplyBody, error) {
 	status, err := t.deps.Collector.Start(who.UserID, r.Symbols, r.Duration)

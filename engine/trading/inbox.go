@@ -8,20 +8,22 @@ import (
 )
 
 // inbox holds what came for a session and was not seen by its goroutine yet: ticks in the order in which they were published,
-// and envelopes of the owner's order events, where the session waits for fills.
+// and what came of the owner's order events, where the session waits for fills.
 type inbox struct {
 	most  int
 	ready chan struct{} // there is something
 
 	mu      sync.Mutex
-	ticks   []message.Tick      // guarded by mu
-	reports []*message.Envelope // guarded by mu
-	dropped uint64              // ticks for which there was no room; guarded by mu
+	ticks   []message.Tick // guarded by mu
+	reports []report       // guarded by mu
+	heard   place          // of the owner's order events; guarded by mu
+	gaps    map[string]int // how often a symbol was interrupted; guarded by mu
+	dropped uint64         // ticks for which there was no room; guarded by mu
 }
 
 var (
-	_ taker       = (*inbox)(nil)
-	_ broker.Sink = (*inbox)(nil)
+	_ taker           = (*inbox)(nil)
+	_ broker.Follower = (*inbox)(nil)
 )
 
 func newInbox(most int) *inbox { return &inbox{most: most, ready: make(chan struct{}, 1)} }
@@ -41,11 +43,13 @@ func (i *inbox) take(t *message.Tick) {
 
 // Deliver implements [broker.Sink]: it takes the reports of fills. There is always room: each is an order's.
 func (i *inbox) Deliver(env *message.Envelope) {
+	i.mu.Lock()
+	i.heard.at, i.heard.heard = broker.Position{Epoch: env.Epoch, Offset: env.Seq}, true
 	if env.Type != message.TypeExecutionReport {
+		i.mu.Unlock()
 		return
 	}
-	i.mu.Lock()
-	i.reports = append(i.reports, env)
+	i.reports = append(i.reports, report{env: env})
 	i.mu.Unlock()
 	i.wake()
 }
@@ -58,7 +62,7 @@ func (i *inbox) wake() {
 }
 
 // empty takes everything out. spare is what ticks are put into from now on; its content is lost.
-func (i *inbox) empty(spare []message.Tick) (ticks []message.Tick, reports []*message.Envelope) {
+func (i *inbox) empty(spare []message.Tick) (ticks []message.Tick, reports []report) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	ticks, reports = i.ticks, i.reports

@@ -274,7 +274,8 @@ func (o *opened) failed(err error) error {
 // finish ends the run: what is pending is cancelled, and told.
 func (o *opened) finish(ctx context.Context) error {
 	o.ctx = ctx
-	err := o.run.End(execution.ReasonEnded)
+	err := o.settle(ctx)
+	err = errors.Join(err, o.run.End(execution.ReasonEnded))
 	o.out.publish(ctx)
 	return err
 }
@@ -289,25 +290,24 @@ func (o *opened) close() error {
 	return errors.Join(errs...)
 }
 
-// reports books what came back of orders that went out.
-func (o *opened) reports(ctx context.Context, envs []*message.Envelope) error {
+// reports books what came back of orders that went out, and what may have been missed of it. As long as that cannot be read,
+// nothing that came after it is booked: fills of an order must not come before those that it had earlier.
+func (o *opened) reports(ctx context.Context, reports []report) error {
 	o.ctx = ctx
-	for _, env := range envs {
-		report, mine, err := readReport(env.Payload, o.session.id)
-		if err == nil && !mine {
-			continue
+	for i, one := range reports {
+		var err error
+		if one.env == nil {
+			err = o.reread(ctx, one)
+		} else {
+			err = o.book(ctx, one.env, false)
 		}
-		if err == nil {
-			_, err = o.run.Report(report)
-		}
-		o.out.publish(ctx)
-		var failure *execution.Failure
 		switch {
-		case errors.As(err, &failure):
-			return o.failed(err)
+		case errors.Is(err, errUnread):
+			o.trading.log.Warn("reports of executions may be missing, and cannot be read yet", "session", o.session.id, "error", err)
+			o.inbox.putBack(reports[i:])
+			return nil
 		case err != nil:
-			o.trading.counts.reportsBad.Add(1)
-			o.trading.log.Warn("a report of an execution was not booked", "session", o.session.id, "error", err)
+			return err
 		}
 	}
 	return nil

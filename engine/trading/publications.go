@@ -39,7 +39,7 @@ type (
 		Alert     alert   `json:"alert"`
 	}
 	alert struct {
-		Type      string `json:"type"` // emergency_exit, budget_cap_exceeded or session_error
+		Type      string `json:"type"` // emergency_exit, budget_cap_exceeded, session_error, market_data_interrupted or reports_interrupted
 		Strategy  string `json:"strategy,omitempty"`
 		Symbol    string `json:"symbol,omitempty"`
 		Message   string `json:"message"`

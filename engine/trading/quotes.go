@@ -15,16 +15,20 @@ import (
 
 // Listener has publications of a topic handed to a sink, as they are published. [feed.Feed] is one.
 type Listener interface {
-	Listen(ctx context.Context, topic message.Topic, sink broker.Sink) (stop func(context.Context) error, err error)
+	Listen(ctx context.Context, topic message.Topic, sink broker.Follower) (stop func(context.Context) error, err error)
 }
 
-// taker is given the ticks of a symbol, in order, one at a time. It must not block.
-type taker interface{ take(t *message.Tick) }
+// taker is given the ticks of a symbol, in order, one at a time, and is told when some may be missing. It must not block.
+type taker interface {
+	take(t *message.Tick)
+	interrupted(symbol string)
+}
 
 // quotes reads the ticks of symbols once, however many sessions and collections want them.
 type quotes struct {
-	listener Listener
-	invalid  atomic.Uint64 // publications on a market's topic that were no ticks
+	listener      Listener
+	invalid       atomic.Uint64 // publications on a market's topic that were no ticks
+	interruptions atomic.Uint64 // markets whose ticks did not go on
 
 	mu      sync.Mutex
 	symbols map[string]*quote // guarded by mu
@@ -41,12 +45,14 @@ type quote struct {
 	users int                         // who hold the quote or are about to; guarded by quotes.mu
 	// takers is replaced as a whole, by who holds turn.
 	takers atomic.Pointer[[]taker]
+	place  place // how far it was heard; only of who delivers, one at a time
 }
 
-var _ broker.Sink = (*quote)(nil)
+var _ broker.Follower = (*quote)(nil)
 
 // Deliver implements [broker.Sink].
 func (q *quote) Deliver(env *message.Envelope) {
+	q.place.at, q.place.heard = broker.Position{Epoch: env.Epoch, Offset: env.Seq}, true
 	takers := q.takers.Load()
 	if env.Type != message.TypeMarketData || takers == nil || len(*takers) == 0 {
 		return
@@ -56,6 +62,7 @@ func (q *quote) Deliver(env *message.Envelope) {
 		q.quotes.invalid.Add(1)
 		return
 	}
+	q.place.tickMS = tick.TimeMS
 	for _, t := range *takers {
 		t.take(&tick)
 	}

@@ -59,6 +59,7 @@ func (o *opened) catchUp(ctx context.Context) error {
 	if len(ticks)+len(reports) > 0 {
 		o.session.changed.Store(true)
 	}
+	o.tellGaps(ctx)
 	if err := o.reports(ctx, reports); err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // counts are what happened since the start.
 type counts struct {
-	started, failed, skipped, unwritten, unpublished, reportsBad atomic.Uint64
+	started, failed, skipped, unwritten, unpublished, reportsBad, rereads atomic.Uint64
 }
 
 // Stats are figures for the operator.
@@ -21,6 +21,8 @@ type Stats struct {
 	CheckpointsBad uint64 // writes that failed and were tried again
 	Unpublished    uint64 // what sessions had to say and could not be published
 	ReportsBad     uint64 // reports of executions that could not be booked
+	Interruptions  uint64 // of markets: ticks were published that could not be heard
+	Rereads        uint64 // of order events, for reports that a session may have missed
 }
 
 // Stats returns them.
@@ -29,6 +31,7 @@ func (t *Trading) Stats() Stats {
 		Sessions: map[string]int{backtest: 0, paper: 0, live: 0}, Started: t.counts.started.Load(), Failed: t.counts.failed.Load(),
 		TicksInvalid: t.quotes.invalid.Load(), TicksSkipped: t.counts.skipped.Load(), CheckpointsBad: t.counts.unwritten.Load(),
 		Unpublished: t.counts.unpublished.Load(), ReportsBad: t.counts.reportsBad.Load(),
+		Interruptions: t.quotes.interruptions.Load(), Rereads: t.counts.rereads.Load(),
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

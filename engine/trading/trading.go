@@ -42,6 +42,7 @@ type Deps struct {
 	Validator   Validator
 	Publisher   Publisher
 	Listener    Listener
+	Past        Past
 	Sessions    Records
 	Activations Records
 	Strategies  *strategies.Directory

@@ -39,11 +39,13 @@ type world struct {
 // markets hands ticks to who listens.
 type markets struct {
 	mu    sync.Mutex
-	sinks map[message.Topic][]broker.Sink
+	sinks map[message.Topic][]broker.Follower
 	fail  bool
+	// history answers what is asked about the past; nil: the broker cannot be reached.
+	history func(message.Topic, broker.Query) (broker.History, error) // guarded by mu
 }
 
-func (m *markets) Listen(_ context.Context, topic message.Topic, sink broker.Sink) (func(context.Context) error, error) {
+func (m *markets) Listen(_ context.Context, topic message.Topic, sink broker.Follower) (func(context.Context) error, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail {
@@ -53,9 +55,28 @@ func (m *markets) Listen(_ context.Context, topic message.Topic, sink broker.Sin
 	return func(context.Context) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.sinks[topic] = slices.DeleteFunc(m.sinks[topic], func(s broker.Sink) bool { return s == sink })
+		m.sinks[topic] = slices.DeleteFunc(m.sinks[topic], func(s broker.Follower) bool { return s == sink })
 		return nil
 	}, nil
+}
+
+// History implements [Past].
+func (m *markets) History(_ context.Context, topic message.Topic, q broker.Query) (broker.History, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.history == nil {
+		return broker.History{}, fmt.Errorf("no history: %w", broker.ErrUnavailable)
+	}
+	return m.history(topic, q)
+}
+
+func (m *markets) restart(topic message.Topic, h broker.History) {
+	m.mu.Lock()
+	sinks := slices.Clone(m.sinks[topic])
+	m.mu.Unlock()
+	for _, s := range sinks {
+		s.Restart(topic, h)
+	}
 }
 
 func (m *markets) listeners() (n int) {
@@ -186,7 +207,7 @@ func (s *trader) Close() error {
 func open(t *testing.T, dir string, change func(*Config)) (w *world, stop func()) {
 	t.Helper()
 	w = &world{dir: dir, events: make(chan *message.Envelope, 10_000), intent: func(*message.Event) error { return nil }}
-	w.markets.sinks = map[message.Topic][]broker.Sink{}
+	w.markets.sinks = map[message.Topic][]broker.Follower{}
 	var err error
 	w.store, err = store.Open(dir)
 	require.NoError(t, err)
@@ -204,7 +225,7 @@ func open(t *testing.T, dir string, change func(*Config)) (w *world, stop func()
 		require.NoError(t, err)
 	}
 	w.Trading, err = New(cfg, Deps{
-		Opener: w, Validator: w, Publisher: w, Listener: &w.markets, Sessions: w.store.Bucket("sessions"),
+		Opener: w, Validator: w, Publisher: w, Listener: &w.markets, Past: &w.markets, Sessions: w.store.Bucket("sessions"),
 		Activations: w.store.Bucket("activations"), Strategies: files, Collector: collector,
 	})
 	require.NoError(t, err)

@@ -127,6 +127,7 @@ func writeCollection(w *dialect.Writer, body message.ReplyBody) bool {
 	w.Uint("records_collected", c.Records)
 	w.Uint("records_rejected", c.Rejected)
 	w.Uint("records_dropped", c.Dropped)
+	w.Uint("interruptions", c.Interruptions)
 	w.Int("bytes", c.Bytes)
 	w.Begin("records_by_symbol", '{')
 	for _, symbol := range c.Symbols {

@@ -260,6 +260,15 @@ func (c *Collector) Append(t *message.Tick) {
 	}
 }
 
+// Interrupted tells the collections of a symbol that run that ticks of it may be missing since its last row.
+func (c *Collector) Interrupted(symbol string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, r := range c.bySymbol[symbol] {
+		r.interrupted()
+	}
+}
+
 // Stop ends a collection and returns its last status, once everything is on disk or ctx ends. One that has ended already
 // is left as it is. The error wraps [ErrNotFound], or is ctx's.
 func (c *Collector) Stop(ctx context.Context, id string) (Status, error) {

@@ -79,6 +79,15 @@ func (r *running) append(t *message.Tick) {
 	}
 }
 
+// interrupted counts that ticks may be missing.
+func (r *running) interrupted() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.status.Interruptions++
+	}
+}
+
 // finish lets no more rows in and has the rest written. The first call decides on state and reason.
 func (r *running) finish(state State, reason string) {
 	r.mu.Lock()
@@ -213,7 +222,7 @@ func (r *running) tell() {
 
 // same compares what changes while a collection runs.
 func same(a, b *Status) bool {
-	return a.State == b.State && a.Rows == b.Rows && a.Invalid == b.Invalid && a.OutOfOrder == b.OutOfOrder && a.Dropped == b.Dropped &&
+	return a.State == b.State && a.Rows == b.Rows && a.Invalid == b.Invalid && a.OutOfOrder == b.OutOfOrder && a.Dropped == b.Dropped && a.Interruptions == b.Interruptions &&
 		a.Failing == b.Failing && a.LastErrorAt.Equal(b.LastErrorAt)
 }
 

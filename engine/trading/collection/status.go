@@ -31,24 +31,26 @@ const (
 
 // Status is what is known of a collection, and its manifest. Rows and bytes are those that are on disk, synced.
 type Status struct {
-	ID          string                `json:"collection_id"`
-	Owner       string                `json:"owner"` // empty: the operator
-	State       State                 `json:"state"`
-	Reason      string                `json:"reason,omitempty"` // why it ended
-	Symbols     []string              `json:"symbols"`          // sorted
-	Started     time.Time             `json:"started"`
-	Ended       time.Time             `json:"ended,omitzero"`
-	DurationMS  int64                 `json:"duration_ms"` // after which it ends by itself; 0: it was imported
-	Rows        uint64                `json:"rows"`
-	Bytes       int64                 `json:"bytes"`
-	BySymbol    map[string]FileStatus `json:"by_symbol"`
-	Invalid     uint64                `json:"rejected_invalid"`       // ticks with numbers that no tick can have
-	OutOfOrder  uint64                `json:"rejected_out_of_order"`  // ticks older than the symbol's last
-	Dropped     uint64                `json:"dropped"`                // good ticks for which there was no room: in the queue, on the disk, or under the size limit
-	Cut         uint64                `json:"cut"`                    // half-written rows that a crash left, cut off
-	LastError   string                `json:"last_error,omitempty"`   // of the disk
-	LastErrorAt time.Time             `json:"last_error_at,omitzero"` //
-	Failing     bool                  `json:"disk_failing,omitempty"` // the disk is full now; rows wait
+	ID         string                `json:"collection_id"`
+	Owner      string                `json:"owner"` // empty: the operator
+	State      State                 `json:"state"`
+	Reason     string                `json:"reason,omitempty"` // why it ended
+	Symbols    []string              `json:"symbols"`          // sorted
+	Started    time.Time             `json:"started"`
+	Ended      time.Time             `json:"ended,omitzero"`
+	DurationMS int64                 `json:"duration_ms"` // after which it ends by itself; 0: it was imported
+	Rows       uint64                `json:"rows"`
+	Bytes      int64                 `json:"bytes"`
+	BySymbol   map[string]FileStatus `json:"by_symbol"`
+	Invalid    uint64                `json:"rejected_invalid"`      // ticks with numbers that no tick can have
+	OutOfOrder uint64                `json:"rejected_out_of_order"` // ticks older than the symbol's last
+	Dropped    uint64                `json:"dropped"`               // good ticks for which there was no room: in the queue, on the disk, or under the size limit
+	// Interruptions is how often ticks of a symbol may have been published that could not be heard.
+	Interruptions uint64    `json:"interruptions,omitempty"`
+	Cut           uint64    `json:"cut"`                    // half-written rows that a crash left, cut off
+	LastError     string    `json:"last_error,omitempty"`   // of the disk
+	LastErrorAt   time.Time `json:"last_error_at,omitzero"` //
+	Failing       bool      `json:"disk_failing,omitempty"` // the disk is full now; rows wait
 }
 
 // FileStatus is what is on disk of one symbol.
@@ -80,7 +82,7 @@ func (s *Status) Message() *message.Collection {
 	c := &message.Collection{
 		ID: s.ID, Owner: s.Owner, State: string(s.State), Reason: s.Reason, Symbols: slices.Clone(s.Symbols),
 		Duration: time.Duration(s.DurationMS) * time.Millisecond, StartedMS: s.Started.UnixMilli(),
-		Records: s.Rows, Rejected: s.Invalid + s.OutOfOrder, Dropped: s.Dropped, Bytes: s.Bytes, BySymbol: map[string]uint64{},
+		Records: s.Rows, Rejected: s.Invalid + s.OutOfOrder, Dropped: s.Dropped, Interruptions: s.Interruptions, Bytes: s.Bytes, BySymbol: map[string]uint64{},
 	}
 	if !s.Ended.IsZero() {
 		c.EndedMS = s.Ended.UnixMilli()
