@@ -110,6 +110,7 @@ type course struct {
 	floor   place
 
 	want    inquiry
+	hushed  bool // everything is held until the next answer
 	asked   bool // a question is under way
 	arrived uint64
 	doubts  []doubt // not yet asked about
@@ -130,7 +131,7 @@ func (c *course) take(m publication) {
 		c.begin(m.place)
 	}
 	switch {
-	case !c.known || m.epoch != c.last.epoch || m.seq > c.last.seq+1:
+	case !c.known || c.hushed || m.epoch != c.last.epoch || m.seq > c.last.seq+1:
 		c.hold(m)
 	case m.seq == c.last.seq+1:
 		env, err := c.out.decode(m.raw)
@@ -284,7 +285,7 @@ func (c *course) reached(at place) bool { return c.last.epoch != at.epoch || c.l
 
 // answer takes what was read for a fill, truth or anew. Epoch is the topic's from before the reading.
 func (c *course) answer(q question, h broker.History, epoch message.Epoch) {
-	c.asked = false
+	c.asked, c.hushed = false, false
 	at := place{epoch, h.Position.Offset}
 	same := c.known && q.known && epoch == c.last.epoch && q.inquiry != anew
 	switch {
@@ -348,17 +349,16 @@ func (c *course) catchUp(publications []*message.Envelope, at place) bool {
 	return true
 }
 
-// resume makes the course go on after from, which was found otherwise, with what was read for q.
-func (c *course) resume(q question, from place, h broker.History) {
-	c.known, c.last, c.heard = true, from, doubt{}
-	q.inquiry, q.known, q.from = fill, true, from
-	h.Recovered = true
-	c.answer(q, h, from.epoch)
+// start makes the course begin after the given place, which was found otherwise, and catch up from there.
+func (c *course) start(after place) {
+	c.known, c.last, c.heard = true, after, doubt{}
+	c.demand(fill)
 }
 
 func (c *course) restart(h broker.History, at place) {
-	if c.known && c.last.epoch == at.epoch && c.last.seq > at.seq {
-		c.demand(fill) // what was delivered while the answer was on its way belongs after it too
+	if c.known && c.last.epoch == at.epoch && c.last.seq > at.seq { // what was delivered meanwhile comes after it once more
+		c.hushed = true
+		c.demand(fill)
 	}
 	c.known, c.last, c.heard, c.doubts = true, at, doubt{}, nil
 	c.tally.restarts.Add(1)

@@ -286,7 +286,7 @@ func (w *world) exactlyOnce() {
 
 func TestWhateverHappensToTheConnectionsEverythingIsDeliveredOnceAndInOrder(t *testing.T) {
 	for _, open := range []bool{false, true} {
-		forAll(honest, 6, func(steps []int) {
+		forAll(honest, 5, func(steps []int) {
 			w := newWorld(t, 1000, open)
 			w.join()
 			for _, i := range steps {

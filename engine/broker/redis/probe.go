@@ -1,0 +1,278 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/redis"
+)
+
+// Paces of the probe.
+const (
+	probeEvery = time.Second
+	roundMax   = 3 * time.Second // without a round trip until the node is not ready
+)
+
+// probeScript publishes on a channel the time of the server with what it was given.
+const probeScript = `local now = redis.call('TIME')
+return redis.call('PUBLISH', ARGV[1], ARGV[2] .. ' ' .. string.format('%d', now[1] * 1000000 + now[2]))`
+
+// probe sends itself a message through every primary each second. The node is ready as long as it comes back on every connection.
+type probe struct {
+	f       *follower
+	channel string
+	key     string // tells messages of this process from those of another one of the same name
+	lag     atomic.Int64
+
+	mu      sync.Mutex
+	sent    map[uint64]time.Time // guarded by mu; probes under way
+	n       uint64               // guarded by mu; of the last one
+	rounds  map[round]time.Time  // guarded by mu; the last round trips
+	servers map[string]time.Time // guarded by mu; the primaries there are, and since when
+}
+
+// round is a way that probes go.
+type round struct {
+	server     string // the primary that published
+	connection int    // that received
+}
+
+func newProbe(f *follower) *probe {
+	return &probe{
+		f: f, channel: redis.Prefix + "_probe:" + f.b.node, key: strconv.FormatInt(time.Now().UnixNano(), 36),
+		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{},
+	}
+}
+
+// run probes until ctx ends.
+func (p *probe) run(ctx context.Context) {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		p.send(ctx)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// send has every primary publish a probe.
+func (p *probe) send(ctx context.Context) {
+	p.mu.Lock()
+	p.n++
+	n := p.n
+	p.sent[n] = time.Now()
+	for old, at := range p.sent {
+		if time.Since(at) > 2*roundMax {
+			delete(p.sent, old)
+		}
+	}
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, probeEvery)
+	defer cancel()
+	servers := make(chan string, 1024)
+	err := p.f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
+		addr := primary.Options().Addr
+		select {
+		case servers <- addr:
+		default:
+		}
+		return primary.Eval(ctx, probeScript, nil, p.channel, fmt.Sprintf("%s %d %s", p.key, n, addr)).Err()
+	})
+	close(servers)
+	if late := p.count(servers, err == nil); err == nil {
+		for _, s := range late {
+			s.leaveServer(time.Now().Add(-roundMax))
+		}
+	}
+}
+
+// count takes note of which primaries there are, and returns the connections that have not brought their probes for too long.
+func (p *probe) count(servers <-chan string, all bool) (late []*subscriber) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	there := map[string]time.Time{}
+	for addr := range servers {
+		since, known := p.servers[addr]
+		if !known {
+			since = time.Now()
+		}
+		there[addr] = since
+	}
+	if !all { // those that are missing may only not have answered
+		maps.Copy(there, p.servers)
+	}
+	p.servers = there
+	for server, since := range there {
+		for _, s := range p.f.subs {
+			if p.age(server, since, s, time.Now()) > roundMax && !slices.Contains(late, s) {
+				late = append(late, s)
+			}
+		}
+	}
+	return late
+}
+
+// age returns how long ago a probe came back on a way, or should have come back for the first time. mu is held.
+func (p *probe) age(server string, since time.Time, s *subscriber, now time.Time) time.Duration {
+	at := p.rounds[round{server, s.index}]
+	if at.Before(since) {
+		at = since
+	}
+	return now.Sub(at)
+}
+
+// arrived takes a probe that a connection brought.
+func (p *probe) arrived(s *subscriber, body string) {
+	fields := strings.Fields(body)
+	if len(fields) != 4 || fields[0] != p.key {
+		return
+	}
+	n, err := strconv.ParseUint(fields[1], 10, 64)
+	micros, wrong := strconv.ParseInt(fields[3], 10, 64)
+	if err != nil || wrong != nil {
+		return
+	}
+	p.mu.Lock()
+	sent, known := p.sent[n]
+	if known {
+		p.rounds[round{fields[2], s.index}] = time.Now()
+		p.lag.Store(int64(time.Since(sent)))
+	}
+	p.mu.Unlock()
+	if known {
+		s.advance(mark{time.UnixMicro(micros), sent})
+	}
+}
+
+// advance takes note of a moment up to which nothing is missing, unless patterns are still made up for what they missed before.
+func (s *subscriber) advance(to mark) {
+	if s.index == 0 && s.f.interrupted() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mark = to
+}
+
+// interrupted reports whether there are patterns that were interrupted and not made up for.
+func (f *follower) interrupted() bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, p := range f.patterns {
+		if p.joined && !p.settled {
+			return true
+		}
+	}
+	return false
+}
+
+// ready returns why the node is not ready, or nil.
+func (p *probe) ready(now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.servers) == 0 {
+		return errors.New("broker/redis: no primary has answered yet")
+	}
+	if len(p.rounds) == 0 {
+		return errors.New("broker/redis: no probe has come back yet")
+	}
+	for server, since := range p.servers {
+		for _, s := range p.f.subs {
+			if age := p.age(server, since, s, now); age > roundMax {
+				return fmt.Errorf("broker/redis: nothing that was published through %s has come back on connection %d for %s",
+					server, s.index, age.Round(100*time.Millisecond))
+			}
+		}
+	}
+	return nil
+}
+
+// Ready returns why the node does not keep its promises now, or nil: what it publishes through each primary has to come back on
+// each connection that receives, and what an interruption may have cost has to be compared with Redis.
+func (b *Broker) Ready() error { return b.follower.ready(time.Now()) }
+
+func (f *follower) ready(now time.Time) error {
+	if f.b.closed.Load() {
+		return broker.ErrClosed
+	}
+	if err := f.probe.ready(now); err != nil {
+		return err
+	}
+	if oldest := f.oldest.Load(); oldest != 0 && now.Sub(time.Unix(0, oldest)) > unsettledMax {
+		return fmt.Errorf("broker/redis: %d topics are being compared with Redis, one of them for %s",
+			f.unsettled.Load(), now.Sub(time.Unix(0, oldest)).Round(100*time.Millisecond))
+	}
+	return nil
+}
+
+// account counts the topics that are not settled. One that cannot be read for a fault of its own is none of them.
+func (f *follower) account() {
+	var unsettled, faulty, oldest int64
+	for _, t := range f.all() {
+		t.mu.Lock()
+		switch {
+		case t.fault != nil:
+			faulty++
+		case !t.since.IsZero():
+			unsettled++
+			if at := t.since.UnixNano(); oldest == 0 || at < oldest {
+				oldest = at
+			}
+		}
+		t.mu.Unlock()
+	}
+	f.unsettled.Store(unsettled)
+	f.faulty.Store(faulty)
+	f.oldest.Store(oldest)
+}
+
+// FollowStats are the figures of what a node receives. The counters begin with the process.
+type FollowStats struct {
+	Topics     int // followed, by name or because a pattern brought them
+	Patterns   int
+	Unsettled  int // topics that are being compared with Redis
+	Faulty     int // topics that cannot be read for a fault of their own
+	Held       int // publications that wait for what Redis says
+	HeldBytes  int64
+	Reconnects uint64        // connections that ended
+	Lag        time.Duration // of the last probe, from publishing to receiving
+
+	Delivered uint64 // publications that channels brought
+	Fills     uint64 // gaps that were closed from the history
+	Filled    uint64 // publications that were delivered for it
+	Restarts  uint64 // times that a topic's subscribers were told of a gap
+	Conflicts uint64 // publications with a number that another one has, or that the topic has not reached
+	Malformed uint64 // texts that look numbered and are no publications
+	Overflows uint64 // publications that there was no room for, to be read again
+}
+
+// FollowStats returns the figures of what this node receives.
+func (b *Broker) FollowStats() FollowStats {
+	f := b.follower
+	t := &f.tally
+	s := FollowStats{
+		Unsettled: int(f.unsettled.Load()), Faulty: int(f.faulty.Load()), Held: int(t.held.Load()), HeldBytes: t.heldBytes.Load(),
+		Lag: time.Duration(f.probe.lag.Load()), Delivered: t.delivered.Load(), Fills: t.fills.Load(), Filled: t.filled.Load(),
+		Restarts: t.restarts.Load(), Conflicts: t.conflicts.Load(), Malformed: t.malformed.Load(), Overflows: t.overflows.Load(),
+	}
+	for _, c := range f.subs {
+		s.Reconnects += c.ended.Load()
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s.Topics, s.Patterns = len(f.topics), len(f.patterns)
+	return s
+}
