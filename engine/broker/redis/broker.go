@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
@@ -58,6 +59,14 @@ type Broker struct {
 	interrupted func(topic message.Topic)
 	follower    *follower
 
+	route    *route
+	lanes    []*lane // for publications, each for a part of the slots
+	readers  []*lane // for everything else
+	scripts  map[*broker.CompiledClass]*scripts
+	calls    sync.Pool    // of *call, for publications
+	pending  atomic.Int64 // publications that wait
+	counters counters
+
 	closed  atomic.Bool
 	closing chan struct{} // closed by Close
 	once    sync.Once
@@ -79,22 +88,59 @@ func New(cfg Config, client *redis.Client, classes *broker.Classes, sink broker.
 	for _, o := range options {
 		o(b)
 	}
+	b.route = newRoute(client)
+	b.calls.New = func() any { return newPublishCall() }
+	b.scripts = make(map[*broker.CompiledClass]*scripts)
+	for _, class := range append(classes.List(), classes.For("")) {
+		b.scripts[class] = compileScripts(&b.cfg, class)
+	}
+	b.lanes = b.makeLanes("p", cfg.PublishConnections)
+	b.readers = b.makeLanes("r", cfg.ReadConnections)
 	b.follower = newFollower(b)
 	return b, nil
 }
+
+// clusterLanes is how many times as many lanes there are with a Cluster: each has a range of slots, so that nearly all of them need
+// one primary only, and one that is down holds up none of the others.
+const clusterLanes = 8
+
+func (b *Broker) makeLanes(kind string, n int) []*lane {
+	if b.route.isCluster() {
+		n *= clusterLanes
+	}
+	run := message.NewIDSource(kind).Next() // a node that starts again does not read the records of the one before
+	lanes := make([]*lane, n)
+	for i := range lanes {
+		lanes[i] = newLane(b, run+"_"+strconv.Itoa(i))
+	}
+	return lanes
+}
+
+// laneOf returns the lane of a slot: ranges of slots, since a Cluster's primaries have ranges.
+func laneOf(lanes []*lane, slot uint16) *lane { return lanes[int(slot)*len(lanes)/slots] }
 
 // Run carries publications until ctx ends or the broker is closed, and leaves nothing behind. It is called once.
 func (b *Broker) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	watched := make(chan struct{})
 	go func() {
+		defer close(watched)
 		select {
 		case <-b.closing:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	return b.follower.run(ctx)
+	defer func() { cancel(); <-watched }()
+	var wg sync.WaitGroup
+	for _, l := range append(slices.Clip(b.lanes), b.readers...) {
+		wg.Go(func() { l.run(ctx) })
+	}
+	err := b.follower.run(ctx)
+	cancel()
+	wg.Wait()
+	return err
 }
 
 // Close makes every later call fail with broker.ErrClosed and ends [Broker.Run].
@@ -117,22 +163,6 @@ func (b *Broker) usable(ctx context.Context) error {
 	return nil
 }
 
-// Publish implements [broker.Broker]. It waits for Redis at most publish_wait.
-func (b *Broker) Publish(ctx context.Context, env *message.Envelope) (broker.Published, error) {
-	return b.PublishFenced(ctx, env, 0)
-}
-
-// PublishFenced is Publish for one who must not publish once another took his turn: it is refused with [broker.ErrFenced] where the
-// topic has seen a higher fence. A fence of 0 is none.
-func (b *Broker) PublishFenced(ctx context.Context, env *message.Envelope, fence uint64) (broker.Published, error) {
-	return broker.Published{}, fmt.Errorf("broker/redis: %w: no connection", broker.ErrUnavailable)
-}
-
-// History implements [broker.Broker].
-func (b *Broker) History(ctx context.Context, topic message.Topic, q broker.Query) (broker.History, error) {
-	return b.read(ctx, topic, q)
-}
-
 // SetInterest implements [broker.Broker].
 func (b *Broker) SetInterest(ctx context.Context, topic message.Topic, interested bool) error {
 	if err := b.usable(ctx); err != nil {
@@ -142,29 +172,4 @@ func (b *Broker) SetInterest(ctx context.Context, topic message.Topic, intereste
 		return fmt.Errorf("broker/redis: %w", err)
 	}
 	return b.follower.setInterest(ctx, topic, interested)
-}
-
-// position is where a topic stands by Redis.
-type position struct {
-	epoch  message.Epoch // of the channel: not 0 where the class keeps no history
-	offset uint64
-	at     time.Time // of the last publication, by Redis's clock; zero: there was none
-	err    error     // why nothing is known of this topic
-}
-
-// read answers q by one script call. The topic exists afterwards, so that its position is good for recovery.
-func (b *Broker) read(ctx context.Context, topic message.Topic, q broker.Query) (broker.History, error) {
-	return broker.History{}, fmt.Errorf("broker/redis: %w: no connection", broker.ErrUnavailable)
-}
-
-// positions returns where topics stand, one answer for each, in their order. They exist afterwards, and their lives are extended.
-// The error says that ctx ended before all were answered; what is not known has an err of its own.
-func (b *Broker) positions(ctx context.Context, topics []message.Topic) ([]position, error) {
-	return nil, fmt.Errorf("broker/redis: %w: no connection", broker.ErrUnavailable)
-}
-
-// touch extends the lives of topics' keys, so that their numbering goes on while somebody is interested in them.
-func (b *Broker) touch(ctx context.Context, topics []message.Topic) error {
-	_, err := b.positions(ctx, topics)
-	return err
 }
