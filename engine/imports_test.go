@@ -50,6 +50,8 @@ func table() []rule {
 		{path: "engine/broker/brokertest", own: []string{"engine/broker", "engine/message"}, outside: []string{"github.com/stretchr/testify/require"}},
 		{path: "engine/redis", outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/redis/redistest", own: []string{"engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/...", "github.com/stretchr/testify/require"}},
+		{path: "engine/cluster/rollout", own: []string{"engine/cluster", "engine/plugin", "engine/redis"},
+			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
 		{path: "engine/broker/redis", own: []string{"engine/broker", "engine/message", "engine/jsonscan", "engine/redis"},
 			outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/cluster", own: []string{"engine/message", "engine/redis"},
