@@ -26,7 +26,7 @@ type rule struct {
 // allow; a change belongs to the commit that needs it.
 func table() []rule {
 	all := []string{"engine/..."}
-	return []rule{
+	return append(clusterTable(), []rule{
 		{path: "engine/message"},
 		{path: "engine/jsonscan"},
 		{path: "engine/dialect", own: []string{"engine/message", "engine/jsonscan"}},
@@ -50,13 +50,8 @@ func table() []rule {
 		{path: "engine/broker/brokertest", own: []string{"engine/broker", "engine/message"}, outside: []string{"github.com/stretchr/testify/require"}},
 		{path: "engine/redis", outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/redis/redistest", own: []string{"engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/...", "github.com/stretchr/testify/require"}},
-		{path: "engine/cluster/rollout", own: []string{"engine/cluster", "engine/plugin", "engine/redis"},
-			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
 		{path: "engine/broker/redis", own: []string{"engine/broker", "engine/message", "engine/jsonscan", "engine/redis"},
 			outside: []string{"github.com/redis/go-redis/v9/..."}},
-		{path: "engine/cluster", own: []string{"engine/message", "engine/redis"},
-			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
-		{path: "engine/cluster/families", own: []string{"engine/auth", "engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/router", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/hub", "engine/message"},
 			outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/presence", own: []string{"engine/broker", "engine/message"}},
@@ -92,6 +87,18 @@ func table() []rule {
 		{path: "configs"},
 		{path: "plugins", own: []string{"sdk/abi"}},
 		{path: "test/scenario", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "github.com/vmihailenco/msgpack/v5/..."}},
+	}...)
+}
+
+// clusterTable is the part of the import table for what nodes do together.
+func clusterTable() []rule {
+	return []rule{
+		{path: "engine/cluster/rollout", own: []string{"engine/cluster", "engine/plugin", "engine/redis"},
+			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
+		{path: "engine/cluster", own: []string{"engine/message", "engine/redis"},
+			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
+		{path: "engine/cluster/clients", own: []string{"engine/cluster"}},
+		{path: "engine/cluster/families", own: []string{"engine/auth", "engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/..."}},
 	}
 }
 

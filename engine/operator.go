@@ -9,7 +9,6 @@ import (
 
 	"github.com/wse-engine/wse/engine/admin"
 	"github.com/wse-engine/wse/engine/conn"
-	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/trading"
 )
@@ -25,7 +24,8 @@ func (e *Engine) openAdmin() (err error) {
 	e.admin, err = admin.New(e.cfg.Admin, admin.Deps{
 		Version: e.opts.Version, Started: e.started,
 		Publisher: e.ingest, Intake: e.ingest, Letters: e.ingest, Replayer: e.ingest, Topics: operator{e}, Members: operator{e}, History: e.broker,
-		Sessions: e.sessions(), Connections: operator{e}, Plugins: e.plugins, Changer: e.plugins, Prover: e.plugins, Engine: operator{e},
+		Sessions: e.sessions(), Connections: operator{e}, Commander: e.commander(nil), Nodes: others{},
+		Plugins: e.plugins, Changer: e.plugins, Prover: e.plugins, Engine: operator{e},
 		Log: func(msg string, args ...any) { e.log.Warn(msg, args...) },
 	})
 	return err
@@ -151,18 +151,6 @@ func describe(cn *conn.Conn, c *client) admin.Connection {
 		BytesSent: counters.BytesSent, BytesReceived: counters.BytesReceived,
 		Dropped: counters.Dropped, QueuedBytes: counters.QueuedBytes,
 	}
-}
-
-// Disconnect implements [admin.Connections].
-func (o operator) Disconnect(id string) (found bool) {
-	o.engine.conns.Each(func(cn *conn.Conn) bool {
-		if found = cn.ID() == id; found {
-			// Clients take 1000 as "do not come back", which is what an operator means.
-			cn.Close(dialect.CloseNormal, "closed by the operator")
-		}
-		return !found
-	})
-	return found
 }
 
 // Measure implements [admin.Engine].

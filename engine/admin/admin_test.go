@@ -36,6 +36,7 @@ type world struct {
 	ready  error
 	hold   func()      // called by Reload, which it may keep waiting
 	healed atomic.Bool // the plugin fails no more on what is Broken
+	nodes  nodes
 	host   host
 }
 
@@ -81,18 +82,6 @@ func (w *world) Members(_ context.Context, topic message.Topic, limit int) (admi
 	}
 	members := []admin.Member{{UserID: "u1", Data: []byte(`{"a":1}`), Connections: 2, SinceMS: 5}, {UserID: "u2", Data: []byte("{}")}}
 	return admin.Presence{Topic: topic, Version: 7, Count: 2, Members: members[:min(limit, 2)]}, nil
-}
-
-func (w *world) Disconnect(id string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, c := range w.conns {
-		if c.ID == id {
-			w.conns = append(w.conns[:i], w.conns[i+1:]...)
-			return true
-		}
-	}
-	return false
 }
 
 func (w *world) Reload(context.Context) error {
@@ -174,7 +163,7 @@ func deps(t testing.TB) (*world, admin.Deps) {
 	require.NoError(t, err)
 	return w, admin.Deps{
 		Version: "v1.2.3", Started: time.Now(), Publisher: in, Intake: in, Letters: in, Replayer: in, Topics: w, Members: w, History: w.broker,
-		Sessions: desk{}, Connections: w, Plugins: w, Changer: &w.host, Prover: &w.host, Engine: w,
+		Sessions: desk{}, Connections: w, Commander: w, Nodes: w, Plugins: w, Changer: &w.host, Prover: &w.host, Engine: w,
 	}
 }
 
@@ -558,7 +547,7 @@ func TestEveryPathRefusesMethodsItDoesNotHave(t *testing.T) {
 	for path, allow := range map[string]string{
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/api/v1/status": "GET, HEAD",
 		"/api/v1/publish": "POST", "/api/v1/events": "POST", "/api/v1/topics": "GET, HEAD", "/api/v1/history": "GET, HEAD",
-		"/api/v1/presence": "GET, HEAD", "/api/v1/connections": "GET, HEAD", "/api/v1/sessions": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
+		"/api/v1/presence": "GET, HEAD", "/api/v1/connections": "DELETE, GET, HEAD", "/api/v1/nodes": "GET, HEAD", "/api/v1/refresh-tokens": "DELETE", "/api/v1/sessions": "GET, HEAD", "/api/v1/connections/c1": "DELETE", "/api/v1/plugins": "GET, HEAD",
 		"/api/v1/plugins/p": "GET, HEAD", "/api/v1/plugins/p/upload": "POST", "/api/v1/plugins/p/try": "POST", "/api/v1/plugins/p/swap": "POST",
 		"/api/v1/plugins/p/rollback": "POST", "/api/v1/plugins/p/shadow": "DELETE, GET, HEAD",
 		"/api/v1/dead-letters": "GET, HEAD", "/api/v1/dead-letters/x": "DELETE, GET, HEAD", "/api/v1/dead-letters/replay": "POST", "/api/v1/reload": "POST", "/debug/pprof/": "GET, HEAD",

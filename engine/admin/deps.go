@@ -60,8 +60,6 @@ type Connections interface {
 	// Connections lists at most limit of the connections, of one user where user is not empty, and tells how many of them
 	// there are in all.
 	Connections(user string, limit int) (list []Connection, total int)
-	// Disconnect closes a connection for good and reports whether there was one with this id. It does not wait.
-	Disconnect(id string) bool
 }
 
 // Plugins are those that serve, in the order of the configuration.
@@ -108,6 +106,8 @@ type Deps struct {
 	History     History
 	Sessions    Sessions
 	Connections Connections
+	Commander   Commander
+	Nodes       Nodes
 	Plugins     Plugins
 	Changer     Changer
 	Prover      Prover

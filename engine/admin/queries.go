@@ -71,14 +71,6 @@ func (s *Server) connections(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"connections": orEmpty(list), "total": total})
 }
 
-func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
-	if id := r.PathValue("id"); !s.deps.Connections.Disconnect(id) {
-		refuse(w, http.StatusNotFound, codeNotFound, "there is no connection %q on this node", id)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
 // kept is a topic's history as the API shows it. Publications and snapshots are as v2 clients get them.
 type kept struct {
 	Topic        message.Topic     `json:"topic"`

@@ -53,7 +53,7 @@ func TestTheCommandsAreTheseAndNoOthers(t *testing.T) {
 	for _, cmd := range newRoot(streams{}).Commands() {
 		names = append(names, cmd.Name())
 	}
-	require.Equal(t, []string{"config", "deadletter", "event", "feed", "plugin", "publish", "serve", "tail", "token", "version"}, names)
+	require.Equal(t, []string{"config", "deadletter", "event", "feed", "nodes", "plugin", "publish", "serve", "tail", "token", "version"}, names)
 }
 
 func TestAMisusedCommandLineExitsWith2AndSaysHow(t *testing.T) {

@@ -66,7 +66,7 @@ runs with the same flags, and its key. --url, --admin-url and --token name anoth
 	flags.StringVar(&g.url, "url", "", "public `URL` of the engine to use (default: what the configuration listens on)")
 	flags.StringVar(&g.adminURL, "admin-url", "", "admin `URL` of the engine to use (default: what the configuration listens on)")
 	flags.StringVar(&g.token, "token", "", "`TOKEN` to show: a client's for tail, the admin token for all commands that use the admin API")
-	root.AddCommand(newServe(g), newToken(g), newTail(g), newEvent(g), newPublish(g), newFeed(g), newPlugin(g), newDeadLetter(g), newConfig(g), newVersion(g))
+	root.AddCommand(newServe(g), newToken(g), newTail(g), newEvent(g), newPublish(g), newFeed(g), newPlugin(g), newDeadLetter(g), newNodes(g), newConfig(g), newVersion(g))
 	return root
 }
 
