@@ -58,6 +58,8 @@ func table() []rule {
 		{path: "engine/presence/presencetest", own: []string{"engine/broker", "engine/message", "engine/presence"}, outside: []string{"github.com/stretchr/testify/require"}},
 		{path: "engine/feed", own: []string{"engine/auth", "engine/broker", "engine/hub", "engine/message", "engine/presence", "engine/router"}},
 		{path: "engine/ingest", own: []string{"engine/broker", "engine/message", "engine/jsonscan"}},
+		{path: "engine/intake", own: []string{"engine/broker", "engine/ingest", "engine/jsonscan", "engine/message", "engine/redis"},
+			outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/trading", own: []string{"engine/auth", "engine/broker", "engine/jsonscan", "engine/message", "engine/router", "engine/trading/..."},
 			outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/plugin", own: []string{"engine/message", "engine/auth", "engine/jsonscan", "engine/plugin/...", "sdk/abi"},

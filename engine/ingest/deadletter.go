@@ -39,9 +39,10 @@ type Letter struct {
 
 // Keeper keeps dead letters for all nodes. Keep returns the id of the letter that l became, or was already. It may block until
 // ctx ends; after an error nothing is kept, and the event is refused so that its publisher has it still. It may be called by any
-// number of goroutines.
+// number of goroutines. LetterStats does not block.
 type Keeper interface {
 	Keep(ctx context.Context, l Letter) (id string, err error)
+	LetterStats() LetterStats
 }
 
 // ChannelEvents is the channel of dead letters that were handed in as events, however they came.
@@ -234,8 +235,11 @@ func (in *Ingest) DropDeadLetter(_ context.Context, id string) error {
 	return err
 }
 
-// LetterStats returns the figures of the dead letters.
+// LetterStats returns the figures of the dead letters, a [Keeper]'s where there is one.
 func (in *Ingest) LetterStats() LetterStats {
+	if in.keeper != nil {
+		return in.keeper.LetterStats()
+	}
 	l := &in.letters
 	l.mu.Lock()
 	defer l.mu.Unlock()

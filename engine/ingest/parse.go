@@ -132,7 +132,7 @@ func (in *Ingest) ParsePublish(raw []byte) (*message.Envelope, error) {
 }
 
 func (in *Ingest) checkSize(raw []byte) error {
-	if most := in.cfg.EventKiBMax << 10; len(raw) > most {
+	if most := in.EventBytesMax(); len(raw) > most {
 		return message.Errorf(message.CodeMessageTooLarge, "has %d bytes, at most %d are taken; see event_kib_max", len(raw), most)
 	}
 	return nil
@@ -161,3 +161,6 @@ func verdict(what string, it *jsonscan.Iterator, f *fields) error {
 	}
 	return nil
 }
+
+// EventBytesMax returns how many bytes one event or envelope may have, as JSON.
+func (in *Ingest) EventBytesMax() int { return in.cfg.EventKiBMax << 10 }

@@ -120,6 +120,8 @@ func (k *keeping) Keep(_ context.Context, l Letter) (string, error) {
 	return fmt.Sprint("kept", len(k.kept)), nil
 }
 
+func (k *keeping) LetterStats() LetterStats { return LetterStats{Kept: len(k.kept)} }
+
 func TestAKeeperKeepsTheDeadLettersInPlaceOfTheMemory(t *testing.T) {
 	k := new(keeping)
 	in, err := New(DefaultConfig(), &echoing{}, new(failingAt), WithKeeper(k))
@@ -140,6 +142,7 @@ func TestAKeeperKeepsTheDeadLettersInPlaceOfTheMemory(t *testing.T) {
 	require.Empty(t, list)
 	require.Zero(t, total)
 	require.Equal(t, uint64(2), in.Stats().DeadLettered)
+	require.Equal(t, 2, in.LetterStats().Kept)
 }
 
 func TestWhatCannotBeKeptIsRefusedSoThatItsPublisherHasItStill(t *testing.T) {
