@@ -54,6 +54,8 @@ func (e emitter) sessions(st trading.Stats, running []*message.Session) {
 	e.counter("wse_session_checkpoints_failed_total", "Writes of sessions to disk that failed and were tried again.", st.CheckpointsBad)
 	e.counter("wse_session_unpublished_total", "What sessions had to say and could not be published.", st.Unpublished)
 	e.counter("wse_session_reports_refused_total", "Reports of executions that could not be booked.", st.ReportsBad)
+	e.counter("wse_session_market_interruptions_total", "Markets whose ticks did not go on where they stopped.", st.Interruptions)
+	e.counter("wse_session_reports_reread_total", "Readings of an owner's order events for reports that a live session may have missed.", st.Rereads)
 	e.counters("wse_session_ticks_lost_total", "Ticks that no session saw, by why.", "reason", map[string]uint64{
 		"invalid": st.TicksInvalid, "queue_full": st.TicksDropped, "paused": st.TicksSkipped,
 	})

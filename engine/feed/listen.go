@@ -19,8 +19,7 @@ type Listeners struct {
 	classes *broker.Classes
 	mu      sync.Mutex
 	// topics is replaced as a whole by who holds mu: a publication looks it up without a lock.
-	topics   atomic.Pointer[map[message.Topic][]broker.Follower]
-	restarts atomic.Uint64
+	topics atomic.Pointer[map[message.Topic][]broker.Follower]
 }
 
 // Subscribers are what publications come to at last. [hub.Hub] has them.
@@ -52,7 +51,6 @@ func (l *Listeners) Deliver(env *message.Envelope) {
 
 // Restart implements [broker.Restarter]: those who listen are told as the broker tells it, and then the subscribers.
 func (l *Listeners) Restart(topic message.Topic, h broker.History) {
-	l.restarts.Add(1)
 	if topics := l.topics.Load(); topics != nil {
 		for _, sink := range (*topics)[topic] {
 			sink.Restart(topic, h)
@@ -62,9 +60,6 @@ func (l *Listeners) Restart(topic message.Topic, h broker.History) {
 		Topic: topic, Epoch: h.Position.Epoch, Offset: h.Position.Offset, Snapshots: h.Snapshots, Publications: h.Publications,
 	}, l.classes.For(topic).Level)
 }
-
-// Restarts returns how often a topic's publications did not go on, since the start.
-func (l *Listeners) Restarts() uint64 { return l.restarts.Load() }
 
 // on reports whether anybody listens to a topic.
 func (l *Listeners) on(topic message.Topic) bool {

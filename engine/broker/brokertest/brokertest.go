@@ -162,7 +162,8 @@ func upTo(from, to uint64) []uint64 {
 	return out
 }
 
-// recorder is a Sink that keeps everything and checks what a Sink may rely on.
+// recorder is a Follower that keeps everything and checks what a Sink may rely on. Nothing is interrupted in these cases, so
+// no topic may restart.
 type recorder struct {
 	mu      sync.Mutex
 	byTopic map[message.Topic][]*message.Envelope // guarded by mu
@@ -171,7 +172,7 @@ type recorder struct {
 	changed chan struct{}                         // guarded by mu; closed at the next delivery
 }
 
-var _ broker.Sink = (*recorder)(nil)
+var _ broker.Follower = (*recorder)(nil)
 
 func newRecorder() *recorder {
 	return &recorder{
@@ -197,6 +198,13 @@ func (r *recorder) Deliver(env *message.Envelope) {
 	r.byTopic[env.Topic] = append(r.byTopic[env.Topic], env)
 	close(r.changed)
 	r.changed = make(chan struct{})
+}
+
+// Restart implements broker.Restarter.
+func (r *recorder) Restart(topic message.Topic, h broker.History) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken = append(r.broken, fmt.Sprintf("%s restarted at %08x/%d, after %d deliveries", topic, h.Position.Epoch, h.Position.Offset, len(r.byTopic[topic])))
 }
 
 func (r *recorder) faults() []string {
