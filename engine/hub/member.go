@@ -35,18 +35,29 @@ type Subscription struct {
 type join struct {
 	held     []*message.Envelope
 	overflow bool // more than JoinHeldMax were published, or the topic was restarted: the history must be read again
-	live     bool // the history was sent, up to epoch and offset
+	live     bool // it holds nothing any more
+	sent     bool // the history was sent, up to epoch and offset; where it is not live, before it was held again
 	settled  bool // and up to there a pattern of the connection's has nothing to add
 	epoch    message.Epoch
 	offset   uint64
 }
 
+// again returns the hold of a subscription that waits for its history once more. What it was sent stays true: the connection has
+// it, though a pattern of its own may still come to it.
+func (j *join) again() *join {
+	if j == nil {
+		return &join{}
+	}
+	return &join{sent: j.sent, settled: j.settled, epoch: j.epoch, offset: j.offset}
+}
+
 // passed reports whether env is not newer than what was sent. Of another epoch it is older: the history was read after the
 // topic had been restarted, which this connection will be told, or has been told by what it was sent, and env was numbered
-// before. The first of a topic is newer than anything: its epoch may be settled when it is published.
+// before. The first of a topic is taken for newer whatever its epoch, since it begins one: where it is older all the same, the
+// restart that comes after it sets that right.
 func (j *join) passed(env *message.Envelope) bool {
 	switch {
-	case !j.live || env.Notice != nil:
+	case !j.sent || env.Notice != nil:
 		return false
 	case env.Epoch == j.epoch:
 		return env.Seq <= j.offset
@@ -115,7 +126,7 @@ func (h *Hub) Leave(sub *Subscription) (last bool) {
 // other of the member's is dropped, since the history has it.
 func (h *Hub) Hold(sub *Subscription) {
 	sub.member.Do(func() {
-		sub.join = &join{}
+		sub.join = sub.join.again()
 		sub.forget()
 	})
 }
@@ -171,7 +182,7 @@ func (h *Hub) GoLive(m *Member, lives []Live, before func()) (overflowed []*Subs
 	m.Do(func() {
 		for _, l := range lives {
 			if l.Sub.join != nil && l.Sub.join.overflow {
-				l.Sub.join = &join{}
+				l.Sub.join = l.Sub.join.again()
 				overflowed = append(overflowed, l.Sub)
 			}
 		}
@@ -197,7 +208,7 @@ func (h *Hub) GoLive(m *Member, lives []Live, before func()) (overflowed []*Subs
 func (l *Live) begin() {
 	s := l.Sub
 	before := s.join
-	s.join = &join{live: true, epoch: l.Epoch, offset: l.Offset, settled: l.Sent || !s.member.follows(s.Topic())}
+	s.join = &join{live: true, sent: true, epoch: l.Epoch, offset: l.Offset, settled: l.Sent || !s.member.follows(s.Topic())}
 	if before != nil {
 		s.join.held = before.held
 	}
@@ -212,13 +223,19 @@ func (l *Live) flush(h *Hub) {
 		switch r := restartOf(env); {
 		case r != nil && !s.member.beyond(r):
 			s.member.begin(h, s, env)
-		case r == nil && !s.member.has(env) && s.takes(env) && s.wantsType(env.Type):
+		case r == nil && !s.older(env) && !s.member.has(env) && s.takes(env) && s.wantsType(env.Type):
 			s.member.conn.Enqueue(h.encode(env, s.member.encoding))
 		}
 	}
 	if l.Offset == 0 {
 		s.join = nil
 	}
+}
+
+// older reports whether env, which was held, is of an epoch before that of the history that was sent. The lane's lock is held.
+func (s *Subscription) older(env *message.Envelope) bool {
+	j := s.join
+	return j != nil && j.epoch != 0 && j.offset != 0 && env.Notice == nil && env.Epoch != j.epoch
 }
 
 // follows reports whether a pattern over topic is live. The lane's lock is held.

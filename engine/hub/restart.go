@@ -44,7 +44,7 @@ func restartOf(env *message.Envelope) *restart {
 // overtook reports whether what was sent when the subscription went live is not older than what r holds: the history was read
 // after the restart, which comes only now.
 func (j *join) overtook(r *restart) bool {
-	return j.live && j.epoch != 0 && j.epoch == r.Epoch && r.Offset <= j.offset
+	return j.sent && j.epoch != 0 && j.epoch == r.Epoch && r.Offset <= j.offset
 }
 
 // beyond reports whether the member was sent, when it joined the topic of r, what is not older than r. The lane's lock is held.
@@ -111,8 +111,12 @@ func (m *Member) restart(h *Hub, chain []*Subscription, env *message.Envelope) (
 func (m *Member) begin(h *Hub, s *Subscription, env *message.Envelope) (sent uint64) {
 	r := restartOf(env)
 	for _, other := range m.subs {
-		if !other.part.pattern && other.join != nil && other.join.live && other.Topic() == r.Topic {
+		switch {
+		case other.part.pattern || other.join == nil || other.Topic() != r.Topic:
+		case other.join.live:
 			other.join = nil
+		default:
+			other.join.sent, other.join.settled = false, false
 		}
 	}
 	out := r.outgoing(h, env, m.encoding, s)
