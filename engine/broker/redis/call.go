@@ -22,17 +22,16 @@ type call struct {
 	writes   bool // it publishes: its lane records it, and replicas have to have it
 	again    bool // it was sent before and may have been carried out
 
-	cmd   goredis.Cmder // takes the answer; its arguments are the fields below
-	sha   string
-	key   textArg // {wse:<topic>}:m
-	rec   textArg // where the lane records what it published
-	id    textArg // what the publisher called it
-	kind  string  // of a snapshot that is to be retained
-	rest  textArg // the publication from its type on
-	seat  textArg // where in the lane's batches it is
-	mode  string
-	repl  string // of the server that it goes to
-	index int
+	cmd  goredis.Cmder // takes the answer; its arguments are the fields below
+	sha  string
+	key  textArg // {wse:<topic>}:m
+	rec  textArg // where the lane records what it published
+	id   textArg // what the publisher called it
+	kind string  // of a snapshot that is to be retained
+	rest textArg // the publication from its type on
+	seat textArg // where in the lane's batches it is
+	mode string
+	repl string // of the server that it goes to
 
 	err error // the lane's answer: why it was not carried out, or may not have been
 

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -76,7 +75,7 @@ func readMember(env *message.Envelope, epoch *message.Epoch, key string, value [
 		if jsonscan.KindOf(value) != jsonscan.KindObject {
 			return errors.New("is no object")
 		}
-		env.Payload = bytes.Clone(value)
+		env.Payload = value
 	case "id":
 		env.ID, err = jsonscan.String(value)
 	case "ms":

@@ -224,9 +224,3 @@ func readPosition(c *call) position {
 	}
 	return p
 }
-
-// touch extends the lives of topics' keys, so that their numbering goes on while somebody is interested in them.
-func (b *Broker) touch(ctx context.Context, topics []message.Topic) error {
-	_, err := b.positions(ctx, topics)
-	return err
-}

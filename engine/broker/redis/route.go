@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +20,7 @@ import (
 type route struct {
 	client  *redis.Client
 	options goredis.UniversalOptions
-	fixed   string // the only address there is, of a server without Sentinels or Cluster
+	fixed   string // the only name there is: the address of one server, or what Sentinels call the primary
 
 	table atomic.Pointer[[slots]string] // of a Cluster; nil: not read yet
 	mu    sync.Mutex                    // held while the table is read
@@ -30,7 +29,10 @@ type route struct {
 
 func newRoute(client *redis.Client) *route {
 	r := &route{client: client, options: client.Options()}
-	if r.options.MasterName == "" && !r.options.IsClusterMode {
+	switch {
+	case r.options.MasterName != "":
+		r.fixed = r.options.MasterName
+	case !r.options.IsClusterMode:
 		r.fixed = r.options.Addrs[0]
 	}
 	return r
@@ -149,20 +151,4 @@ func (r *route) moved(answer string) {
 		next[slot] = words[1]
 		r.table.Store(&next)
 	}
-}
-
-// primaries returns the names of those that have slots, sorted: how many lanes there are depends on it.
-func (r *route) primaries() []string {
-	table := r.table.Load()
-	if table == nil {
-		return []string{r.fixed}
-	}
-	var names []string
-	for _, addr := range table {
-		if addr != "" && (len(names) == 0 || names[len(names)-1] != addr) {
-			names = append(names, addr)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
