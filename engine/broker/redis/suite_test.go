@@ -1,0 +1,54 @@
+package redis
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/broker/brokertest"
+	"github.com/wse-engine/wse/engine/redis"
+	"github.com/wse-engine/wse/engine/redis/redistest"
+)
+
+// suite runs the promises of every broker on servers.
+func suite(t *testing.T, at redis.Config, change func(*Config)) {
+	brokertest.Run(t, func(t *testing.T, classes *broker.Classes, sink broker.Sink) broker.Broker {
+		cfg := DefaultConfig()
+		cfg.Config = at
+		if change != nil {
+			change(&cfg)
+		}
+		client, err := redis.Open(at, "")
+		require.NoError(t, err)
+		b, err := New(cfg, client, classes, sink)
+		require.NoError(t, err)
+		ended := make(chan error, 1)
+		go func() { ended <- b.Run(context.Background()) }()
+		t.Cleanup(func() {
+			require.NoError(t, b.Close())
+			require.NoError(t, <-ended)
+			require.NoError(t, client.Close())
+		})
+		return b
+	})
+}
+
+func TestBrokerOnOneServer(t *testing.T) { suite(t, redistest.Single(t).Config(), nil) }
+
+func TestBrokerOnOneServerWithTLSAndAUser(t *testing.T) {
+	suite(t, redistest.SingleWith(t, redistest.Options{TLS: true, Username: "engine"}).Config(), nil)
+}
+
+func TestBrokerOnSentinel(t *testing.T) {
+	suite(t, redistest.Sentinel(t, redistest.Options{}).Config(), nil)
+}
+
+func TestBrokerOnACluster(t *testing.T) {
+	c := redistest.Cluster(t, redistest.Options{})
+	t.Run("plain", func(t *testing.T) { suite(t, c.Config(), nil) })
+	t.Run("sharded with plain copies", func(t *testing.T) {
+		suite(t, c.Config(), func(cfg *Config) { cfg.Sharded, cfg.PlainCopy = true, true })
+	})
+}

@@ -1,0 +1,118 @@
+package redis
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// still returns a broker that never runs.
+func still(t testing.TB, classes ...broker.Class) *Broker {
+	t.Helper()
+	compiled, err := broker.CompileClasses(classes)
+	require.NoError(t, err)
+	b := &Broker{classes: compiled}
+	return b
+}
+
+// written is a publication as the script makes it.
+func written(seq uint64, epoch string, env *message.Envelope) []byte {
+	head := `{"v":2,"seq":` + strconv.FormatUint(seq, 10) + `,"epoch":"` + epoch + `","at":1763800000000123,`
+	return appendPublication([]byte(head), env)
+}
+
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	b := still(t, class(10))
+	sent := message.Envelope{
+		Type: "order_update", Topic: topicOne, Payload: []byte(`{"a":"\"}"}`), ID: `evt"1`, TimeMS: 1_763_800_000_123, Priority: 7,
+		CID: "c1", TraceID: "tr1", EventVersion: 3, LatencyMS: 12, Encrypted: true,
+	}
+	got, epoch, err := b.decode(topicOne, written(42, "0badcafe", &sent))
+	require.NoError(t, err)
+	require.Equal(t, message.Epoch(0x0badcafe), epoch)
+	sent.Seq, sent.Epoch, sent.Level = 42, epoch, message.Normal
+	require.Equal(t, sent, *got)
+
+	b = still(t, class(0))
+	got, epoch, err = b.decode(topicOne, written(42, "0badcafe", &sent))
+	require.NoError(t, err)
+	require.Zero(t, got.Epoch, "a class without history shows none")
+	require.NotZero(t, epoch)
+}
+
+func TestWhatNoNodeWroteIsForeign(t *testing.T) {
+	b := still(t, class(10))
+	whole := string(written(42, "0badcafe", update(topicOne)))
+	for name, raw := range map[string]string{
+		"nothing":               "",
+		"only the head":         head,
+		"other bytes":           `{"t":"x","p":{}}`,
+		"cut off":               whole[:len(whole)-1],
+		"more after it":         whole + "x",
+		"no epoch":              strings.Replace(whole, `"epoch":"0badcafe"`, `"e":1`, 1),
+		"epoch 0":               strings.Replace(whole, "0badcafe", "00000000", 1),
+		"epoch of nine digits":  strings.Replace(whole, "0badcafe", "0badcafe1", 1),
+		"epoch of other digits": strings.Replace(whole, "0badcafe", "0badcaf\u00e9", 1),
+		"number 0":              strings.Replace(whole, `"seq":42`, `"seq":0`, 1),
+		"negative number":       strings.Replace(whole, `"seq":42`, `"seq":-1`, 1),
+		"number too large":      strings.Replace(whole, `"seq":42`, `"seq":99999999999999999999`, 1),
+		"no type":               strings.Replace(whole, `"t":"order_update"`, `"x":1`, 1),
+		"payload is a list":     strings.Replace(whole, `{"a":1}`, `[1]`, 1),
+		"no payload":            strings.Replace(whole, `"p":{"a":1}`, `"x":1`, 1),
+		"priority 11":           strings.Replace(whole, `"ms":`, `"pri":11,"ms":`, 1),
+	} {
+		_, _, err := b.decode(topicOne, []byte(raw))
+		require.ErrorIs(t, err, errForeign, name)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(written(1, "0badcafe", update(topicOne)))
+	f.Add(written(1<<63, "ffffffff", &message.Envelope{Type: "x_snapshot", Payload: []byte(`{}`), ID: "\x00\u2028", CID: "c", Encrypted: true}))
+	f.Add([]byte(head))
+	f.Add([]byte(`{"v":2,"seq":1,"epoch":"00000001","t":"a","p":{},"p":{"b":[]},"pri":3,"latency_ms":-5}`))
+	b := still(f, class(10))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		env, epoch, err := b.decode(topicOne, bytes.Clone(raw))
+		if err != nil {
+			require.ErrorIs(t, err, errForeign)
+			return
+		}
+		require.NotZero(t, epoch)
+		require.NotZero(t, env.Seq)
+		again, _, err := b.decode(topicOne, written(env.Seq, string(appendEpoch(nil, epoch)), env))
+		require.NoError(t, err)
+		env.LatencyMS, again.LatencyMS = max(env.LatencyMS, 0), max(again.LatencyMS, 0) // 0 or less is none
+		require.Equal(t, env, again, "what was read is written as it was")
+	})
+}
+
+func TestSlotsAreThoseOfRedis(t *testing.T) {
+	// CRC16 of "123456789" is 0x31C3, and of its channel's name what redis-server 7.0 answers to CLUSTER KEYSLOT.
+	require.EqualValues(t, 0x31c3, func() (crc uint16) {
+		for _, c := range []byte("123456789") {
+			crc = crc<<8 ^ crc16[byte(crc>>8)^c]
+		}
+		return crc
+	}())
+	lanes := make([]*lane, 7)
+	for i := range lanes {
+		lanes[i] = &lane{name: strconv.Itoa(i)}
+	}
+	require.Same(t, lanes[0], laneOf(lanes, 0))
+	require.Same(t, lanes[6], laneOf(lanes, slots-1))
+}
+
+func TestWritingAndReadingAllocateLittle(t *testing.T) {
+	env := &message.Envelope{Type: "order_update", Topic: topicOne, Payload: []byte(`{"order_id":"ord_1"}`), ID: "evt_1", TimeMS: 1, CID: "c"}
+	buf := make([]byte, 0, 1024)
+	require.Zero(t, testing.AllocsPerRun(100, func() { buf = appendPublication(buf[:0], env) }))
+	b, raw := still(t, class(10)), written(1, "0badcafe", env)
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _, _ = b.decode(topicOne, raw) }), 4.0, "the envelope and its texts")
+}
