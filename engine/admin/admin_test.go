@@ -182,8 +182,12 @@ type api struct {
 }
 
 // serve runs a server with cfg on a real listener until the test ends.
-func serve(t testing.TB, cfg admin.Config) *api {
+func serve(t testing.TB, cfg admin.Config) *api { return serveWith(t, cfg, func(*admin.Deps) {}) }
+
+// serveWith is serve with other deps.
+func serveWith(t testing.TB, cfg admin.Config, change func(*admin.Deps)) *api {
 	w, d := deps(t)
+	change(&d)
 	s, err := admin.New(cfg, d)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

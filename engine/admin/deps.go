@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/cluster/rollout"
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
@@ -75,6 +76,25 @@ type Changer interface {
 	Rollback(ctx context.Context, name, version, who string) (plugin.Change, error)
 }
 
+// Rollout changes plugins on all nodes; [rollout.Rollout] has the contract. Each may block beyond the end of ctx for as long as its
+// commit_timeout says.
+type Rollout interface {
+	Swap(ctx context.Context, name string, c plugin.Candidate) (rollout.Report, error)
+	Rollback(ctx context.Context, name, version, who string) (rollout.Report, error)
+	Forget(ctx context.Context, name, who string) (rollout.Report, error)
+}
+
+// Wants tells what the cluster wants of plugins, as this node knows. It does not block.
+type Wants interface {
+	Wanted(name string) (rollout.Wanted, bool)
+	Stats() rollout.Stats
+}
+
+var (
+	_ Rollout = (*rollout.Rollout)(nil)
+	_ Wants   = (*rollout.Rollout)(nil)
+)
+
 // Prover shows a plugin and how a candidate would do in its place; [plugin.Host] has the contract. Try may block until ctx
 // ends.
 type Prover interface {
@@ -93,7 +113,8 @@ type Engine interface {
 	Measure() Measurements
 }
 
-// Deps is what a Server shows and does. All but Log must be there.
+// Deps is what a Server shows and does. All must be there but Log, and what is marked as of a cluster, which an engine that is alone does
+// not have.
 type Deps struct {
 	Version     string
 	Started     time.Time
@@ -110,6 +131,8 @@ type Deps struct {
 	Nodes       Nodes
 	Plugins     Plugins
 	Changer     Changer
+	Rollout     Rollout `of:"cluster"`
+	Wants       Wants   `of:"cluster"`
 	Prover      Prover
 	Engine      Engine
 	Log         func(msg string, args ...any) // takes what clients are not told; args are keys and values

@@ -78,6 +78,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, st := range c.deps.Plugins.Stats() {
 		e.plugin(&st)
 	}
+	if c.deps.Wants != nil {
+		e.rollout(c.deps.Wants.Stats())
+	}
 	for _, p := range c.deps.Plugins.List() {
 		if d, err := c.deps.Prover.Detail(p.Name); err == nil { // else it has just been taken out of the configuration
 			e.life(&d)

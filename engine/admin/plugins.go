@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -37,6 +38,8 @@ type detailedPlugin struct {
 	servingPlugin
 	Versions []keptVersion `json:"versions"` // newest first
 	Shadow   *shadowState  `json:"shadow,omitempty"`
+	// Cluster is what all nodes are to serve; not there where each goes by its own files and changes.
+	Cluster *wantedVersion `json:"cluster,omitempty"`
 }
 
 // keptVersion is a version that can be made to serve.
@@ -200,7 +203,7 @@ func (s *Server) plugin(w http.ResponseWriter, r *http.Request) {
 	}
 	out := detailedPlugin{
 		servingPlugin: describePlugin(&d, s.callsByPlugin()[name], s.deps.Intake.LetterStats().ByPlugin[name]),
-		Versions:      make([]keptVersion, len(d.Kept)), Shadow: shadowOf(d.Shadow),
+		Versions:      make([]keptVersion, len(d.Kept)), Shadow: shadowOf(d.Shadow), Cluster: s.wanted(name),
 	}
 	for i, k := range d.Kept {
 		out.Versions[i] = keptOf(k)
@@ -243,11 +246,18 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) swap(w http.ResponseWriter, r *http.Request) {
-	values, ok := query(w, r, "version", "shadow_events", "shadow_seconds", "shadow_only", "differences_max")
+	values, ok := query(w, r, "version", "shadow_events", "shadow_seconds", "shadow_only", "differences_max", paramCluster)
+	if !ok {
+		return
+	}
+	all, ok := s.forAll(w, values)
 	if !ok {
 		return
 	}
 	shadow, err := shadowQuery(values)
+	if err == nil && all && shadow != (plugin.Shadow{}) {
+		err = errors.New("a shadow runs on one node: let the candidate run beside what serves there, and then swap it in for the cluster")
+	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, codeBadRequest, "%v", err)
 		return
@@ -257,6 +267,11 @@ func (s *Server) swap(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PathValue("name")
+	if all {
+		report, err := s.deps.Rollout.Swap(r.Context(), name, c)
+		s.told(w, r, report, err)
+		return
+	}
 	done, err := s.deps.Changer.Swap(r.Context(), name, c, shadow)
 	if err != nil {
 		s.failPlugin(w, r, err)
@@ -274,7 +289,12 @@ func (s *Server) swap(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
-	if _, ok := query(w, r); !ok {
+	values, ok := query(w, r, paramCluster)
+	if !ok {
+		return
+	}
+	all, ok := s.forAll(w, values)
+	if !ok {
 		return
 	}
 	name, ok := who(w, r)
@@ -294,6 +314,11 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
 			refuse(w, http.StatusBadRequest, codeBadRequest, `the body must be empty or {"version":"…"}`)
 			return
 		}
+	}
+	if all {
+		report, err := s.deps.Rollout.Rollback(r.Context(), r.PathValue("name"), ask.Version, name)
+		s.told(w, r, report, err)
+		return
 	}
 	done, err := s.deps.Changer.Rollback(r.Context(), r.PathValue("name"), ask.Version, name)
 	if err != nil {

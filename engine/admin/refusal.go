@@ -33,6 +33,7 @@ var failures = []failure{
 	{plugin.ErrNothingRecorded, http.StatusConflict, "NOTHING_RECORDED"},
 	{plugin.ErrStateful, http.StatusConflict, "STATEFUL"},
 	{plugin.ErrChanged, http.StatusConflict, codeConflict},
+	{plugin.ErrGoverned, http.StatusConflict, "GOVERNED"},
 	{plugin.ErrClosed, http.StatusServiceUnavailable, codeUnavailable},
 }
 

@@ -58,6 +58,8 @@ func (s *Server) routes() http.Handler {
 	} {
 		mux.Handle(pattern, s.metrics.counted(pattern, http.HandlerFunc(methods{"POST": s.candidates(s.restoring, handler)}.serve)))
 	}
+	const ofAll = "/api/v1/plugins/{name}/cluster"
+	mux.Handle(ofAll, s.metrics.counted(ofAll, http.HandlerFunc(methods{"DELETE": s.candidates(s.restoring, s.forget)}.serve)))
 	mux.Handle("/", s.metrics.counted("none", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, codeNotFound, "there is nothing at %s", r.URL.Path)
 	})))

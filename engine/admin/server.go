@@ -58,7 +58,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 func (d Deps) check() error {
 	v := reflect.ValueOf(d)
 	for i := range v.NumField() {
-		if f := v.Field(i); f.Kind() == reflect.Interface && f.IsNil() {
+		if f := v.Field(i); f.Kind() == reflect.Interface && f.IsNil() && v.Type().Field(i).Tag.Get("of") != "cluster" {
 			return fmt.Errorf("admin: deps lack %s", v.Type().Field(i).Name)
 		}
 	}

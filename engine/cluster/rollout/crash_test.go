@@ -379,7 +379,7 @@ func TestNodesThatServeDifferentVersionsAreToldInTheLogAndCounted(t *testing.T) 
 	infos, err := all[0].node.Alive(t.Context())
 	require.NoError(t, err)
 	for _, i := range infos {
-		require.Equal(t, map[string]string{"plugin/say": id(1)}, i.About)
+		require.Equal(t, map[string]string{"plugin:say": id(1)}, i.About)
 	}
 }
 

@@ -87,7 +87,7 @@ func (r *Rollout) Wanted(name string) (w Wanted, ok bool) {
 }
 
 // aboutPrefix is what the names of plugins begin with in what nodes tell of themselves.
-const aboutPrefix = "plugin/"
+const aboutPrefix = "plugin:"
 
 // Describe is what a node tells the others of its plugins, with each beat: their versions.
 func Describe(plugins []plugin.Info) map[string]string {

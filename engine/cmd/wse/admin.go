@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wse-engine/wse/engine/cluster/rollout"
 )
 
 // noEpoch is the epoch of a topic that keeps no history (PROTOCOL §2.5).
@@ -158,10 +160,11 @@ type refusal struct {
 	Detail  string `json:"detail"`
 	Code    string `json:"code"`
 	Details struct {
-		Plugin  string `json:"plugin"`
-		Step    string `json:"step"`
-		Reason  string `json:"reason"`
-		Serving string `json:"serving"`
+		Plugin  string          `json:"plugin"`
+		Step    string          `json:"step"`
+		Reason  string          `json:"reason"`
+		Serving string          `json:"serving"`
+		Report  *rollout.Report `json:"report"` // of a change on all nodes
 	} `json:"details"`
 }
 
@@ -172,6 +175,9 @@ func (r *refusal) Error() string {
 		text = r.Title
 	}
 	d := &r.Details
+	if d.Report != nil && d.Report.Plugin != "" {
+		return strings.TrimSuffix(d.Report.String(), "\n")
+	}
 	if d.Step != "" {
 		text = fmt.Sprintf("plugin %s: refused at step %s: %s", d.Plugin, d.Step, d.Reason)
 	} else {

@@ -311,12 +311,16 @@ Exit code 0 means that all are the same, 3 that some differ, 1 that it could not
 
 func newPluginRollback(g *globals) *cobra.Command {
 	o := &operation{globals: g}
+	var all forAll
 	cmd := &cobra.Command{
 		Use: "rollback NAME [VERSION]", Short: "Let a version serve that served before",
 		Long: `Let a kept version serve again from the next event on: the one that served before, or VERSION, an id or the beginning
-of one. wse plugin show NAME lists them.`,
+of one. wse plugin show NAME lists them.
+
+` + clusterHelp,
 		Example: `  wse plugin rollback mapping
-  wse plugin rollback mapping 4f1c2d9a8b77`,
+  wse plugin rollback mapping 4f1c2d9a8b77
+  wse plugin rollback mapping --cluster`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
 				return nil
@@ -325,6 +329,7 @@ of one. wse plugin show NAME lists them.`,
 		},
 	}
 	o.flags(cmd)
+	all.flag(cmd, "go back on all nodes, or on none")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := o.open(); err != nil {
 			return err
@@ -333,9 +338,16 @@ of one. wse plugin show NAME lists them.`,
 		if len(args) == 2 {
 			ask["version"] = args[1]
 		}
-		answer, err := o.api.post(cmd.Context(), pluginPath(args[0], "rollback"), ask)
-		if err != nil {
+		path := pluginPath(args[0], "rollback")
+		if all {
+			path += "?cluster=true"
+		}
+		answer, err := o.api.post(cmd.Context(), path, ask)
+		switch {
+		case err != nil:
 			return err
+		case bool(all):
+			return o.printReport(answer)
 		}
 		return o.printChange(answer)
 	}

@@ -38,6 +38,7 @@ type pluginDetail struct {
 	pluginState
 	Versions []pluginVersion `json:"versions"`
 	Shadow   *shadowState    `json:"shadow"`
+	Cluster  *clusterVersion `json:"cluster"`
 }
 
 // pluginVersion is a kept version.
@@ -171,7 +172,7 @@ func (g *globals) printPlugin(p *pluginDetail) error {
 	if p.Shadow != nil {
 		shadow = p.Shadow.String() + ", " + p.Shadow.Comparison.figures()
 	}
-	for _, row := range [][2]string{
+	rows := [][2]string{
 		{"plugin", p.Name},
 		{"serving", p.Version + " since " + moment(p.Since) + ", " + by(p.How, p.Who)},
 		{"module", fmt.Sprintf("%s, %d bytes, sha256 %s", p.Path, p.Bytes, p.SHA256)},
@@ -185,7 +186,11 @@ func (g *globals) printPlugin(p *pluginDetail) error {
 		{"recorded", fmt.Sprintf("%d events to try a candidate on", p.Recorded)},
 		{"dead letters", fmt.Sprintf("%d since the start", p.DeadLetters)},
 		{"shadow", shadow},
-	} {
+	}
+	if p.Cluster != nil {
+		rows = append(rows, [2]string{"cluster", p.Cluster.String()})
+	}
+	for _, row := range rows {
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}
 	_, _ = fmt.Fprintln(w)

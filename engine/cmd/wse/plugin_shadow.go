@@ -13,31 +13,45 @@ import (
 func newPluginSwap(g *globals) *cobra.Command {
 	c := &candidate{operation: operation{globals: g}}
 	var shadow shadowFlags
+	var all forAll
 	cmd := &cobra.Command{
 		Use: "swap NAME FILE...", Short: "Let a candidate serve",
 		Long: `Let a candidate serve from the next event on. Events under way finish on the version before; none is lost or doubled.
 
 With --shadow-events or --shadow-for the candidate runs beside what serves first, which decides until the end; then the
 candidate serves, unless it failed where what serves did not, or differed more often than --differences-max. The
-command waits for that and prints differences as they are found. Ctrl-C ends the command, not the shadow.`,
+command waits for that and prints differences as they are found. Ctrl-C ends the command, not the shadow.
+
+` + clusterHelp,
 		Example: `  wse plugin swap mapping configs/mappings.yaml
   wse plugin swap mapping plugin.wasm mappings.yaml --shadow-events 1000 --differences-max 0
-  wse plugin swap mapping --version 4f1c2d9a8b77`,
+  wse plugin swap mapping --version 4f1c2d9a8b77
+  wse plugin swap mapping plugin.wasm --cluster`,
 	}
 	c.flags(cmd)
 	shadow.flags(cmd, "shadow-events", "shadow-for")
+	all.flag(cmd, "swap on all nodes, or on none")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		q, err := shadow.query(cmd)
 		if err != nil {
 			return err
 		}
 		waits := len(q) > 0
+		if waits && bool(all) {
+			return misused(cmd, "a shadow runs on one node: prove the candidate there (wse plugin shadow), then swap it in with --cluster alone")
+		}
+		if all {
+			q.Set("cluster", "true")
+		}
 		answer, err := c.hand(cmd, "swap", args, q)
 		if err != nil {
 			return err
 		}
-		if waits {
+		switch {
+		case waits:
 			return c.follow(cmd.Context(), args[0], answer)
+		case bool(all):
+			return c.printReport(answer)
 		}
 		return c.printChange(answer)
 	}
