@@ -97,7 +97,8 @@ type Result struct {
 // Ingest takes in envelopes and events. Use [New].
 type Ingest struct {
 	*shared
-	broker Publisher
+	broker  Publisher
+	abreast int // events of one call that are published at a time
 }
 
 // shared is what an Ingest has in common with those made by [Ingest.Through].
@@ -125,7 +126,7 @@ func New(cfg Config, transformer Transformer, publisher Publisher, options ...Op
 	if publisher == nil {
 		return nil, errors.New("ingest: needs a broker")
 	}
-	in := &Ingest{&shared{cfg: cfg, transformer: transformer, ids: message.NewIDSource("evt")}, publisher}
+	in := &Ingest{&shared{cfg: cfg, transformer: transformer, ids: message.NewIDSource("evt")}, publisher, 1}
 	in.letters.init(&in.cfg)
 	in.scratch.New = func() any { return &scratch{answer: Answer{cfg: &in.cfg}} }
 	for _, o := range options {
@@ -135,7 +136,11 @@ func New(cfg Config, transformer Transformer, publisher Publisher, options ...Op
 }
 
 // Through returns an Ingest that is in in all but where it publishes to.
-func (in *Ingest) Through(p Publisher) *Ingest { return &Ingest{in.shared, p} }
+func (in *Ingest) Through(p Publisher) *Ingest { return &Ingest{in.shared, p, in.abreast} }
+
+// Abreast returns an Ingest that is in but for how many of the events handed in together it publishes at a time, for a broker that
+// takes a while to answer. The order within each topic is kept.
+func (in *Ingest) Abreast(n int) *Ingest { return &Ingest{in.shared, in.broker, max(1, n)} }
 
 // scratch is the memory of one event under way.
 type scratch struct {

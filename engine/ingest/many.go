@@ -43,7 +43,9 @@ var ErrHeld = errors.New("ingest: waits behind an event that could not be taken"
 
 // PublishRun is [Ingest.PublishEvents] for n events whose order must outlive a failure. Event provides them, an error being that
 // one's outcome; it is called once for each, on any goroutine. Where one fails for a reason of the moment ([Passing]), no envelope
-// of those behind it is published, and their outcome is [ErrHeld]: handing in that one and all behind it again keeps the order.
+// of those behind it that have a topic in common with it is published, nor of those behind these, and their outcome is [ErrHeld].
+// Those with no topic in common may be held or published. To hand in that one and all that are held again, in order, keeps the
+// order within each topic.
 func (in *Ingest) PublishRun(ctx context.Context, n int, event func(i int) (*message.Event, error)) []Outcome {
 	return in.publishMany(ctx, n, event, true)
 }
@@ -140,9 +142,12 @@ func (in *Ingest) transformPart(ctx context.Context, first, last int, event func
 	return p
 }
 
-// publishPart does what the plugins decided about the events of p, in their order. With run it ends at a failure of the moment,
-// or where it is held already, and reports whether it did.
+// publishPart does what the plugins decided about the events of p, in the order of each topic. With run it ends at a failure of
+// the moment, or where it is held already, and reports whether it did.
 func (in *Ingest) publishPart(ctx context.Context, p part, outcomes []Outcome, run, held bool) bool {
+	if in.abreast > 1 && !held {
+		return in.publishAbreast(ctx, p, outcomes[p.first:], run)
+	}
 	for i := range p.events {
 		u, o := &p.events[i], &outcomes[p.first+i]
 		switch {
@@ -154,10 +159,15 @@ func (in *Ingest) publishPart(ctx context.Context, p part, outcomes []Outcome, r
 			o.Results, o.Err = in.settle(ctx, u.ev, u.s, u.decision, u.err)
 			held = run && Passing(o.Err)
 		}
-		if u.s != nil {
-			in.put(u.s)
-		}
-		*u = underway{}
+		in.end(u)
 	}
 	return held
+}
+
+// end gives back what an event needed.
+func (in *Ingest) end(u *underway) {
+	if u.s != nil {
+		in.put(u.s)
+	}
+	*u = underway{}
 }

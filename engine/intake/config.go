@@ -12,10 +12,11 @@ import (
 
 // Config says what is taken in, and how many dead letters are kept.
 type Config struct {
-	Streams       []string      `yaml:"streams"`        // of domain events; empty: none is read
-	BatchMax      int           `yaml:"batch_max"`      // entries of a stream that are read and published together
-	DeliveriesMax int           `yaml:"deliveries_max"` // an entry that so many readers died of is a dead letter
-	StreamKeep    time.Duration `yaml:"stream_keep"`    // how long an entry that every group has read stays in its stream; 0: for ever
+	Streams        []string      `yaml:"streams"`         // of domain events; empty: none is read
+	BatchMax       int           `yaml:"batch_max"`       // entries of a stream that are read and published together
+	PublishAbreast int           `yaml:"publish_abreast"` // of them published at a time; those of one topic wait for each other
+	DeliveriesMax  int           `yaml:"deliveries_max"`  // an entry that so many readers died of is a dead letter
+	StreamKeep     time.Duration `yaml:"stream_keep"`     // how long an entry that every group has read stays in its stream; 0: for ever
 
 	Ingress         bool `yaml:"ingress"`           // what foreign programs publish on channels of topics is taken
 	IngressWorkers  int  `yaml:"ingress_workers"`   // that publish it side by side; a channel always goes to the same one
@@ -37,7 +38,7 @@ const StreamEvents = redis.Prefix + "events"
 // DefaultConfig returns the values that hold where the configuration says nothing.
 func DefaultConfig() Config {
 	return Config{
-		Streams: []string{StreamEvents}, BatchMax: 256, DeliveriesMax: 5, StreamKeep: 24 * time.Hour,
+		Streams: []string{StreamEvents}, BatchMax: 256, PublishAbreast: 64, DeliveriesMax: 5, StreamKeep: 24 * time.Hour,
 		Ingress: true, IngressWorkers: 4, IngressQueueMax: 256, LeaseTTL: 5 * time.Second,
 		DeadLettersMax: 1000, DeadLettersKiBMax: 16 << 10, DeadLetterKiBMax: 256, DeadLetterTTL: 7 * 24 * time.Hour,
 		DeadLetterChannelsMax: 1000, ReplayTimeout: 30 * time.Second,
@@ -75,6 +76,7 @@ func (c *Config) Validate() error {
 		add(slices.Index(c.Streams, name) < i, "streams[%d]: %q is there twice", i, name)
 	}
 	within("batch_max", c.BatchMax, 1, 10_000)
+	within("publish_abreast", c.PublishAbreast, 1, 4096)
 	within("deliveries_max", c.DeliveriesMax, 2, 1000)
 	add(c.StreamKeep != 0 && c.StreamKeep < streamKeepMin, "stream_keep: %s is neither 0 nor at least %s", c.StreamKeep, streamKeepMin)
 	within("ingress_workers", c.IngressWorkers, 1, 256)

@@ -381,6 +381,7 @@ func TestAFaultyConfigurationIsRefusedByField(t *testing.T) {
 		"streams[1]: \"wse:a\" is there twice":   func(c *Config) { c.Streams = []string{"wse:a", "wse:a"} },
 		"streams: 65":                            func(c *Config) { c.Streams = make([]string, 65) },
 		"batch_max: 0":                           func(c *Config) { c.BatchMax = 0 },
+		"publish_abreast: 0":                     func(c *Config) { c.PublishAbreast = 0 },
 		"deliveries_max: 1":                      func(c *Config) { c.DeliveriesMax = 1 },
 		"stream_keep: -1s":                       func(c *Config) { c.StreamKeep = -time.Second },
 		"ingress_workers: 0":                     func(c *Config) { c.IngressWorkers = 0 },

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,17 +202,13 @@ func (s *stream) forgetReaders(ctx context.Context) error {
 	return nil
 }
 
-// process publishes entries in their order and acknowledges them, until all are done or the turn is over.
+// process publishes entries, those of one topic in their order, and acknowledges them, until all are done or the turn is over.
 func (s *stream) process(ctx context.Context, t *term, entries []entry) {
-	through := s.in.ingest.Through(&turn{broker: s.in.broker, term: t})
-	pause := retryFirst
-	for len(entries) > 0 {
+	through := s.in.ingest.Through(&turn{broker: s.in.broker, term: t}).Abreast(s.in.cfg.PublishAbreast)
+	for pause := retryFirst; ; {
 		outcomes := through.PublishRun(ctx, len(entries), func(i int) (*message.Event, error) { return s.event(&entries[i]) })
-		done, passing := s.settle(ctx, entries, outcomes)
-		if !s.acknowledge(ctx, t, entries[:done]) {
-			return
-		}
-		if entries = entries[done:]; len(entries) == 0 {
+		done, left, passing := s.settle(ctx, entries, outcomes)
+		if !s.acknowledge(ctx, t, done) || len(left) == 0 {
 			return
 		}
 		if ctx.Err() != nil || !t.lasts() {
@@ -219,10 +216,11 @@ func (s *stream) process(ctx context.Context, t *term, entries []entry) {
 		}
 		s.counts.retries.Add(1)
 		s.report(passing)
-		s.absolve(ctx, entries[0].id)
-		if pause = min(2*pause, retryMost); done > 0 {
+		s.absolve(ctx, left[0].id)
+		if pause = min(2*pause, retryMost); len(done) > 0 {
 			pause = retryFirst
 		}
+		entries = left
 		wait(ctx, pause)
 	}
 }
@@ -243,23 +241,26 @@ func (s *stream) event(e *entry) (*message.Event, error) {
 	return ev, nil
 }
 
-// settle counts what became of entries, and makes dead letters of those that failed for good. It returns how many of them, from the
-// first on, are done, and why not all.
-func (s *stream) settle(ctx context.Context, entries []entry, outcomes []ingest.Outcome) (done int, passing error) {
+// settle counts what became of entries, and makes dead letters of those that failed for good. It returns those that are done and, in
+// their order, those that are left, and why the first of them is.
+func (s *stream) settle(ctx context.Context, entries []entry, outcomes []ingest.Outcome) (done, left []entry, passing error) {
 	for i, o := range outcomes {
-		switch {
-		case o.Err == nil:
-			s.counts.add(o.Results)
-		case ingest.Passing(o.Err) || errors.Is(o.Err, ingest.ErrHeld):
-			return i, o.Err
-		default:
-			if err := s.letter(ctx, &entries[i], o.Err); err != nil {
-				return i, err
-			}
+		err := o.Err
+		if err != nil && !ingest.Passing(err) && !errors.Is(err, ingest.ErrHeld) {
+			err = s.letter(ctx, &entries[i], err)
 		}
+		if err != nil {
+			passing = cmp.Or(passing, err)
+			left = append(left, entries[i])
+			continue
+		}
+		s.counts.add(o.Results)
+		done = append(done, entries[i])
 	}
-	s.report(nil)
-	return len(entries), nil
+	if passing == nil {
+		s.report(nil)
+	}
+	return done, left, passing
 }
 
 // letter makes an entry a dead letter.
