@@ -2,8 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,10 +19,9 @@ const (
 	silenceMax     = 3 * time.Second       // of a server that was asked for a sign of life every second
 	reconnectFirst = 20 * time.Millisecond // before another connection is tried
 	reconnectLast  = time.Second
-	namesMax       = 1000 // channels of one SUBSCRIBE
+	flushEvery     = 2 * time.Millisecond // at most: what is wanted meanwhile goes into one command
+	namesMax       = 1000                 // channels of one SUBSCRIBE
 )
-
-var errOneConnection = errors.New("broker/redis: a connection that ended is not taken up again")
 
 // subscriber keeps a connection subscribed to channels. Each connection is used once: where it ends another one is made, which
 // subscribes to everything anew, and each confirmation says that its topic may have been missed.
@@ -120,7 +117,7 @@ func (s *subscriber) run(ctx context.Context) {
 
 // serve makes a connection and works on it until it ends.
 func (s *subscriber) serve(ctx context.Context) error {
-	addr, err := s.f.server(ctx, s.index)
+	addr, err := s.server(ctx)
 	if err != nil {
 		return err
 	}
@@ -199,13 +196,18 @@ func (s *subscriber) begin(end func()) {
 func (s *subscriber) write(ctx context.Context, pubsub *goredis.PubSub) {
 	ticker := time.NewTicker(pingEvery)
 	defer ticker.Stop()
+	var flushed time.Time
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
+			if wait := flushEvery - time.Since(flushed); wait > 0 {
+				sleep(ctx, wait)
+			}
 			err = s.flush(ctx, pubsub)
+			flushed = time.Now()
 		case <-ticker.C:
 			err = pubsub.Ping(ctx)
 		}
@@ -291,23 +293,6 @@ func (s *subscriber) leaveServer(since time.Time) {
 		s.f.b.log.Warn("a connection to Redis does not bring what is published; another one is made", "connection", s.index)
 		s.end()
 	}
-}
-
-// dial returns a client for the one connection of a subscriber.
-func (f *follower) dial(addr string) *goredis.Client {
-	options := f.b.client.Options()
-	simple := options.Simple()
-	simple.Addr, simple.MaxRetries, simple.PoolSize = addr, -1, 1
-	simple.DB = 0 // channels have none
-	dial := goredis.NewDialer(simple)
-	var used atomic.Bool
-	simple.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if used.Swap(true) {
-			return nil, errOneConnection
-		}
-		return dial(ctx, network, addr)
-	}
-	return goredis.NewClient(simple)
 }
 
 // message takes what a channel brought.

@@ -3,73 +3,46 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
+	"net"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// server returns the address of the server that the connection with the given number belongs to: the only one, the primary that
-// the Sentinels name, or one of a Cluster's primaries, each of which brings what is published on any.
-func (f *follower) server(ctx context.Context, index int) (string, error) {
-	options := f.b.client.Options()
-	switch client := f.b.client.Do().(type) {
-	case *goredis.ClusterClient:
-		client.ReloadState(ctx)
-		primaries, err := f.primaries(ctx)
-		if err != nil {
-			return "", err
-		}
-		return primaries[index%len(primaries)], nil
-	case *goredis.Client:
-		if options.MasterName != "" {
-			return f.askSentinels(ctx, &options)
-		}
-		return options.Addrs[0], nil
+// server returns the address of the server that a plain subscriber connects to: the primary, or with a Cluster one of them, since
+// each brings what is published on any. Tries that failed lead to others.
+func (s *subscriber) server(ctx context.Context) (string, error) {
+	route := s.f.b.route
+	if !route.isCluster() {
+		return route.dial(ctx, route.fixed)
 	}
-	return "", fmt.Errorf("broker/redis: %T is no client that can be followed with", f.b.client.Do())
+	err := route.reload(ctx)
+	primaries := route.primaries()
+	if len(primaries) == 0 || primaries[0] == "" {
+		return "", errors.Join(errNoPrimary, err)
+	}
+	return primaries[(s.index+int(s.ended.Load()))%len(primaries)], nil
 }
 
-// primaries returns the addresses of a Cluster's primaries that answer, in order.
-func (f *follower) primaries(ctx context.Context) ([]string, error) {
-	found := make(chan string, 1024)
-	err := f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
-		if primary.Ping(ctx).Err() == nil {
-			select {
-			case found <- primary.Options().Addr:
-			default:
-			}
-		}
-		return nil
-	})
-	close(found)
-	var out []string
-	for addr := range found {
-		out = append(out, addr)
-	}
-	if len(out) == 0 {
-		return nil, errors.Join(err, errors.New("broker/redis: no primary of the Cluster answers"))
-	}
-	slices.Sort(out)
-	return out, nil
-}
+var (
+	errNoPrimary     = errors.New("broker/redis: no primary of the Cluster is known")
+	errOneConnection = errors.New("broker/redis: a connection that ended is not taken up again")
+)
 
-// askSentinels returns the address of the primary by the first Sentinel that answers.
-func (f *follower) askSentinels(ctx context.Context, options *goredis.UniversalOptions) (string, error) {
-	var errs []error
-	for _, addr := range options.Addrs {
-		o := options.Simple()
-		o.Addr, o.Username, o.Password, o.DB, o.MaxRetries = addr, options.SentinelUsername, options.SentinelPassword, 0, -1
-		sentinel := goredis.NewSentinelClient(o)
-		answer, err := sentinel.GetMasterAddrByName(ctx, options.MasterName).Result()
-		_ = sentinel.Close()
-		if err == nil && len(answer) == 2 {
-			return answer[0] + ":" + answer[1], nil
+// dial returns a client for one connection: the library would make another one by itself, and nobody would know what was missed.
+func (f *follower) dial(addr string) *goredis.Client {
+	o := f.b.route.optionsFor(addr)
+	o.DB = 0 // channels have none
+	dial := goredis.NewDialer(o)
+	var used atomic.Bool
+	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if used.Swap(true) {
+			return nil, errOneConnection
 		}
-		errs = append(errs, fmt.Errorf("broker/redis: Sentinel %s: %w", addr, err))
+		return dial(ctx, network, addr)
 	}
-	return "", errors.Join(errs...)
+	return goredis.NewClient(o)
 }
 
 // time asks Redis for its clock.
