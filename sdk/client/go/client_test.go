@@ -220,6 +220,76 @@ func TestALossWithinTheSnapshotsAsksForThemAgain(t *testing.T) {
 	require.Equal(t, []uint64{3, 3, 5}, s.run(3, nil).offsets)
 }
 
+// restart tells that the topic does not go on, with what there is or without it.
+func (p *peer) restart(epoch string, offset uint64, success bool) {
+	p.send(fmt.Sprintf(`{"t":"subscription_update","p":{"action":"recover","success":%t,"failed_topics":[],"recovery":{"%s":{"epoch":"%s","offset":%d,"recovered":false,"count":0}}},"v":2}`,
+		success, topic, epoch, offset))
+}
+
+func (p *peer) complete() {
+	p.send(fmt.Sprintf(`{"t":"snapshot_complete","p":{"details":{"topics":["%s"]}},"v":2}`, topic))
+}
+
+func TestATopicThatDoesNotGoOnIsAGapAndIsReadFromThereOn(t *testing.T) {
+	s := serve(t,
+		func(p *peer) {
+			p.asked()
+			p.answer("000000aa", 7, false)
+			p.complete()
+			p.publish("U", "000000aa", 8)
+			p.restart("000000bb", 3, true)
+			p.publish("S", "000000bb", 2)
+			p.send(`{"t":"heartbeat","p":{},"v":2}`) // may overtake what is sealed frame by frame
+			p.complete()
+		},
+		func(p *peer) {
+			if got := p.asked(); got != (client.Position{Epoch: "000000bb", Offset: 3}) {
+				t.Errorf("asked from %v", got)
+			}
+			p.answer("000000bb", 3, true)
+			p.restart("000000cc", 9, true)
+			p.publish("S", "000000cc", 4) // and lost within the snapshots
+			p.send(`{"t":"heartbeat","p":{},"v":2}`)
+		},
+		func(p *peer) {
+			if got := p.asked(); got != (client.Position{Epoch: "000000bb", Offset: 3}) {
+				t.Errorf("asked from %v", got)
+			}
+			p.answer("000000cc", 9, false)
+			p.publish("S", "000000cc", 4)
+			p.wait()
+		})
+	o := s.run(4, nil)
+	require.Equal(t, []uint64{8, 2, 4, 4}, o.offsets)
+	require.Equal(t, []client.NoticeKind{client.Connected, client.Gap, client.Disconnected, client.Connected, client.Gap, client.Disconnected, client.Gap, client.Connected}, o.notices)
+}
+
+func TestWhatIsWithheldOfATopicThatDoesNotGoOnIsAskedFor(t *testing.T) {
+	s := serve(t, func(p *peer) {
+		p.asked()
+		p.answer("000000aa", 7, false)
+		p.complete()
+		p.restart("000000bb", 3, false)
+		raw, err := wsutil.ReadClientText(p.conn)
+		if err != nil || !strings.Contains(string(raw), `"epoch":"00000000"`) || !strings.Contains(string(raw), `"id":"again-1"`) {
+			t.Errorf("asked %s: %v", raw, err)
+		}
+		p.send(fmt.Sprintf(`{"t":"subscription_update","p":{"action":"subscribe","success":true,"failed_topics":[],"already_subscribed":["%[1]s"],"recovery":{"%[1]s":{"epoch":"000000bb","offset":4,"recovered":false,"count":0}}},"cid":"again-1","v":2}`, topic))
+		p.publish("S", "000000bb", 2)
+		p.complete()
+	}, func(p *peer) {
+		if got := p.asked(); got != (client.Position{Epoch: "000000bb", Offset: 4}) {
+			t.Errorf("asked from %v", got)
+		}
+		p.answer("000000bb", 4, true)
+		p.publish("U", "000000bb", 5)
+		p.wait()
+	})
+	o := s.run(2, nil)
+	require.Equal(t, []uint64{2, 5}, o.offsets)
+	require.Equal(t, []client.NoticeKind{client.Connected, client.Gap, client.Disconnected, client.Connected}, o.notices)
+}
+
 func TestReadingCanBeginAtAPosition(t *testing.T) {
 	from := client.Position{Epoch: "000000aa", Offset: 4}
 	s := serve(t, func(p *peer) {

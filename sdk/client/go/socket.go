@@ -9,6 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -23,11 +26,18 @@ type socket struct {
 
 	token      string // the last one shown
 	subscribed bool
+	again      int // topics that were asked for again
 	retryAfter time.Duration
 	// pending are the positions from which live delivery goes on, while the snapshots before them are still coming: were
 	// they taken for read now, a loss in between would lose those snapshots.
-	pending map[string]Position
+	pending map[string]pending
 	refused *ServerError // the last error that the server called final
+}
+
+// pending is a position that is not reached yet.
+type pending struct {
+	at     Position
+	closes bool // a snapshot_complete that names the topic says when it is
 }
 
 // envelope is the part of a message the client acts on (PROTOCOL §2.1).
@@ -43,8 +53,12 @@ type envelope struct {
 	CID string          `json:"cid"`
 }
 
-// subscribeID is the id of the one subscription request of a connection.
-const subscribeID = "subscribe-1"
+// subscribeID is the id of the subscription request that a connection begins with, and againID of those for topics that it was
+// told to ask for again.
+const (
+	subscribeID = "subscribe-1"
+	againID     = "again-"
+)
 
 // connect dials and upgrades.
 func (c *Client) connect(ctx context.Context) (*socket, error) {
@@ -65,7 +79,7 @@ func (c *Client) connect(ctx context.Context) (*socket, error) {
 		}
 		return nil, fmt.Errorf("client: cannot connect to %s: %w", c.url, err)
 	}
-	s := &socket{client: c, conn: conn, token: token, pending: make(map[string]Position)}
+	s := &socket{client: c, conn: conn, token: token, pending: make(map[string]pending)}
 	var source io.Reader = conn
 	if early != nil { // frames that came with the answer to the upgrade
 		source = early
@@ -125,15 +139,15 @@ func (s *socket) sayGoodbye() {
 	_ = wsutil.WriteClientMessage(s.conn, ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
 }
 
-// subscribe asks for all topics, each from where it was read to. A topic that was never read is asked for from an epoch that
+// subscribe asks for topics, each from where it was read to. A topic that was never read is asked for from an epoch that
 // never is: the answer to that holds the position it has now, so that a loss before its first publication costs nothing.
-func (s *socket) subscribe() error {
+func (s *socket) subscribe(id string, topics []string) error {
 	type position struct {
 		Epoch  string `json:"epoch"`
 		Offset uint64 `json:"offset"`
 	}
 	recovery := make(map[string]position)
-	for _, topic := range s.client.cfg.Topics {
+	for _, topic := range topics {
 		p, ok := s.client.Position(topic)
 		if !ok || p.Epoch == "" {
 			p.Epoch = "00000000"
@@ -141,8 +155,8 @@ func (s *socket) subscribe() error {
 		recovery[topic] = position(p)
 	}
 	request, err := json.Marshal(map[string]any{
-		"t": "subscription_update", "id": subscribeID, "v": 2,
-		"p": map[string]any{"action": "subscribe", "topics": s.client.cfg.Topics, "recover": true, "recovery": recovery},
+		"t": "subscription_update", "id": id, "v": 2,
+		"p": map[string]any{"action": "subscribe", "topics": topics, "recover": true, "recovery": recovery},
 	})
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
@@ -210,13 +224,16 @@ func (s *socket) message(ctx context.Context, raw []byte, handle func(Publicatio
 	}
 	switch env.T {
 	case "server_ready":
-		return s.subscribe()
+		return s.subscribe(subscribeID, s.client.cfg.Topics)
 	case "subscription_update":
-		if env.CID == subscribeID {
-			return s.answered(env.P)
+		if env.CID == subscribeID || strings.HasPrefix(env.CID, againID) {
+			return s.answered(env.CID, env.P)
 		}
-	case "snapshot_complete", "heartbeat":
-		s.settle()
+		return s.restarted(env.P)
+	case "snapshot_complete":
+		s.complete(env.P)
+	case "heartbeat":
+		s.settle(func(_ string, p pending) bool { return !p.closes })
 	case "connection_state_change":
 		s.stateChanged(env.P)
 	case "error":
@@ -241,26 +258,73 @@ func (s *socket) publication(env *envelope, raw []byte, handle func(Publication)
 	return nil
 }
 
-// settle takes the pending positions for read.
-func (s *socket) settle() {
+// settle takes pending positions for read.
+func (s *socket) settle(which func(topic string, p pending) bool) {
 	for topic, p := range s.pending {
-		s.client.setPosition(topic, p)
+		if which(topic, p) {
+			s.client.setPosition(topic, p.at)
+			delete(s.pending, topic)
+		}
 	}
-	clear(s.pending)
 }
 
-// answered reads the answer to the subscription.
-func (s *socket) answered(p []byte) error {
-	var answer struct {
-		Failed []struct {
-			Topic, Error, Reason string
-		} `json:"failed_topics"`
-		Recovery map[string]struct {
-			Epoch     string
-			Offset    uint64
-			Recovered bool
-		} `json:"recovery"`
+// complete takes for read what an end mark ends.
+func (s *socket) complete(p []byte) {
+	var mark struct {
+		Details struct{ Topics []string } `json:"details"`
 	}
+	_ = json.Unmarshal(p, &mark)
+	named := mark.Details.Topics
+	s.settle(func(topic string, p pending) bool { return !p.closes && len(named) == 0 || slices.Contains(named, topic) })
+}
+
+// answer is a subscription_update of the server.
+type answer struct {
+	Action  string
+	Success bool
+	Failed  []struct {
+		Topic, Error, Reason string
+	} `json:"failed_topics"`
+	Recovery map[string]struct {
+		Epoch     string
+		Offset    uint64
+		Recovered bool
+	} `json:"recovery"`
+}
+
+// restarted reads that topics do not go on where they stopped (PROTOCOL §2.5). What there is of them follows, up to an end mark,
+// or is to be asked for, since too much waits to be read.
+func (s *socket) restarted(p []byte) error {
+	var notice answer
+	if err := json.Unmarshal(p, &notice); err != nil {
+		return fmt.Errorf("client: a subscription_update is malformed: %w", err)
+	}
+	if notice.Action != "recover" {
+		return nil
+	}
+	for topic, r := range notice.Recovery {
+		s.client.cfg.OnNotice(Notice{Kind: Gap, Topic: topic})
+		if notice.Success {
+			s.pending[topic] = pending{Position{r.Epoch, r.Offset}, true}
+			continue
+		}
+		named := slices.IndexFunc(s.client.cfg.Topics, func(name string) bool { return name == topic || strings.HasSuffix(topic, ":"+name) })
+		s.client.setPosition(topic, Position{r.Epoch, r.Offset})
+		if named < 0 { // it comes by a pattern, which has no snapshots
+			continue
+		}
+		s.client.setPosition(topic, Position{Epoch: "00000000"}) // an epoch that never is: everything there is
+		s.again++
+		if err := s.subscribe(againID+strconv.Itoa(s.again), []string{topic}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answered reads the answer to a subscription.
+func (s *socket) answered(id string, p []byte) error {
+	var answer answer
 	if err := json.Unmarshal(p, &answer); err != nil {
 		return fmt.Errorf("client: the answer to the subscription is malformed: %w", err)
 	}
@@ -269,6 +333,9 @@ func (s *socket) answered(p []byte) error {
 		for _, f := range answer.Failed {
 			all = append(all, &ServerError{Code: f.Error, Message: f.Reason, Topic: f.Topic})
 		}
+		if id != subscribeID {
+			return errors.Join(all...) // another connection asks from where this one stands
+		}
 		return &finalError{errors.Join(all...)}
 	}
 	for topic, r := range answer.Recovery {
@@ -276,10 +343,13 @@ func (s *socket) answered(p []byte) error {
 		if r.Recovered && known {
 			continue // what was missed comes next, and moves the position itself
 		}
-		s.pending[topic] = Position{r.Epoch, r.Offset}
-		if known && before.Epoch != "" {
+		s.pending[topic] = pending{at: Position{r.Epoch, r.Offset}}
+		if known && before.Epoch != "" && id == subscribeID {
 			s.client.cfg.OnNotice(Notice{Kind: Gap, Topic: topic})
 		}
+	}
+	if id != subscribeID {
+		return nil
 	}
 	s.subscribed = true
 	s.client.cfg.OnNotice(Notice{Kind: Connected})
