@@ -275,7 +275,9 @@ func (s *socket) complete(p []byte) {
 	}
 	_ = json.Unmarshal(p, &mark)
 	named := mark.Details.Topics
-	s.settle(func(topic string, p pending) bool { return !p.closes && len(named) == 0 || slices.Contains(named, topic) })
+	s.settle(func(topic string, p pending) bool {
+		return !p.closes && len(named) == 0 || slices.Contains(named, topic)
+	})
 }
 
 // answer is a subscription_update of the server.
