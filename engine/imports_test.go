@@ -55,6 +55,8 @@ func table() []rule {
 		{path: "engine/router", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/hub", "engine/message"},
 			outside: []string{"github.com/hashicorp/go-hclog"}},
 		{path: "engine/presence", own: []string{"engine/broker", "engine/message"}},
+		{path: "engine/presence/shared", own: []string{"engine/broker", "engine/jsonscan", "engine/message", "engine/presence", "engine/redis"},
+			outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/presence/presencetest", own: []string{"engine/broker", "engine/message", "engine/presence"}, outside: []string{"github.com/stretchr/testify/require"}},
 		{path: "engine/feed", own: []string{"engine/auth", "engine/broker", "engine/hub", "engine/message", "engine/presence", "engine/router"}},
 		{path: "engine/ingest", own: []string{"engine/broker", "engine/message", "engine/jsonscan"}},

@@ -1,0 +1,231 @@
+package shared_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/presence/presencetest"
+)
+
+// believed returns what a subscriber of a node holds for true who was there from the beginning and applies every notice.
+func (n *node) believed() map[string]string {
+	out := make(map[string]string)
+	for _, notice := range n.board.All() {
+		if notice.Topic != room {
+			continue
+		}
+		if notice.Kind == message.PresenceLeave {
+			delete(out, notice.Member.UserID)
+		} else {
+			out[notice.Member.UserID] = string(notice.Member.Data)
+		}
+	}
+	return out
+}
+
+// rising requires that versions never fall.
+func (n *node) rising() {
+	n.t.Helper()
+	last := make(map[message.Topic]uint64)
+	for _, notice := range n.board.All() {
+		require.GreaterOrEqual(n.t, notice.Version, last[notice.Topic], n.name)
+		last[notice.Topic] = notice.Version
+	}
+}
+
+func TestARedisThatLostEverythingGetsItBackAndNobodyIsTold(t *testing.T) {
+	for name, lose := range map[string]func(*rig){
+		"emptied": func(r *rig) { require.NoError(t, r.server.Client().FlushAll(t.Context()).Err()) },
+		"killed":  func(r *rig) { r.server.Kill(); r.server.Start() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			a, b := r.start(t, "a"), r.start(t, "b")
+			a.enter("alice", "a1")
+			b.enter("alice", "b1")
+			b.enter("bob", "b2")
+			a.update("alice", "a1", `{"n":1}`)
+			b.update("bob", "b2", `{"n":2}`)
+			want := []string{`alice 2 {"n":1}`, `bob 1 {"n":2}`}
+			a.settled(want...)
+			var before *message.Members
+			require.NoError(t, a.Members(t.Context(), room, func(m *message.Members) { before = m }))
+			a.until(func() bool {
+				return fmt.Sprint(a.believed(), b.believed()) == fmt.Sprint(presencetest.Table(before), presencetest.Table(before))
+			}, func() string { return fmt.Sprint(a.believed(), b.believed()) })
+			a.board.Rest()
+			b.board.Rest()
+			lose(r)
+			a.until(func() bool { return a.Figures().Restorations+b.Figures().Restorations > 0 }, func() string { return fmt.Sprint(a.Figures()) })
+			a.settled(want...)
+			b.settled(want...)
+			var after *message.Members
+			require.NoError(t, a.Members(t.Context(), room, func(m *message.Members) { after = m }))
+			require.Greater(t, after.Version, before.Version)
+			require.Equal(t, before.Members, after.Members, "also since when they are there")
+			b.leave("b2")
+			a.told("leave bob")
+			b.told("leave bob")
+			a.listed(`alice 2 {"n":1}`)
+			a.rising()
+		})
+	}
+}
+
+func TestWhoDiedWhenEverythingWasLostIsToldToHaveLeft(t *testing.T) {
+	r := newRig(t)
+	r.cfg.CheckInterval = 100 * time.Millisecond
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	b.enter("bob", "b1")
+	a.told("join alice", "join bob")
+	b.stop()
+	require.NoError(t, r.server.Client().FlushAll(t.Context()).Err())
+	a.told("leave bob")
+	a.listed("alice 1")
+}
+
+func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) {
+	for name, away := range map[string]struct{ begin, end func(*rig) }{
+		"killed": {func(r *rig) { r.server.Kill() }, func(r *rig) { r.server.Start() }},
+		"paused": {func(r *rig) { r.server.Pause() }, func(r *rig) { r.server.Resume() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.cfg.Wait = 100 * time.Millisecond
+			a, b := r.start(t, "a"), r.start(t, "b")
+			a.enter("alice", "a1")
+			b.enter("bob", "b1")
+			b.enter("gone", "b2")
+			a.update("alice", "a1", `{"n":1}`)
+			a.settled(`alice 1 {"n":1}`, "bob 1", "gone 1")
+			away.begin(r)
+			began := time.Now()
+			for i := range 20 {
+				a.enter(fmt.Sprintf("u%02d", i), fmt.Sprintf("of u%d", i))
+			}
+			a.leave("of u0")
+			b.leave("b2")
+			requireCode(t, message.CodeUnavailable, a.Update(t.Context(), room, "alice", "a1", []byte(`{"n":2}`)))
+			requireCode(t, message.CodeUnavailable, b.Members(t.Context(), room, func(*message.Members) { t.Error("shown") }))
+			require.Less(t, time.Since(began), 30*r.cfg.Wait)
+			a.until(func() bool { return a.Figures().Down }, func() string { return "it does not see that Redis is away" })
+			began = time.Now()
+			a.enter("late", "late1")
+			requireCode(t, message.CodeUnavailable, a.Update(t.Context(), room, "alice", "a1", []byte(`{"n":3}`)))
+			require.Less(t, time.Since(began), r.cfg.Wait, "once it is known to be away, nobody waits")
+			away.end(r)
+			want := []string{`alice 1 {"n":1}`, "bob 1", "late 1"}
+			for i := 1; i < 20; i++ {
+				want = append(want, fmt.Sprintf("u%02d 1", i))
+			}
+			// What alice said while Redis was only silent may have been heard: she was told that nobody knows.
+			a.until(func() bool {
+				list, err := a.lines()
+				return err == nil && strings.ReplaceAll(fmt.Sprint(list), `{"n":2}`, `{"n":1}`) == fmt.Sprint(want)
+			}, func() string { list, err := a.lines(); return fmt.Sprint(list, err) })
+			b.until(func() bool { return len(b.believed()) == len(want) }, func() string { return fmt.Sprint(b.believed()) })
+			a.rising()
+			b.rising()
+		})
+	}
+}
+
+func TestWhatANodeMissedIsTold(t *testing.T) {
+	r := newRig(t)
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	b.enter("bob", "b1")
+	b.enter("carol", "b2")
+	a.told("join alice", "join bob", "join carol")
+	b.board.Next(3)
+	a.setDeaf(true)
+	b.leave("b1")
+	b.told("leave bob")
+	b.update("carol", "b2", `{"n":1}`)
+	b.told(`update carol {"n":1}`)
+	b.enter("dave", "b3")
+	b.told("join dave")
+	a.setDeaf(false)
+	b.enter("erin", "b4")
+	b.told("join erin")
+	a.until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.board.All()) })
+	require.EqualValues(t, 1, a.Figures().Gaps)
+	a.rising()
+	all := a.board.All()
+	require.Equal(t, b.board.All()[len(b.board.All())-1].Version, all[len(all)-1].Version)
+
+	a.setDeaf(true)
+	b.leave("b4")
+	b.told("leave erin")
+	a.setDeaf(false) // nothing comes after it: the check finds it
+	a.until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.board.All()) })
+	all = a.board.All()
+	require.Equal(t, b.board.All()[len(b.board.All())-1].Version, all[len(all)-1].Version)
+}
+
+func TestAReaderThatWasInterruptedComparesAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.cfg.CheckInterval = time.Hour
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	b.enter("bob", "b1")
+	a.told("join alice", "join bob")
+	a.setDeaf(true)
+	b.leave("b1")
+	b.told("join alice", "join bob", "leave bob")
+	a.setDeaf(false)
+	a.Interrupted("public:room:b")
+	a.Interrupted(room)
+	a.told("leave bob")
+}
+
+func TestAForeignKeyHarmsItsTopicOnly(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Wait = 200 * time.Millisecond
+	a := r.start(t, "a")
+	client := r.server.Client()
+	require.NoError(t, client.Set(t.Context(), "{wse:public:room:x}:p", "mine", 0).Err())
+	require.NoError(t, a.Enter(t.Context(), "public:room:x", "alice", "a1"))
+	err := a.Members(t.Context(), "public:room:x", func(*message.Members) { t.Error("shown") })
+	requireCode(t, message.CodeUnavailable, err)
+	require.ErrorContains(t, message.AsError(err).Err, "{wse:public:room:x}:p is of another program; delete it")
+	a.enter("bob", "b1")
+	a.listed("bob 1")
+	require.False(t, a.Figures().Down)
+	require.NoError(t, client.Del(t.Context(), "{wse:public:room:x}:p").Err())
+	a.until(func() bool {
+		var list []string
+		_ = a.Members(t.Context(), "public:room:x", func(m *message.Members) { list = presencetest.Lines(m) })
+		return len(list) == 1
+	}, func() string { return "it is not there" })
+}
+
+func TestForeignFieldsAndNoticesAreNobody(t *testing.T) {
+	r := newRig(t)
+	a := r.start(t, "a")
+	a.enter("alice", "a1")
+	a.told("join alice")
+	client := r.server.Client()
+	require.NoError(t, client.HSet(t.Context(), "{wse:"+string("public:room:a")+"}:p", "mevil", "x", "mworse", "1,2,k,3,4,nothing", "zzz", "1", "c", "", "m", "").Err())
+	for _, body := range []string{
+		`{"v":2,"notice":"presence"}`, `{"v":2,"notice":`, `{"v":2,"notice":"presence","life":1,"id":"x","ts":1,"changes":[]}`,
+		`{"v":2,"notice":"presence","life":1,"id":"x","ts":1,"changes":[{"ver":9007199254740992,"kind":"join","user":"eve","since":1,"stamp":1}]}`,
+		`{"v":2,"notice":"presence","life":1,"id":"x","ts":1,"changes":[{"ver":5,"kind":"come","user":"eve"}]}`,
+	} {
+		require.NoError(t, client.Publish(t.Context(), "wse:"+string(room), body).Err())
+	}
+	// One that can be read is far ahead: it is looked up, and is not true.
+	require.NoError(t, client.Publish(t.Context(), "wse:"+string(room),
+		`{"v":2,"notice":"presence","life":1,"id":"x","ts":1,"changes":[{"ver":9007199254740991,"kind":"join","user":"eve","since":1,"stamp":1}]}`).Err())
+	a.until(func() bool { return a.Figures().Garbage == 5 && a.Figures().Gaps == 1 }, func() string { return fmt.Sprint(a.Figures()) })
+	a.listed("alice 1")
+	a.enter("bob", "b1")
+	a.told("join bob")
+	a.listed("alice 1", "bob 1")
+}

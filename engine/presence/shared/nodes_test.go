@@ -1,0 +1,256 @@
+package shared_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/presence"
+	"github.com/wse-engine/wse/engine/presence/presencetest"
+	"github.com/wse-engine/wse/engine/presence/shared"
+	"github.com/wse-engine/wse/engine/redis"
+)
+
+func requireCode(t *testing.T, code message.Code, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, code, message.AsError(err).Code, "%v", err)
+}
+
+func TestNodesHaveOneListAndTellTheSame(t *testing.T) {
+	r := newRig(t)
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	a.told("join alice")
+	b.told("join alice")
+	b.enter("alice", "b1")
+	b.enter("alice", "b2")
+	b.update("alice", "b1", `{"n":1}`)
+	a.told(`update alice {"n":1}`)
+	b.told(`update alice {"n":1}`)
+	a.listed(`alice 3 {"n":1}`)
+	b.listed(`alice 3 {"n":1}`)
+	b.leave("b1")
+	b.leave("b2")
+	b.listed(`alice 1 {"n":1}`)
+	a.leave("b1") // a connection of another node is none of this one's
+	a.listed(`alice 1 {"n":1}`)
+	a.leave("a1")
+	a.told("leave alice")
+	b.told("leave alice")
+	for i, n := range a.board.All() {
+		require.Equal(t, n.Version, b.board.All()[i].Version)
+		require.Equal(t, n.Envelope.ID, b.board.All()[i].Envelope.ID)
+	}
+	keys, err := r.server.Client().Keys(t.Context(), "*").Result()
+	require.NoError(t, err)
+	require.Empty(t, keys, "nothing is left of a topic that nobody is on")
+}
+
+func TestALostConnectionMayComeBackOnAnotherNode(t *testing.T) {
+	r := newRig(t)
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	a.update("alice", "a1", `{"n":1}`)
+	a.lose("a1")
+	a.listed(`alice 0 {"n":1}`)
+	b.enter("alice", "b1")
+	time.Sleep(r.limits.Grace + 100*time.Millisecond)
+	a.listed(`alice 1 {"n":1}`)
+	b.enter("zoe", "z1")
+	b.until(func() bool { return len(b.board.All()) > 1 }, func() string { return "nothing is told" })
+	for _, n := range b.board.All() {
+		require.NotEqual(t, message.PresenceLeave, n.Kind)
+	}
+	b.leave("b1")
+	b.settled("zoe 1")
+}
+
+func TestLimitsAreThoseOfAllNodesTogether(t *testing.T) {
+	r := newRig(t)
+	r.limits.MembersMax, r.limits.DataKiBMax, r.limits.TopicKiBMax = 2, 1, 1
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	b.enter("bob", "b1")
+	for _, n := range []*node{a, b} {
+		requireCode(t, message.CodeSubscriptionLimit, n.Enter(t.Context(), room, "carol", "c1"))
+		n.enter("alice", "more of alice")
+	}
+	half := fmt.Appendf(nil, `{"n":"%0600d"}`, 1)
+	require.NoError(t, a.Update(t.Context(), room, "alice", "a1", half))
+	requireCode(t, message.CodeUnavailable, b.Update(t.Context(), room, "bob", "b1", half))
+	b.leave("b1")
+	a.settled("alice 3 " + string(half))
+	a.enter("carol", "c1")
+	a.until(func() bool { return b.Stats().Topics == 1 && b.Stats().Members == 1 }, func() string { return fmt.Sprint(b.Stats()) })
+}
+
+func TestADeadNodesMembersLeaveAfterTheGracePeriodUnlessTheyCameBack(t *testing.T) {
+	r := newRig(t)
+	a, b, c := r.start(t, "a"), r.start(t, "b"), r.start(t, "c")
+	a.enter("anchor", "a1")
+	b.enter("bob", "b1")
+	b.enter("back", "b2")
+	b.enter("both", "b3")
+	c.enter("both", "c1")
+	a.board.Next(4)
+	require.NoError(t, b.Enter(t.Context(), "public:room:alone", "bob", "b1"))
+	a.board.Next(1) // by the pattern
+	b.stop()
+	died := time.Now()
+	a.Dead("b")
+	a.Dead("b")
+	c.Dead("b")
+	a.settled("anchor 1", "back 0", "bob 0", "both 1")
+	c.enter("back", "c2")
+	left := a.board.Next(2)
+	require.ElementsMatch(t, []string{"leave bob", "leave bob"}, presencetest.Texts(left))
+	require.GreaterOrEqual(t, left[0].At.Sub(died), r.limits.Grace)
+	require.NotEqual(t, left[0].Topic, left[1].Topic, "also where nobody else was")
+	a.listed("anchor 1", "back 1", "both 1")
+	time.Sleep(100 * time.Millisecond)
+	require.Empty(t, presencetest.Texts(a.board.Rest()))
+}
+
+func TestANodeThatIsSilentIsTakenForDead(t *testing.T) {
+	r := newRig(t)
+	r.cfg.CheckInterval = 50 * time.Millisecond
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	b.enter("bob", "b1")
+	a.told("join alice", "join bob")
+	b.stop()
+	a.told("leave bob") // though nobody said that its node died
+	a.listed("alice 1")
+}
+
+func TestANodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
+	r := newRig(t)
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	b.enter("bob", "b1")
+	b.update("bob", "b1", `{"n":1}`)
+	a.told("join alice")
+	a.settled("alice 1", `bob 1 {"n":1}`)
+	a.Dead("b")
+	a.settled("alice 1", `bob 0 {"n":1}`)
+	b.settled("alice 1", `bob 1 {"n":1}`)
+	time.Sleep(r.limits.Grace)
+	a.listed("alice 1", `bob 1 {"n":1}`)
+	for _, n := range a.board.All() {
+		require.NotEqual(t, message.PresenceLeave, n.Kind)
+	}
+}
+
+func TestANodeThatWasAwayForLongPutsItsMembersBackAsNew(t *testing.T) {
+	r := newRig(t)
+	r.limits.Grace = 0
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	b.enter("bob", "b1")
+	b.update("bob", "b1", `{"n":1}`)
+	a.settled("alice 1", `bob 1 {"n":1}`)
+	a.until(func() bool { all := a.board.All(); return len(all) > 0 && all[len(all)-1].Member.Data != nil }, func() string { return fmt.Sprint(a.board.All()) })
+	a.board.Rest()
+	a.Dead("b")
+	a.told("leave bob", `join bob {"n":1}`)
+	b.listed("alice 1", `bob 1 {"n":1}`)
+}
+
+func TestWhoEntersCostsOneCallAndWhatIsToldOneMore(t *testing.T) {
+	r := newRig(t)
+	r.cfg.CheckInterval = time.Hour
+	a := r.start(t, "a")
+	costs := func(want int, what string, f func()) {
+		t.Helper()
+		before := a.Figures().Commands
+		f()
+		require.LessOrEqual(t, a.Figures().Commands-before, uint64(want), what)
+	}
+	costs(3, "the first one brings the script", func() { a.enter("alice", "a1"); a.told("join alice") })
+	costs(2, "a user", func() { a.enter("bob", "b1"); a.told("join bob") })
+	costs(1, "a connection", func() { a.enter("bob", "b2"); a.listed("alice 1", "bob 2") })
+	costs(1, "a connection that leaves", func() { a.leave("b2"); a.listed("alice 1", "bob 1") })
+	costs(2, "a user who leaves", func() { a.leave("b1"); a.told("leave bob") })
+	costs(0, "a topic without presence", func() {
+		require.NoError(t, a.Enter(t.Context(), "public:news", "alice", "a1"))
+		require.NoError(t, a.Leave(t.Context(), "public:news", "a1", false))
+		a.Interrupted("public:news")
+		a.Notice("public:news", []byte(`{"v":2,"notice":"presence"}`))
+	})
+	costs(200, "a thousand who come at once", func() {
+		done := make(chan error, 1000)
+		for i := range 1000 {
+			go func() { done <- a.Enter(t.Context(), room, fmt.Sprintf("u%d", i%900), fmt.Sprintf("c%d", i)) }()
+		}
+		for range 1000 {
+			require.NoError(t, <-done)
+		}
+	})
+}
+
+func TestANodesEndWritesWhatItsConnectionsDid(t *testing.T) {
+	r := newRig(t)
+	a, b := r.start(t, "a"), r.start(t, "b")
+	b.enter("bob", "b1")
+	a.enter("alice", "a1")
+	a.enter("anna", "a2")
+	b.told("join bob", "join alice", "join anna")
+	a.leave("a1")
+	a.lose("a2")
+	a.stop()
+	b.told("leave alice")
+	b.Dead("a")
+	b.told("leave anna")
+	b.listed("bob 1")
+}
+
+func TestNoticesGoByShardedPubSubToo(t *testing.T) {
+	for ways, opts := range map[string]shared.Options{"sharded": {Sharded: true}, "both": {Sharded: true, PlainCopy: true}} {
+		r := newRig(t)
+		cfg := redis.DefaultConfig()
+		cfg.Addrs = []string{r.server.Addr()}
+		client, err := redis.Open(cfg, "")
+		require.NoError(t, err)
+		defer client.Close()
+		p, err := shared.New(r.cfg, r.limits, r.classes, client, "n", presencetest.NewBoard(), opts)
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		ctx, cancel := contextOf(t)
+		go func() { done <- p.Run(ctx) }()
+		sharded := client.Do().SSubscribe(ctx, "wse:"+string(room))
+		_, err = sharded.Receive(ctx)
+		require.NoError(t, err)
+		plain := client.Do().Subscribe(ctx, "wse:"+string(room))
+		_, err = plain.Receive(ctx)
+		require.NoError(t, err)
+		require.NoError(t, p.Enter(t.Context(), room, "alice", "a1"))
+		m, err := sharded.ReceiveMessage(ctx)
+		require.NoError(t, err, ways)
+		require.Contains(t, m.Payload, `{"v":2,"notice":"presence",`)
+		if opts.PlainCopy {
+			again, err := plain.ReceiveMessage(ctx)
+			require.NoError(t, err, ways)
+			require.Equal(t, m.Payload, again.Payload)
+		}
+		require.NoError(t, sharded.Close())
+		require.NoError(t, plain.Close())
+		cancel()
+		require.NoError(t, <-done)
+	}
+}
+
+func TestWhatIsNoConfigurationIsRefused(t *testing.T) {
+	r := newRig(t)
+	_, err := shared.New(shared.Config{}, presence.DefaultConfig(), r.classes, nil, "n", nil, shared.Options{})
+	for _, text := range []string{"presence_check_interval: ", "presence_wait: ", "presence_topics_heard_max: ", "presence_notices_held_max: "} {
+		require.ErrorContains(t, err, text)
+	}
+	for _, name := range []string{"", "a b", "ä", "x\n", fmt.Sprintf("%0129d", 1)} {
+		_, err = shared.New(r.cfg, r.limits, r.classes, nil, name, nil, shared.Options{})
+		require.ErrorContains(t, err, "a node cannot be called")
+	}
+}
