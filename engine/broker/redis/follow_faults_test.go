@@ -22,7 +22,7 @@ import (
 func TestConnectionsThatAreKilledUnderTrafficCostNothing(t *testing.T) {
 	server := redistest.Single(t)
 	a, b := startNode(t, server.Config(), nil), startNode(t, server.Config(), nil)
-	byName, byPattern := someTopics("n", 6), someTopics("p", 6)
+	byName, byPattern := namedTopics("n", 6), namedTopics("p", 6)
 	b.follow(byName...)
 	for _, topic := range byPattern {
 		b.follow(message.Topic(strings.TrimSuffix(string(topic), "events") + "*"))
@@ -45,7 +45,7 @@ func TestConnectionsThatAreKilledUnderTrafficCostNothing(t *testing.T) {
 func TestARedisThatStartsAnewIsOneRestartPerTopic(t *testing.T) {
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), nil)
-	topics := append(someTopics("u", 20), "public:news", "public:quiet")
+	topics := append(namedTopics("u", 20), "public:news", "public:quiet")
 	n.follow(topics...)
 	n.follow("stream:market_data:*")
 	for _, topic := range topics[:21] {
@@ -101,7 +101,7 @@ func TestATopicWhoseKeysWereRemovedIsReportedOnce(t *testing.T) {
 func TestWhileRedisIsPausedTheNodeIsNotReadyAndAfterwardsNothingIsMissing(t *testing.T) {
 	server := redistest.Single(t)
 	a, b := startNode(t, server.Config(), nil), startNode(t, server.Config(), nil)
-	topics := someTopics("u", 4)
+	topics := namedTopics("u", 4)
 	b.follow(topics...)
 	a.awaitReady(true, patience)
 	b.awaitReady(true, patience)
@@ -228,7 +228,7 @@ func TestConnectionsThatGoSilentAreMadeAgain(t *testing.T) {
 	gate := newGate(t, server.Addr())
 	way.Addrs = []string{gate.addr}
 	a, b := startNode(t, server.Config(), nil), startNode(t, way, nil)
-	topics := append(someTopics("u", 4), "public:news")
+	topics := append(namedTopics("u", 4), "public:news")
 	b.follow(topics...)
 	b.awaitReady(true, patience)
 	a.tell("public:news", "1")
@@ -402,7 +402,7 @@ func TestTopicsOfAPatternThatWereForgottenAreReported(t *testing.T) {
 func TestManyTopicsAreFollowedAgainByFewCommands(t *testing.T) {
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), func(c *Config) { c.CheckInterval = time.Hour })
-	topics := someTopics("u", 10_000)
+	topics := namedTopics("u", 10_000)
 	n.follow(topics...)
 	n.awaitReady(true, patience)
 	subscribes, evals := calls(t, server, "subscribe"), calls(t, server, "evalsha")

@@ -226,8 +226,8 @@ func (n *node) awaitReady(ready bool, within time.Duration) {
 	require.Eventually(n.t, func() bool { return (n.Ready() == nil) == ready }, within, 10*time.Millisecond, "ready: %v", n.Ready())
 }
 
-// traffic is publishing to topics that goes on until it is stopped.
-type traffic struct {
+// stream is publishing to topics that goes on until it is stopped.
+type stream struct {
 	stop     chan struct{}
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -236,8 +236,8 @@ type traffic struct {
 }
 
 // steady publishes to topics through n, in turn, as fast as it goes; what is not accepted is not part of what has to come.
-func steady(n *node, topics []message.Topic) *traffic {
-	tr := &traffic{stop: make(chan struct{}), accepted: map[message.Topic][]string{}}
+func steady(n *node, topics []message.Topic) *stream {
+	tr := &stream{stop: make(chan struct{}), accepted: map[message.Topic][]string{}}
 	for i, topic := range topics {
 		tr.wg.Go(func() {
 			for k := 0; ; k++ {
@@ -263,19 +263,19 @@ func steady(n *node, topics []message.Topic) *traffic {
 }
 
 // more waits until that many publications were accepted from now on.
-func (tr *traffic) more(t testing.TB, n int64) {
+func (tr *stream) more(t testing.TB, n int64) {
 	t.Helper()
 	from := tr.n.Load()
 	require.Eventually(t, func() bool { return tr.n.Load() >= from+n }, patience, time.Millisecond)
 }
 
-func (tr *traffic) finish() map[message.Topic][]string {
+func (tr *stream) finish() map[message.Topic][]string {
 	close(tr.stop)
 	tr.wg.Wait()
 	return tr.accepted
 }
 
-func someTopics(prefix string, n int) []message.Topic {
+func namedTopics(prefix string, n int) []message.Topic {
 	topics := make([]message.Topic, n)
 	for i := range topics {
 		topics[i] = message.Topic(fmt.Sprintf("user:%s%d:events", prefix, i))
@@ -355,7 +355,7 @@ func TestTopicsThatAreJoinedTogetherAreSubscribedToTogether(t *testing.T) {
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), nil)
 	n.awaitReady(true, patience)
-	n.follow(someTopics("u", 1000)...)
+	n.follow(namedTopics("u", 1000)...)
 	require.Less(t, calls(t, server, "subscribe"), 200, "1000 topics")
 }
 

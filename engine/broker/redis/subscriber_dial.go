@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +19,12 @@ func (s *subscriber) server(ctx context.Context) (string, error) {
 		return route.dial(ctx, route.fixed)
 	}
 	err := route.reload(ctx)
-	primaries := route.primaries()
-	if len(primaries) == 0 || primaries[0] == "" {
+	var primaries []string
+	if table := route.table.Load(); table != nil {
+		primaries = slices.Compact(slices.Sorted(slices.Values(table[:])))
+		primaries = slices.DeleteFunc(primaries, func(addr string) bool { return addr == "" })
+	}
+	if len(primaries) == 0 {
 		return "", errors.Join(errNoPrimary, err)
 	}
 	return primaries[(s.index+int(s.ended.Load()))%len(primaries)], nil
