@@ -101,6 +101,8 @@ func clusterTable() []rule {
 			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
 		{path: "engine/cluster", own: []string{"engine/message", "engine/redis"},
 			outside: []string{"github.com/hashicorp/go-hclog", "github.com/redis/go-redis/v9/..."}},
+		{path: "engine/cluster/sessions", own: []string{"engine/cluster", "engine/message", "engine/redis", "engine/trading"},
+			outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/cluster/clients", own: []string{"engine/cluster"}},
 		{path: "engine/cluster/families", own: []string{"engine/auth", "engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/..."}},
 	}

@@ -120,7 +120,7 @@ func (n *Node) Ask(ctx context.Context, subject string, body []byte) ([]Answer, 
 		q.take(n.self.ID, answer, err)
 	})
 	if len(q.answers) > 1 {
-		failed = n.askOthers(ctx, q, subject, body)
+		failed = n.askOthers(ctx, q, channelAll, subject, body)
 	}
 	own.Wait()
 	answers := q.over()
@@ -132,8 +132,36 @@ func (n *Node) Ask(ctx context.Context, subject string, body []byte) ([]Answer, 
 	return answers, failed
 }
 
-// askOthers asks until all have answered, or ctx ends. The error is that of a question that never went out.
-func (n *Node) askOthers(ctx context.Context, q *question, subject string, body []byte) error {
+// AskNode asks one node and returns its answer. It waits until ctx ends or ask_timeout has passed; then the error is ErrSilent, or
+// why it could not be asked.
+func (n *Node) AskNode(ctx context.Context, id, subject string, body []byte) ([]byte, error) {
+	if len(body) > n.cfg.BodyKiBMax<<10 {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d KiB", ErrTooLarge, len(body), n.cfg.BodyKiBMax)
+	}
+	if !validID(id) {
+		return nil, fmt.Errorf("cluster: %.80q is no node", id)
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.AskTimeout)
+	defer cancel()
+	n.figures.asked.Add(1)
+	if id == n.self.ID {
+		return n.answer(ctx, n.self.ID, subject, body)
+	}
+	q := &question{open: map[string]int{id: 0}, answers: make([]Answer, 1), done: make(chan struct{})}
+	failed := n.askOthers(ctx, q, channelOf(id), subject, body)
+	answer := q.over()[0]
+	if errors.Is(answer.Err, ErrSilent) {
+		n.figures.silent.Add(1)
+		if failed != nil {
+			return nil, failed
+		}
+	}
+	return answer.Body, answer.Err
+}
+
+// askOthers asks until all have answered, or ctx ends, first on one channel and then each on his own. The error is that of a question
+// that never went out.
+func (n *Node) askOthers(ctx context.Context, q *question, first, subject string, body []byte) error {
 	id := rand.Text()
 	n.mu.Lock()
 	n.questions[id] = q
@@ -143,7 +171,7 @@ func (n *Node) askOthers(ctx context.Context, q *question, subject string, body 
 		delete(n.questions, id)
 		n.mu.Unlock()
 	}()
-	err := n.put(ctx, channelAll, id, subject, body)
+	err := n.put(ctx, first, id, subject, body)
 	ticker := time.NewTicker(n.cfg.AskAgain)
 	defer ticker.Stop()
 	for {

@@ -160,6 +160,40 @@ func TestAQuestionIsAnsweredByEveryNodeEachInItsOwnWay(t *testing.T) {
 	}
 }
 
+func TestOneNodeIsAskedAndNoOther(t *testing.T) {
+	server := redistest.Single(t)
+	cfg := quick()
+	cfg.AskTimeout = 400 * time.Millisecond
+	details := func(n *cluster.Node) {
+		echo(n)
+		n.Handle("details", func(context.Context, string, []byte) ([]byte, error) {
+			return nil, message.Errorf(message.CodeNotFound, "no").WithDetails(map[string]string{"a": "b"})
+		})
+	}
+	a := start(t, server.Addr(), "a", cfg, echo)
+	b := start(t, server.Addr(), "b", cfg, details)
+	c := start(t, server.Addr(), "c", cfg, echo)
+	for _, to := range []*peer{a, b} {
+		answer, err := a.AskNode(t.Context(), to.ID(), "echo", []byte("x"))
+		require.NoError(t, err)
+		require.Equal(t, to.ID()+" hears x of "+a.ID(), string(answer))
+	}
+	require.Zero(t, c.Stats().Handled)
+	var coded *message.Error
+	_, err := a.AskNode(t.Context(), b.ID(), "details", nil)
+	require.ErrorAs(t, err, &coded)
+	require.JSONEq(t, `{"a":"b"}`, string(coded.Details))
+	_, err = a.AskNode(t.Context(), "gone-1", "echo", nil)
+	require.ErrorIs(t, err, cluster.ErrSilent)
+	_, err = a.AskNode(t.Context(), "../x", "echo", nil)
+	require.ErrorContains(t, err, "no node")
+	_, err = a.AskNode(t.Context(), b.ID(), "echo", make([]byte, 1<<20+1))
+	require.ErrorIs(t, err, cluster.ErrTooLarge)
+	server.Kill()
+	_, err = a.AskNode(t.Context(), b.ID(), "echo", nil)
+	require.ErrorContains(t, err, "cannot be asked")
+}
+
 func TestANodeThatDoesNotAnswerIsNamed(t *testing.T) {
 	server := redistest.Single(t)
 	cfg := quick()
@@ -432,6 +466,7 @@ func TestAFaultyConfigurationIsRefusedByField(t *testing.T) {
 		"ask_again: ":     func(c *cluster.Config) { c.AskAgain = time.Hour },
 		"body_kib_max: ":  func(c *cluster.Config) { c.BodyKiBMax = 0 },
 		"handlers_max: ":  func(c *cluster.Config) { c.HandlersMax = 0 },
+		"sessions_max: ":  func(c *cluster.Config) { c.SessionsMax = 0 },
 	} {
 		cfg := cluster.DefaultConfig()
 		require.NoError(t, cfg.Validate())

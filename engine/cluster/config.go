@@ -16,13 +16,14 @@ type Config struct {
 	AskAgain     time.Duration `yaml:"ask_again"`     // who has not answered is asked again after that
 	BodyKiBMax   int           `yaml:"body_kib_max"`  // of a question or an answer on the bus
 	HandlersMax  int           `yaml:"handlers_max"`  // questions that a node works on at a time
+	SessionsMax  int           `yaml:"sessions_max"`  // trading sessions that nodes know of each other; the oldest beyond it are known to their node only
 }
 
 // DefaultConfig returns the values that configs/wse.yaml documents.
 func DefaultConfig() Config {
 	return Config{
 		BeatInterval: time.Second, NodeTimeout: 5 * time.Second, NodeKept: 24 * time.Hour,
-		AskTimeout: 5 * time.Second, AskAgain: 300 * time.Millisecond, BodyKiBMax: 1024, HandlersMax: 64,
+		AskTimeout: 5 * time.Second, AskAgain: 300 * time.Millisecond, BodyKiBMax: 1024, HandlersMax: 64, SessionsMax: 100_000,
 	}
 }
 
@@ -48,6 +49,7 @@ func (c *Config) Validate() error {
 	add(c.AskAgain < 10*time.Millisecond || c.AskAgain > c.AskTimeout, "ask_again: %s is not between 10ms and ask_timeout (%s)", c.AskAgain, c.AskTimeout)
 	add(c.BodyKiBMax < 1 || c.BodyKiBMax > 64<<10, "body_kib_max: %d is not between 1 and 65536", c.BodyKiBMax)
 	add(c.HandlersMax < 1 || c.HandlersMax > 10_000, "handlers_max: %d is not between 1 and 10000", c.HandlersMax)
+	add(c.SessionsMax < 1 || c.SessionsMax > 10_000_000, "sessions_max: %d is not between 1 and 10000000", c.SessionsMax)
 	return errors.Join(errs...)
 }
 

@@ -36,6 +36,8 @@ const (
 type fault struct {
 	Code    int    `json:"code"` // a message.Code, or codeNone, or codeUnknown
 	Message string `json:"message"`
+	// Details are those of a *message.Error.
+	Details json.RawMessage `json:"details,omitempty"`
 }
 
 const (
@@ -51,7 +53,11 @@ func faultOf(err error) *fault {
 	case errors.Is(err, ErrUnknownSubject):
 		return &fault{Code: codeUnknown}
 	case errors.As(err, &coded):
-		return &fault{Code: int(coded.Code), Message: message.Cut(coded.Message, faultBytesMax)}
+		f := &fault{Code: int(coded.Code), Message: message.Cut(coded.Message, faultBytesMax)}
+		if len(coded.Details) <= faultBytesMax {
+			f.Details = coded.Details
+		}
+		return f
 	}
 	return &fault{Code: codeNone, Message: message.Cut(err.Error(), faultBytesMax)}
 }
@@ -61,7 +67,7 @@ func (f *fault) err() error {
 	case f.Code == codeUnknown:
 		return ErrUnknownSubject
 	case f.Code >= 0 && f.Code < int(message.Codes):
-		return &message.Error{Code: message.Code(f.Code), Message: f.Message}
+		return &message.Error{Code: message.Code(f.Code), Message: f.Message, Details: f.Details}
 	}
 	return errors.New(f.Message)
 }
@@ -76,7 +82,7 @@ func encode(h *head, body []byte) ([]byte, error) {
 }
 
 // headBytesMax is what a head may have: an error's text, escaped at its worst, and the names.
-const headBytesMax = 6*faultBytesMax + 4<<10
+const headBytesMax = 7*faultBytesMax + 4<<10
 
 // decode takes a message apart. The body is a part of raw.
 func decode(raw []byte, bodyMax int) (h head, body []byte, err error) {

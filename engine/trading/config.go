@@ -19,6 +19,7 @@ type Config struct {
 	SlippageBps    float64       `yaml:"slippage_bps"`        // by which a market order fills worse than the tick
 	InitialBalance float64       `yaml:"initial_balance"`     // of a session, in quote currency
 	Checkpoint     time.Duration `yaml:"checkpoint_interval"` // a crash loses at most what came in twice this time
+	ShareInterval  time.Duration `yaml:"share_interval"`      // other nodes hear that often of a session that goes on; of a new state at once
 	HealthInterval time.Duration `yaml:"health_interval"`     // of the stream system_health
 
 	SessionsMax             int `yaml:"sessions_max"`               // running at a time
@@ -40,7 +41,7 @@ type Config struct {
 // DefaultConfig returns the values that configs/wse.yaml documents.
 func DefaultConfig() Config {
 	return Config{
-		Enabled: true, FeeBps: 10, SlippageBps: 5, InitialBalance: 10_000, Checkpoint: time.Second, HealthInterval: 10 * time.Second,
+		Enabled: true, FeeBps: 10, SlippageBps: 5, InitialBalance: 10_000, Checkpoint: time.Second, ShareInterval: 5 * time.Second, HealthInterval: 10 * time.Second,
 		SessionsMax: 1000, SessionsPerUserMax: 20, SessionsKeptMax: 10_000, SymbolsMax: 50, StrategiesPerSessionMax: 20,
 		WatchesMax: 1000, WatchesPerUserMax: 20, QueueTicksMax: 65_536, EquityPointsMax: 500, TradesKeptMax: 500, OrdersPendingMax: 100,
 		Strategies: strategies.DefaultConfig(), Collections: collection.DefaultConfig(),
@@ -75,6 +76,9 @@ func (c Config) Validate() error {
 	}
 	if c.Checkpoint < 10*time.Millisecond || c.Checkpoint > time.Minute {
 		errs = append(errs, fmt.Errorf("checkpoint_interval: must lie within 10ms and 1m, is %s", c.Checkpoint))
+	}
+	if c.ShareInterval < 100*time.Millisecond || c.ShareInterval > time.Hour {
+		errs = append(errs, fmt.Errorf("share_interval: must lie within 100ms and 1h, is %s", c.ShareInterval))
 	}
 	if c.HealthInterval < 100*time.Millisecond || c.HealthInterval > time.Hour {
 		errs = append(errs, fmt.Errorf("health_interval: must lie within 100ms and 1h, is %s", c.HealthInterval))

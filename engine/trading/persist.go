@@ -131,7 +131,11 @@ func (t *Trading) keepNow(s *session, o *opened) error {
 	if err != nil {
 		return err
 	}
-	return t.deps.Sessions.Apply(map[string][]byte{s.id: raw})
+	if err := t.deps.Sessions.Apply(map[string][]byte{s.id: raw}); err != nil {
+		return err
+	}
+	t.share(s)
+	return nil
 }
 
 // keep has a session's document written at the next checkpoint. It runs on the session's goroutine.
@@ -148,6 +152,8 @@ func (t *Trading) keep(s *session) {
 	t.dirty[s.id] = raw
 	t.mu.Unlock()
 	s.changed.Store(false)
+	s.shared.changed = true
+	t.share(s)
 }
 
 // checkpoints writes what sessions want kept, all of them in one transaction, until ctx ends.
@@ -216,6 +222,9 @@ func (t *Trading) load() error {
 			changes[id] = stoppedNow
 		}
 		t.ended.sessions[id] = past{owner: d.Owner, createdMS: d.CreatedMS}
+		if ran {
+			t.crashed = append(t.crashed, id)
+		}
 		return nil
 	})
 	if err != nil {
@@ -260,6 +269,7 @@ func (t *Trading) retire(s *session) {
 		t.mu.Lock()
 		t.dirty[id] = nil
 		t.mu.Unlock()
+		t.shareSoon(SessionChange{Session: &message.Session{ID: id}, Gone: true})
 	}
 }
 

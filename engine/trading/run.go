@@ -43,6 +43,7 @@ func (t *Trading) follow(ctx context.Context, s *session, o *opened) error {
 			if s.changed.Load() {
 				t.keep(s)
 			}
+			t.share(s)
 		case <-o.inbox.ready:
 			if err := o.catchUp(ctx); err != nil {
 				return err

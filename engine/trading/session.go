@@ -48,6 +48,8 @@ type session struct {
 	inbox       *inbox               // nil for a backtest; fixed
 
 	changed atomic.Bool // since its document was last handed to the checkpoints
+	reshare atomic.Bool // other nodes are to be told of it again
+	shared  sharing     // set by launch, then the session's goroutine's
 
 	do   chan func()   // for the session's goroutine, between two batches of ticks
 	done chan struct{} // closed when that has ended

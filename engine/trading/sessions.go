@@ -84,6 +84,7 @@ func (t *Trading) pause(ctx context.Context, s *session, on bool) error {
 			s.setState(running, "")
 			t.tell(ctx, s, running, "")
 		}
+		t.share(s)
 	})
 	if err == nil && !lives {
 		err = message.Errorf(message.CodeCommandFailed, "the session %s has ended; start another", s.id)
@@ -179,8 +180,21 @@ func (t *Trading) started(ctx context.Context, s *session, reused bool) (message
 }
 
 // List tells of all sessions of a user, or of everybody where user is empty, the newest first: those that run and then, up to
-// most altogether, those that ended.
+// most altogether, those that ended. Those of other nodes are among them.
 func (t *Trading) List(ctx context.Context, user string, most int) ([]*message.Session, error) {
+	elsewhere, err := t.listElsewhere(ctx, user, most)
+	if err != nil {
+		return nil, err
+	}
+	here, err := t.listHere(ctx, user, most)
+	if err != nil {
+		return nil, err
+	}
+	return merge(here, elsewhere, most), nil
+}
+
+// listHere lists the sessions of this node.
+func (t *Trading) listHere(ctx context.Context, user string, most int) ([]*message.Session, error) {
 	var list []*message.Session
 	for _, s := range t.runningOf(user) {
 		if len(list) >= most {

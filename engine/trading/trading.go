@@ -47,6 +47,8 @@ type Deps struct {
 	Activations Records
 	Strategies  *strategies.Directory
 	Collector   *collection.Collector
+	Registry    Registry // of the sessions of all nodes; nil: this one is alone
+	Peers       Peers    // nil where Registry is
 	Log         hclog.Logger
 }
 
@@ -70,6 +72,11 @@ type Trading struct {
 	writing  map[string][]byte // those that are being written; guarded by mu
 	// recordings end following the symbols of collections that run; guarded by mu
 	recordings map[string]func(context.Context) error
+
+	unshared    map[string]SessionChange // what other nodes are to be told, by session; guarded by mu
+	crashed     []string                 // sessions that ran when the engine ended; of load, then of the goroutine that shares
+	adopt       bool                     // they are to be told of all sessions; guarded by mu
+	sharingWake chan struct{}            // one of the two has changed
 }
 
 // New opens what is kept of sessions. Those that ran when the engine ended are stopped from here on. It starts no goroutine.
@@ -83,7 +90,7 @@ func New(cfg Config, deps Deps) (*Trading, error) {
 	t := &Trading{
 		cfg: cfg, deps: deps, log: deps.Log, now: time.Now, quotes: quotes{listener: deps.Listener},
 		sessions: map[string]*session{}, watches: map[watchKey]*session{}, dirty: map[string][]byte{},
-		recordings: map[string]func(context.Context) error{},
+		recordings: map[string]func(context.Context) error{}, unshared: map[string]SessionChange{}, sharingWake: make(chan struct{}, 1),
 	}
 	return t, t.load()
 }
@@ -94,11 +101,18 @@ func (t *Trading) Run(ctx context.Context) error {
 	t.ctx = ctx
 	t.mu.Unlock()
 	t.restoreWatches(ctx)
+	var telling sync.WaitGroup
+	if t.deps.Registry != nil {
+		telling.Go(func() { t.shareUntil(ctx) })
+	}
 	err := t.checkpoints(ctx)
 	t.mu.Lock()
 	t.over = true
 	t.mu.Unlock()
 	t.group.Wait()
+	if telling.Wait(); t.deps.Registry != nil {
+		t.shareLast(ctx)
+	}
 	return errors.Join(err, t.flush())
 }
 
@@ -115,6 +129,16 @@ func (t *Trading) Route(ctx context.Context, s *router.Client, req *message.Requ
 // Answer answers a request of somebody who has been found to be allowed to make requests of its kind. The error is a
 // *[message.Error] where the client is to know. It may block until ctx ends.
 func (t *Trading) Answer(ctx context.Context, who *auth.Identity, request message.Body) (message.ReplyBody, error) {
+	if t.deps.Registry != nil {
+		if answer, err := t.elsewhere(ctx, who, request); answer != nil || err != nil {
+			return answer, err
+		}
+	}
+	return t.answerHere(ctx, who, request)
+}
+
+// answerHere answers a request as if there were no other nodes.
+func (t *Trading) answerHere(ctx context.Context, who *auth.Identity, request message.Body) (message.ReplyBody, error) {
 	switch r := request.(type) {
 	case *message.SessionStart:
 		return t.start(ctx, who, r)

@@ -206,6 +206,12 @@ func (s *trader) Close() error {
 // open makes a world in dir and runs it until the test ends or stop is called.
 func open(t *testing.T, dir string, change func(*Config)) (w *world, stop func()) {
 	t.Helper()
+	return openWith(t, dir, change, func(*Deps) {})
+}
+
+// openWith is open with more to depend on.
+func openWith(t *testing.T, dir string, change func(*Config), more func(*Deps)) (w *world, stop func()) {
+	t.Helper()
 	w = &world{dir: dir, events: make(chan *message.Envelope, 10_000), intent: func(*message.Event) error { return nil }}
 	w.markets.sinks = map[message.Topic][]broker.Follower{}
 	var err error
@@ -224,10 +230,12 @@ func open(t *testing.T, dir string, change func(*Config)) (w *world, stop func()
 		_, _, err := files.Put("op", true, []byte(`{"strategy_name":"`+name+`"}`))
 		require.NoError(t, err)
 	}
-	w.Trading, err = New(cfg, Deps{
+	deps := Deps{
 		Opener: w, Validator: w, Publisher: w, Listener: &w.markets, Past: &w.markets, Sessions: w.store.Bucket("sessions"),
 		Activations: w.store.Bucket("activations"), Strategies: files, Collector: collector,
-	})
+	}
+	more(&deps)
+	w.Trading, err = New(cfg, deps)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup

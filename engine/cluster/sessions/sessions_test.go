@@ -1,0 +1,230 @@
+package sessions
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/wse-engine/wse/engine/cluster"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/redis"
+	"github.com/wse-engine/wse/engine/redis/redistest"
+	"github.com/wse-engine/wse/engine/trading"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const soon = 20 * time.Second
+
+// trader is a node's trading as far as this package knows it.
+type trader struct {
+	name     string
+	reshared chan struct{}
+}
+
+func (r *trader) Passed(_ context.Context, request []byte) ([]byte, error) {
+	if string(request) == "no" {
+		return nil, message.Errorf(message.CodeSessionNotFound, "none")
+	}
+	return []byte(r.name + " answers " + string(request)), nil
+}
+
+func (r *trader) Reshare() { r.reshared <- struct{}{} }
+
+type member struct {
+	*Sessions
+	trader *trader
+	stop   func()
+}
+
+func join(t *testing.T, server *redistest.Server, name string, most int) *member {
+	rc := redis.DefaultConfig()
+	rc.Addrs = []string{server.Addr()}
+	rc.DialTimeout, rc.CommandTimeout = 500*time.Millisecond, 500*time.Millisecond
+	client, err := redis.Open(rc, "")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	cfg := cluster.DefaultConfig()
+	cfg.BeatInterval, cfg.NodeTimeout, cfg.SessionsMax = 50*time.Millisecond, time.Second, most
+	node, err := cluster.New(cfg, client, cluster.Options{Name: name})
+	require.NoError(t, err)
+	m := &member{Sessions: New(cfg, client, node), trader: &trader{name, make(chan struct{}, 100)}}
+	m.Serve(m.trader)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = node.Run(ctx) })
+	m.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
+	t.Cleanup(m.stop)
+	require.Eventually(t, func() bool { return node.Stats().Beats > 0 }, soon, 5*time.Millisecond)
+	return m
+}
+
+func change(id, owner string, created int64, state string) trading.SessionChange {
+	return trading.SessionChange{Session: &message.Session{ID: id, Owner: owner, CreatedMS: created, State: state, Config: []byte(`{"a":1}`)}}
+}
+
+func list(t *testing.T, m *member, owner string, most int) (ids []string) {
+	all, err := m.List(t.Context(), owner, most)
+	require.NoError(t, err)
+	for _, s := range all {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+func TestEveryNodeKnowsTheSessionsOfAll(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := join(t, server, "a", 100), join(t, server, "b", 100)
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{change("s1", "u1", 1, "running"), change("s2", "u2", 2, "running")}))
+	require.NoError(t, b.Share(t.Context(), []trading.SessionChange{change("s3", "u1", 3, "paused")}))
+	require.Equal(t, []string{"s3", "s2", "s1"}, list(t, a, "", 10))
+	require.Equal(t, []string{"s3", "s1"}, list(t, b, "u1", 10))
+	require.Equal(t, []string{"s3"}, list(t, b, "u1", 1))
+	require.Empty(t, list(t, b, "u3", 10))
+	s, err := b.Find(t.Context(), "s1")
+	require.NoError(t, err)
+	require.Equal(t, &trading.SharedSession{Session: change("s1", "u1", 1, "running").Session, Node: a.node.ID()}, s)
+	s, err = a.Find(t.Context(), "s1")
+	require.NoError(t, err)
+	require.True(t, s.Here)
+	s, err = a.Find(t.Context(), "s9")
+	require.NoError(t, err)
+	require.Nil(t, s)
+
+	require.NoError(t, b.Share(t.Context(), []trading.SessionChange{{Session: &message.Session{ID: "s1"}, Gone: true}}))
+	require.Equal(t, []string{"s3", "s1"}, list(t, b, "u1", 10), "it is not b's to forget")
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{{Session: &message.Session{ID: "s1"}, Gone: true}}))
+	require.Equal(t, []string{"s3"}, list(t, b, "u1", 10))
+	require.Equal(t, []string{"s3", "s2"}, list(t, b, "", 10))
+}
+
+func TestTheSessionsOfADeadNodeAreLostUntilItIsBack(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := join(t, server, "a", 100), join(t, server, "b", 100)
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{change("s1", "u1", 1, "running")}))
+	a.stop()
+	s, err := b.Find(t.Context(), "s1")
+	require.NoError(t, err)
+	require.True(t, s.Lost)
+	all, err := b.List(t.Context(), "u1", 10)
+	require.NoError(t, err)
+	require.True(t, all[0].Lost)
+	again := join(t, server, "a", 100)
+	unknown, err := again.Adopt(t.Context(), []string{"s1", "s2"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"s2"}, unknown)
+	s, err = b.Find(t.Context(), "s1")
+	require.NoError(t, err)
+	require.False(t, s.Lost)
+	require.Equal(t, again.node.ID(), s.Node)
+}
+
+func TestTheOldestBeyondSessionsMaxAreForgotten(t *testing.T) {
+	server := redistest.Single(t)
+	a := join(t, server, "a", 3)
+	for i := range int64(6) {
+		require.NoError(t, a.Share(t.Context(), []trading.SessionChange{change("s"+string(rune('0'+i)), "u1", i, "stopped")}))
+	}
+	require.Equal(t, []string{"s5", "s4", "s3"}, list(t, a, "", 10))
+	require.Equal(t, []string{"s5", "s4"}, list(t, a, "u1", 2))
+	require.Equal(t, []string{"s5", "s4", "s3"}, list(t, a, "u1", 10))
+	n, err := server.Client().ZCard(t.Context(), "wse:{_sessions}:of:u1").Result()
+	require.NoError(t, err)
+	require.EqualValues(t, 3, n, "what is forgotten leaves the list of its owner when that is looked at")
+}
+
+func TestAUserHasOneHomeWhichIsAnotherOnceItIsDead(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := join(t, server, "a", 100), join(t, server, "b", 100)
+	home := func(m *member, claim bool) string {
+		node, here, err := m.Home(t.Context(), "u1", claim)
+		require.NoError(t, err)
+		require.Equal(t, node == m.node.ID(), here)
+		return node
+	}
+	require.Empty(t, home(a, false))
+	var all sync.WaitGroup
+	won := make(chan string, 20)
+	for i := range 20 {
+		all.Go(func() {
+			node, _, err := []*member{a, b}[i%2].Home(context.Background(), "u1", true)
+			if err == nil {
+				won <- node
+			}
+		})
+	}
+	all.Wait()
+	close(won)
+	first := <-won
+	for node := range won {
+		require.Equal(t, first, node)
+	}
+	at, other := a, b
+	if first == b.node.ID() {
+		at, other = b, a
+	}
+	require.Equal(t, first, home(other, true), "somebody lives there")
+	at.stop()
+	require.Empty(t, home(other, false), "a dead node is nobody's home")
+	require.Equal(t, other.node.ID(), home(other, true))
+	require.Equal(t, other.node.ID(), home(join(t, server, "c", 100), false))
+}
+
+func TestARequestIsPassedToTheNodeThatIsNamed(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := join(t, server, "a", 100), join(t, server, "b", 100)
+	answer, err := a.Pass(t.Context(), b.node.ID(), []byte("x"))
+	require.NoError(t, err)
+	require.Equal(t, "b answers x", string(answer))
+	_, err = a.Pass(t.Context(), b.node.ID(), []byte("no"))
+	var coded *message.Error
+	require.ErrorAs(t, err, &coded)
+	require.Equal(t, message.CodeSessionNotFound, coded.Code)
+}
+
+func TestWithoutRedisNothingIsKnownAndWhatWasIsToldAgain(t *testing.T) {
+	server := redistest.Single(t)
+	a := join(t, server, "a", 100)
+	server.Kill()
+	_, err := a.Find(t.Context(), "s1")
+	require.Error(t, err)
+	_, err = a.List(t.Context(), "", 1)
+	require.Error(t, err)
+	_, _, err = a.Home(t.Context(), "u1", true)
+	require.Error(t, err)
+	require.Error(t, a.Share(t.Context(), []trading.SessionChange{change("s1", "u1", 1, "running")}))
+	_, err = a.Adopt(t.Context(), []string{"s1"})
+	require.Error(t, err)
+	server.Start()
+	select {
+	case <-a.trader.reshared:
+	case <-time.After(soon):
+		require.FailNow(t, "nobody was asked to tell of his sessions again")
+	}
+}
+
+func TestGarbageInTheRegistryIsOneSessionsFaultOnly(t *testing.T) {
+	server := redistest.Single(t)
+	a := join(t, server, "a", 100)
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{change("s1", "u1", 1, "running"), change("s2", "u1", 2, "running")}))
+	require.NoError(t, server.Client().HSet(t.Context(), docs, "s2", "garbage").Err())
+	require.Equal(t, []string{"s1"}, list(t, a, "u1", 10))
+	_, err := a.Find(t.Context(), "s2")
+	require.ErrorContains(t, err, docs)
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{"", "{}", `{"v":1,"s":{"ID":"s1"}}`, `{"v":2,"s":{"ID":"s1"}}`, `{"v":1,"s":null}`, strings.Repeat("[", 100)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if s, err := decode("s1", raw); err == nil {
+			require.Equal(t, "s1", s.ID)
+		}
+	})
+}

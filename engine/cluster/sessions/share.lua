@@ -1,0 +1,26 @@
+-- KEYS: docs (hash id -> JSON), nodes (hash id -> who has it), all (zset id -> ms of creation), the like of each owner.
+-- ARGV: the caller, how many there may be, then for each session its id, when it was created, the place of its owner's key, and its
+-- document; '' for one that is gone. Only who has a session can forget it.
+local node, most = ARGV[1], tonumber(ARGV[2])
+for i = 3, #ARGV, 4 do
+  local id, doc = ARGV[i], ARGV[i + 3]
+  if doc ~= '' then
+    redis.call('HSET', KEYS[1], id, doc)
+    redis.call('HSET', KEYS[2], id, node)
+    redis.call('ZADD', KEYS[3], ARGV[i + 1], id)
+    redis.call('ZADD', KEYS[tonumber(ARGV[i + 2])], ARGV[i + 1], id)
+  elseif redis.call('HGET', KEYS[2], id) == node then
+    redis.call('HDEL', KEYS[1], id)
+    redis.call('HDEL', KEYS[2], id)
+    redis.call('ZREM', KEYS[3], id)
+  end
+end
+local surplus = redis.call('ZCARD', KEYS[3]) - most
+if surplus > 0 then
+  local gone = redis.call('ZPOPMIN', KEYS[3], surplus)
+  for i = 1, #gone, 2 do
+    redis.call('HDEL', KEYS[1], gone[i])
+    redis.call('HDEL', KEYS[2], gone[i])
+  end
+end
+return 1

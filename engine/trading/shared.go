@@ -1,0 +1,219 @@
+package trading
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/wse-engine/wse/engine/message"
+)
+
+// SharedSession is a session as nodes know of each other's.
+type SharedSession struct {
+	*message.Session
+	Node string // the id of the node that has it
+	Here bool   // that is this one
+	Lost bool   // that is dead
+}
+
+// SessionChange is what other nodes are to know of a session.
+type SessionChange struct {
+	*message.Session      // of one that is gone the ID and the Owner
+	Gone             bool // it is forgotten
+}
+
+// Registry is what all nodes know of each other's sessions. Each may block until ctx ends.
+type Registry interface {
+	// Share tells what sessions of this node are like now.
+	Share(ctx context.Context, changes []SessionChange) error
+	// Find returns the session with an id, nil where no node has one.
+	Find(ctx context.Context, id string) (*SharedSession, error)
+	// List returns up to most of a user's sessions, or of everybody's where owner is empty, the newest first.
+	List(ctx context.Context, owner string, most int) ([]SharedSession, error)
+}
+
+// Peers are the nodes that serve together. Each may block until ctx ends.
+type Peers interface {
+	// Home returns the node that serves a user's trading, and whether that is this one; "" where none does, or a dead one did. With
+	// claim it becomes this one then.
+	Home(ctx context.Context, user string, claim bool) (node string, here bool, err error)
+	// Pass has another node's Trading.Passed answer a request.
+	Pass(ctx context.Context, node string, request []byte) (answer []byte, err error)
+	// Adopt says that this node has the sessions with these ids, and returns those that other nodes know nothing of.
+	Adopt(ctx context.Context, ids []string) (unknown []string, err error)
+}
+
+// reasonLost is why a session is in the state error whose node is dead.
+const reasonLost = "node_lost"
+
+const (
+	shareAgain  = time.Second // after a failure
+	shareBatch  = 100         // sessions at a time
+	adoptBatch  = 1000        // ids at a time
+	shareAtMost = 2 * time.Second
+)
+
+// sharing is what a session's goroutine keeps of what it last shared.
+type sharing struct {
+	at      time.Time
+	state   string
+	changed bool // since
+}
+
+// share has other nodes hear of a session: of a new state at once, of anything else every share_interval. It runs on the session's
+// goroutine, or before that is there.
+func (t *Trading) share(s *session) {
+	if t.deps.Registry == nil || s.plan.kind == watch || s.opened == nil {
+		return
+	}
+	state, _, _, _ := s.current()
+	again := s.reshare.Swap(false)
+	if now := t.now(); again || state != s.shared.state || s.shared.changed && now.Sub(s.shared.at) >= t.cfg.ShareInterval {
+		s.shared = sharing{at: now, state: state}
+		t.shareSoon(SessionChange{Session: s.describe()})
+	}
+}
+
+// shareSoon puts a change where the goroutine that shares takes it from.
+func (t *Trading) shareSoon(c SessionChange) {
+	if t.deps.Registry == nil {
+		return
+	}
+	t.mu.Lock()
+	t.unshared[c.ID] = c
+	t.mu.Unlock()
+	t.wakeSharing()
+}
+
+func (t *Trading) wakeSharing() {
+	select {
+	case t.sharingWake <- struct{}{}:
+	default:
+	}
+}
+
+// Reshare has all sessions of this node told to the others again. It is to be called when what they know may be lost, and does not
+// block.
+func (t *Trading) Reshare() {
+	t.mu.Lock()
+	t.adopt = true
+	t.mu.Unlock()
+	t.wakeSharing()
+}
+
+// shareUntil tells other nodes what sessions are like, until ctx ends. What cannot be told is tried again.
+func (t *Trading) shareUntil(ctx context.Context) {
+	t.Reshare()
+	for failing := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.sharingWake:
+		}
+		err := t.shareNow(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			t.log.Warn("other nodes cannot be told of this node's sessions; they are, as soon as Redis answers", "error", err)
+		}
+		if failing = err != nil; failing {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(shareAgain):
+				t.wakeSharing()
+			}
+		}
+	}
+}
+
+// shareNow tells what there is to tell.
+func (t *Trading) shareNow(ctx context.Context) error {
+	t.mu.Lock()
+	adopt, changes := t.adopt, t.unshared
+	t.adopt, t.unshared = false, map[string]SessionChange{}
+	t.mu.Unlock()
+	for batch := range slices.Chunk(slices.Collect(maps.Values(changes)), shareBatch) {
+		if err := t.deps.Registry.Share(ctx, batch); err != nil {
+			t.putBackUnshared(changes, adopt)
+			return err
+		}
+	}
+	if !adopt {
+		return nil
+	}
+	if err := t.adoptAll(ctx); err != nil {
+		t.putBackUnshared(nil, true)
+		return err
+	}
+	return nil
+}
+
+// putBackUnshared puts changes back that were not told, unless something newer waits.
+func (t *Trading) putBackUnshared(changes map[string]SessionChange, adopt bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.adopt = t.adopt || adopt
+	for id, c := range changes {
+		if _, newer := t.unshared[id]; !newer {
+			t.unshared[id] = c
+		}
+	}
+}
+
+// adoptAll says which sessions this node has, and tells of those that the others know nothing of.
+func (t *Trading) adoptAll(ctx context.Context) error {
+	if err := t.shareEnded(ctx, t.crashed); err != nil {
+		return err
+	}
+	t.crashed = nil
+	running := map[string]*session{}
+	for _, s := range t.runningOf("") {
+		running[s.id] = s
+		s.reshare.Store(true)
+		soon, cancel := context.WithTimeout(ctx, busyFor)
+		_, _ = s.call(soon, func() { t.share(s) }) // one that is busy for long does so with its next checkpoint
+		cancel()
+	}
+	ids := append(t.ended.newestOf("", t.cfg.SessionsKeptMax), slices.Collect(maps.Keys(running))...)
+	for batch := range slices.Chunk(ids, adoptBatch) {
+		unknown, err := t.deps.Peers.Adopt(ctx, batch)
+		if err != nil {
+			return err
+		}
+		for part := range slices.Chunk(unknown, shareBatch) {
+			if err := t.shareEnded(ctx, part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// shareEnded tells of sessions that have ended.
+func (t *Trading) shareEnded(ctx context.Context, ids []string) error {
+	var changes []SessionChange
+	for _, id := range ids {
+		if _, ok := t.ended.owner(id); !ok {
+			continue
+		}
+		shown, err := t.document(id)
+		if err != nil {
+			t.log.Error("other nodes cannot be told of a session", "session", id, "error", err)
+			continue
+		}
+		changes = append(changes, SessionChange{Session: shown})
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return t.deps.Registry.Share(ctx, changes)
+}
+
+// shareLast tells what there is to tell when Run ends.
+func (t *Trading) shareLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shareAtMost)
+	defer cancel()
+	if err := t.shareNow(ctx); err != nil {
+		t.log.Warn("other nodes could not be told how this node's sessions ended; they take them for lost", "error", err)
+	}
+}
