@@ -154,7 +154,10 @@ func (r *Rollout) try(ctx context.Context, p *proposal, propose func(ctx context
 		return err
 	}
 	defer func() {
-		if err != nil && !errors.Is(err, ErrUnknown) {
+		switch {
+		case errors.Is(err, ErrUnknown):
+			r.settle(&p.claim)
+		case err != nil:
 			r.giveUp(ctx, p)
 		}
 	}()
@@ -194,20 +197,17 @@ func (r *Rollout) gather(ctx context.Context, p *proposal, v *version) error {
 		if err != nil {
 			return err
 		}
-		working, against := p.report.count(StateWorking), []string(nil)
-		for i := range p.report.Nodes {
-			if n := &p.report.Nodes[i]; n.State == StateRefused || n.State == StateSilent {
-				against = append(against, fmt.Sprintf("%s %s", n.ID, map[State]string{StateRefused: "refused", StateSilent: "is silent"}[n.State]))
-			}
-		}
-		switch {
+		ready := p.report.count(StateReady) + p.report.count(StateGone)
+		switch against := p.report.against(); {
+		case ready == len(p.report.Nodes):
+			return nil
+		case errors.Is(ctx.Err(), context.Canceled):
+			return fmt.Errorf("plugin/%s: %w: who asked for it does not wait any more", p.name, ErrRefused)
+		case ctx.Err() != nil:
+			return fmt.Errorf("plugin/%s: %w: %d of %d nodes were ready within prepare_timeout (%v)",
+				p.name, ErrRefused, p.report.count(StateReady), len(p.report.Nodes), r.cfg.PrepareTimeout)
 		case len(against) > 0:
 			return fmt.Errorf("plugin/%s: %w: %s", p.name, ErrRefused, strings.Join(against, ", "))
-		case working == 0:
-			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("plugin/%s: %w: %d of %d nodes did not get ready within prepare_timeout (%v), or nobody waits for it any more",
-				p.name, ErrRefused, working, len(p.report.Nodes), r.cfg.PrepareTimeout)
 		}
 	}
 }
@@ -300,11 +300,34 @@ func (r *Rollout) tell(ctx context.Context, p *proposal, number int64) {
 	}
 }
 
+// settle ends the lease of a change of which Redis did not say whether it took it, as soon as Redis answers, so that the next change
+// need not wait for its end. A commit that is still on its way is refused behind that.
+func (r *Rollout) settle(c *claim) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx == nil {
+		return
+	}
+	run := r.ctx
+	r.work.Go(func() {
+		ctx, cancel := context.WithTimeout(run, r.cfg.lease())
+		defer cancel()
+		for r.shelf.drop(ctx, c) != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(r.cfg.CheckInterval):
+			}
+		}
+		r.wake()
+	})
+}
+
 // giveUp ends a change that is not made.
 func (r *Rollout) giveUp(ctx context.Context, p *proposal) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
 	defer cancel()
-	r.shelf.drop(ctx, &p.claim)
+	_ = r.shelf.drop(ctx, &p.claim) // else it ends by itself
 	if len(p.seen) == 0 {
 		return
 	}

@@ -48,7 +48,8 @@ func candidate(i int) plugin.Candidate {
 // group is some nodes on one Redis.
 type group struct {
 	t      *testing.T
-	server *redistest.Server
+	server *redistest.Server // nil: there are several
+	way    func() redis.Config
 	dir    string         // with the compiled modules
 	disk   plugin.Records // of the nodes that are opened from now on; nil: they have none
 	cfg    rollout.Config
@@ -58,7 +59,15 @@ type group struct {
 }
 
 func newGroup(t *testing.T) *group {
-	g := &group{t: t, server: redistest.Single(t), dir: t.TempDir(), cfg: rollout.DefaultConfig(), nodes: cluster.DefaultConfig()}
+	server := redistest.Single(t)
+	g := newGroupOn(t, nil)
+	g.server = server
+	return g
+}
+
+// newGroupOn is newGroup on servers of the test's own.
+func newGroupOn(t *testing.T, way func() redis.Config) *group {
+	g := &group{t: t, way: way, dir: t.TempDir(), cfg: rollout.DefaultConfig(), nodes: cluster.DefaultConfig()}
 	g.cfg.CheckInterval = 50 * time.Millisecond
 	g.nodes.BeatInterval, g.nodes.NodeTimeout, g.nodes.AskTimeout, g.nodes.AskAgain = 50*time.Millisecond, 2*time.Second, time.Second, 100*time.Millisecond
 	var all plugin.Configs
@@ -165,12 +174,17 @@ func (g *group) open(name string, cfgs ...plugin.Config) *member {
 	if len(cfgs) == 0 {
 		cfgs = []plugin.Config{files()}
 	}
-	m := &member{g: g, name: name, cut: newCable(g.t, g.server.Addr())}
+	m := &member{g: g, name: name}
 	var err error
 	m.host, err = plugin.New(cfgs, g.deps())
 	require.NoError(g.t, err)
 	cfg := redis.DefaultConfig()
-	cfg.Addrs = []string{m.cut.addr()}
+	if g.server != nil {
+		m.cut = newCable(g.t, g.server.Addr())
+		cfg.Addrs = []string{m.cut.addr()}
+	} else {
+		cfg = g.way()
+	}
 	cfg.DialTimeout, cfg.CommandTimeout = 300*time.Millisecond, 300*time.Millisecond
 	m.client, err = redis.Open(cfg, "")
 	require.NoError(g.t, err)

@@ -25,7 +25,7 @@ var (
 )
 
 var (
-	errLease = errors.New("the change took longer than its lease, prepare_timeout and commit_timeout together")
+	errLease = errors.New("the lease of the change is over: it took longer than prepare_timeout and commit_timeout together, or Redis lost the lease in a failover; try again")
 	errGone  = errors.New("what the cluster wants is not in Redis any more")
 )
 
@@ -94,6 +94,19 @@ func (r *Report) count(s State) (n int) {
 		}
 	}
 	return n
+}
+
+// against tells which nodes refused, or are silent.
+func (r *Report) against() (list []string) {
+	for i := range r.Nodes {
+		switch n := &r.Nodes[i]; n.State {
+		case StateRefused:
+			list = append(list, n.ID+" refused")
+		case StateSilent:
+			list = append(list, n.ID+" is silent")
+		}
+	}
+	return list
 }
 
 // String is the report as operators read it: a line about the change and one for each node.

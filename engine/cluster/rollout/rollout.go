@@ -295,7 +295,7 @@ func (r *Rollout) behind() []string {
 		if f.number != rec.Number || !now.Before(f.after) {
 			names = append(names, name)
 		}
-		if f.number != rec.Number {
+		if held := r.task != nil && r.task.ask.Change == rec.Change; f.number != rec.Number && !held { // what is held serves at once
 			r.faults[name] = fault{number: rec.Number, err: fmt.Errorf("%s, which the cluster wants, is being made ready", v.Version)}
 		}
 	}

@@ -75,7 +75,10 @@ func (s *shelf) take(ctx context.Context, c *claim, lease time.Duration) error {
 	if taken {
 		return nil
 	}
-	there, err := s.client.Do().Get(ctx, keyLease).Result()
+	pipe := s.client.Do().Pipeline()
+	value, left := pipe.Get(ctx, keyLease), pipe.PTTL(ctx, keyLease)
+	_, err = pipe.Exec(ctx)
+	there := value.Val()
 	switch {
 	case errors.Is(err, goredis.Nil):
 		return fmt.Errorf("%w; it has just ended, so try again", ErrBusy)
@@ -88,7 +91,8 @@ func (s *shelf) take(ctx context.Context, c *claim, lease time.Duration) error {
 	if json.Unmarshal([]byte(there), &other) != nil || other.Change == "" {
 		return fmt.Errorf("%w: %s in Redis, which belongs to the engine alone, holds %.80q; remove it", ErrBusy, keyLease, there)
 	}
-	return fmt.Errorf("%w: a %s of %s by %q through node %s; try again when it has ended, in %v at the latest", ErrBusy, other.How, other.Plugin, other.Who, other.Node, lease)
+	return fmt.Errorf("%w: a %s of %s by %q through node %s; try again when it has ended, in %v at the latest",
+		ErrBusy, other.How, other.Plugin, other.Who, other.Node, left.Val().Round(time.Millisecond))
 }
 
 // underWay tells whether the lease is that of a change.
@@ -104,9 +108,9 @@ func (s *shelf) underWay(ctx context.Context, change string) (bool, error) {
 	return json.Unmarshal([]byte(there), &c) == nil && c.Change == change, nil
 }
 
-// drop ends a lease. Should it fail, it ends by itself.
-func (s *shelf) drop(ctx context.Context, c *claim) {
-	_ = s.end.Run(ctx, s.client.Do(), []string{keyLease}, c.value()).Err()
+// drop ends a lease, if it is that of c.
+func (s *shelf) drop(ctx context.Context, c *claim) error {
+	return s.end.Run(ctx, s.client.Do(), []string{keyLease}, c.value()).Err()
 }
 
 // stage puts bytes where nodes find them.
