@@ -38,7 +38,7 @@ const StreamEvents = redis.Prefix + "events"
 // DefaultConfig returns the values that hold where the configuration says nothing.
 func DefaultConfig() Config {
 	return Config{
-		Streams: []string{StreamEvents}, BatchMax: 256, PublishAbreast: 64, DeliveriesMax: 5, StreamKeep: 24 * time.Hour,
+		Streams: []string{StreamEvents}, BatchMax: 256, PublishAbreast: 64, DeliveriesMax: 10, StreamKeep: 24 * time.Hour,
 		Ingress: true, IngressWorkers: 4, IngressQueueMax: 256, LeaseTTL: 5 * time.Second,
 		DeadLettersMax: 1000, DeadLettersKiBMax: 16 << 10, DeadLetterKiBMax: 256, DeadLetterTTL: 7 * 24 * time.Hour,
 		DeadLetterChannelsMax: 1000, ReplayTimeout: 30 * time.Second,

@@ -150,7 +150,7 @@ func TestAnEntryThatReadersDieOfBecomesADeadLetterAndItsNeighboursDoNot(t *testi
 	require.NoError(t, n.client.XGroupCreate(t.Context(), StreamEvents, group, "0").Err())
 	require.NoError(t, n.client.XReadGroup(t.Context(), &goredis.XReadGroupArgs{Group: group, Consumer: "dead0", Streams: []string{StreamEvents, ">"}}).Err())
 	for i, id := range ids { // as readers left it that died one after the other
-		deliveries := []int{1, 5, 1}[i]
+		deliveries := []int{1, 10, 1}[i]
 		require.NoError(t, n.client.Do(t.Context(), "XCLAIM", StreamEvents, group, "dead4", 0, id, "RETRYCOUNT", deliveries, "JUSTID").Err())
 	}
 	n.run()
@@ -159,7 +159,7 @@ func TestAnEntryThatReadersDieOfBecomesADeadLetterAndItsNeighboursDoNot(t *testi
 	letters := n.list(ingest.LetterQuery{})
 	require.Len(t, letters, 1)
 	require.Equal(t, []any{"killer", StreamEvents + " " + ids[1]}, []any{letters[0].EventID, letters[0].From})
-	require.Contains(t, letters[0].Reason, "handed to 5 readers")
+	require.Contains(t, letters[0].Reason, "handed to 10 readers")
 	require.Equal(t, uint64(3), n.intake.Stats().Streams[0].Claims)
 }
 
