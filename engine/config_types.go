@@ -13,6 +13,7 @@ import (
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/broker/memory"
+	redisbroker "github.com/wse-engine/wse/engine/broker/redis"
 	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/feed"
@@ -66,9 +67,10 @@ type Limits struct {
 	CompressedMiBMax int `yaml:"compressed_mib_max"` // compressed publications that are kept so that replays do not compress them again; 0: none
 }
 
-// Broker chooses what carries publications. There is one kind today: memory, for one process.
+// Broker chooses what carries publications: Redis, which nodes share, where it has an address, else the memory of this process.
 type Broker struct {
-	Memory memory.Config `yaml:"memory"`
+	Memory memory.Config      `yaml:"memory"`
+	Redis  redisbroker.Config `yaml:"redis"`
 }
 
 // Logging says what is logged, and how.
@@ -109,7 +111,7 @@ func DefaultConfig() Config {
 			mapping, stock("topicauth", plugin.Authorize), stock("validator", plugin.Validate), stock("strategy", plugin.KindStrategy),
 		},
 		Lifecycle:      plugin.DefaultLifecycle(),
-		Broker:         Broker{Memory: memory.DefaultConfig()},
+		Broker:         Broker{Memory: memory.DefaultConfig(), Redis: redisbroker.DefaultConfig()},
 		Trading:        trading.DefaultConfig(),
 		Logging:        Logging{Level: "info"},
 		Debug:          Debug{Poller: PollerAuto},
@@ -139,6 +141,7 @@ func (c *Config) Validate() error {
 		config.Prefix("plugins", c.Plugins.Validate()),
 		config.Prefix("lifecycle", c.Lifecycle.Validate()),
 		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
+		config.Prefix("broker.redis", c.Broker.Redis.Validate()),
 		config.Prefix("trading", c.Trading.Validate()),
 		c.Logging.validate(),
 		c.checkDebug(),

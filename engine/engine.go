@@ -22,7 +22,6 @@ import (
 	"github.com/wse-engine/wse/engine/admin"
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/broker"
-	"github.com/wse-engine/wse/engine/broker/memory"
 	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/dialect"
@@ -33,6 +32,7 @@ import (
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/presence"
 	"github.com/wse-engine/wse/engine/quota"
+	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/router"
 	"github.com/wse-engine/wse/engine/store"
 	"github.com/wse-engine/wse/engine/trading"
@@ -60,7 +60,8 @@ type Engine struct {
 	auth       *auth.Auth
 	login      *login
 	classes    *broker.Classes
-	broker     *memory.Broker
+	redis      *redis.Client // nil: there is one node
+	broker     *carrier
 	hub        *hub.Hub
 	listeners  *feed.Listeners
 	present    *presence.Presence
@@ -104,7 +105,7 @@ func New(cfg Config, opts Options) (*Engine, error) {
 
 // open makes the parts in the order they depend on each other.
 func (e *Engine) open() error {
-	for _, step := range []func() error{e.openStore, e.openQuota, e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
+	for _, step := range []func() error{e.openStore, e.openRedis, e.openQuota, e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -224,7 +225,7 @@ func (e *Engine) openBroker() (err error) {
 		return err
 	}
 	e.listeners = feed.NewListeners(e.hub, e.classes)
-	if e.broker, err = memory.New(e.cfg.Broker.Memory, e.classes, e.listeners); err != nil {
+	if err = e.openCarrier(); err != nil {
 		return err
 	}
 	if e.present, err = presence.New(e.cfg.Limits.Presence, e.classes, e.hub); err != nil {
@@ -287,7 +288,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		})
 	}
-	start(&underneath, under, "broker", func(ctx context.Context) error { e.broker.Run(ctx); return nil })
+	start(&underneath, under, "broker", e.broker.run)
 	start(&underneath, under, "auth", e.auth.Run)
 	start(&underneath, under, "router", e.router.Run)
 	start(&underneath, under, "presence", e.present.Run)
@@ -352,7 +353,10 @@ func (e *Engine) close() error {
 		errs = append(errs, e.admin.Close())
 	}
 	if e.broker != nil {
-		errs = append(errs, e.broker.Close())
+		errs = append(errs, e.broker.close())
+	}
+	if e.redis != nil {
+		errs = append(errs, e.redis.Close())
 	}
 	if e.plugins != nil {
 		errs = append(errs, e.plugins.Close())

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -61,16 +60,16 @@ func (o operator) Reload(ctx context.Context) error { return o.engine.Reload(ctx
 
 // Ready implements [admin.Engine].
 func (o operator) Ready(context.Context) error {
-	if o.engine.stopping() {
-		return errors.New("the engine is draining")
-	}
-	return nil
+	return o.engine.notReady()
 }
 
 // Topics implements [admin.Topics]: what was published to, and what is subscribed to though nothing was published yet.
-func (o operator) Topics(prefix string, limit int) []admin.Topic {
+func (o operator) Topics(ctx context.Context, prefix string, limit int) ([]admin.Topic, error) {
 	e := o.engine
-	infos := e.broker.Topics(prefix, limit)
+	infos, err := e.broker.topics(ctx, prefix, limit)
+	if err != nil {
+		return nil, err
+	}
 	topics := make([]admin.Topic, 0, len(infos))
 	known := make(map[message.Topic]bool, len(infos))
 	for _, t := range infos {
@@ -87,7 +86,7 @@ func (o operator) Topics(prefix string, limit int) []admin.Topic {
 		return true
 	})
 	slices.SortFunc(topics, func(a, b admin.Topic) int { return strings.Compare(string(a.Topic), string(b.Topic)) })
-	return topics[:min(limit, len(topics))]
+	return topics[:min(limit, len(topics))], nil
 }
 
 // Members implements [admin.Members].
@@ -157,7 +156,7 @@ func describe(cn *conn.Conn, c *client) admin.Connection {
 func (o operator) Measure() admin.Measurements {
 	e := o.engine
 	totals, gauges := e.conns.Stats()
-	stats := e.broker.Stats()
+	stats := e.broker.stats()
 	topics := 0
 	e.hub.Topics(func(message.Topic, int) bool { topics++; return true })
 	return admin.Measurements{

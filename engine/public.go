@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 )
 
@@ -12,11 +13,15 @@ func (e *Engine) publicHTTP() http.Handler {
 		writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if e.stopping() {
+		// Why it is not ready is for operators, on the admin port.
+		switch err := e.notReady(); {
+		case errors.Is(err, errDraining):
 			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "draining"})
-			return
+		case err != nil:
+			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "not_ready"})
+		default:
+			writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
 		}
-		writeJSON(w, http.StatusOK, map[string]any{"status": "ready"})
 	})
 	mux.HandleFunc(pathRefresh, e.refresh)
 	if e.cfg.Trading.Enabled {

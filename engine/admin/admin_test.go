@@ -56,11 +56,11 @@ var (
 
 func (w *world) Deliver(*message.Envelope) {}
 
-func (w *world) Topics(prefix string, limit int) (out []admin.Topic) {
+func (w *world) Topics(_ context.Context, prefix string, limit int) (out []admin.Topic, _ error) {
 	for _, t := range w.broker.Topics(prefix, limit) {
 		out = append(out, admin.Topic{Topic: t.Topic, Class: t.Class, Seq: t.Seq, Epoch: admin.Epoch(t.Epoch), Publications: t.Publications})
 	}
-	return out
+	return out, nil
 }
 
 func (w *world) Connections(user string, limit int) (out []admin.Connection, total int) {

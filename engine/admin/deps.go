@@ -42,7 +42,7 @@ type Replayer interface {
 
 // Topics lists topics by name, those that begin with prefix, at most limit of them.
 type Topics interface {
-	Topics(prefix string, limit int) []Topic
+	Topics(ctx context.Context, prefix string, limit int) ([]Topic, error)
 }
 
 // History reads what is kept of a topic; [broker.Broker] has the contract. It may block until ctx ends.

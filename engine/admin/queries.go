@@ -58,7 +58,11 @@ func (s *Server) topics(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	list := s.deps.Topics.Topics(values.Get("prefix"), limit)
+	list, err := s.deps.Topics.Topics(r.Context(), values.Get("prefix"), limit)
+	if err != nil {
+		s.fail(w, r, err, nil)
+		return
+	}
 	writeJSON(w, map[string]any{"topics": orEmpty(list), "total": s.deps.Engine.Measure().Broker.Topics})
 }
 

@@ -36,7 +36,7 @@ type TLS struct {
 
 // DefaultConfig returns the values that configs/wse.yaml documents: no Redis.
 func DefaultConfig() Config {
-	return Config{DialTimeout: 2 * time.Second, CommandTimeout: 2 * time.Second}
+	return Config{Addrs: []string{}, DialTimeout: 2 * time.Second, CommandTimeout: 2 * time.Second}
 }
 
 // Enabled reports whether there is a Redis.
