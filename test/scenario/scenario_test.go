@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
 // TestMain has several files played at a time on however few processors: most of a scenario is waiting.
@@ -69,8 +71,19 @@ func pollers() []string {
 	return []string{"goroutine"}
 }
 
-// brokers are what the engine can be started with to keep its topics.
-func brokers() []string { return []string{"memory"} }
+// brokers are what the engine can be started with to keep its topics, in a form. How messages look is settled behind the
+// broker, so Redis is played in the form that plays every file.
+func brokers(form string) []string {
+	if form == silent {
+		return []string{memory, redis}
+	}
+	return []string{memory}
+}
+
+const (
+	memory = "memory"
+	redis  = "redis"
+)
 
 // forms returns those to play, and whether they were chosen by hand.
 func forms(t *testing.T) (names []string, chosen bool) {
@@ -109,9 +122,9 @@ func groups(t *testing.T, files []*File) (all []*group) {
 	built := raceEnabled && os.Getenv("WSE_BINARY") == ""
 	for i, form := range names {
 		for j, poller := range pollers() {
-			for _, broker := range brokers() {
+			for _, broker := range brokers(form) {
 				g := &group{poller: poller, broker: broker, form: form}
-				g.race = built && (chosen || form == silent || i%len(pollers()) == j)
+				g.race = built && (chosen || form == silent || i%len(pollers()) == j) && (broker == memory || poller == pollers()[0])
 				for _, f := range files {
 					if f.In(form) {
 						g.files = append(g.files, f)
@@ -211,6 +224,9 @@ func (g *group) play(t *testing.T, program, cache string, f *File) {
 	settings := []string{"debug.poller=" + g.poller}
 	if g.form != silent {
 		settings = append(settings, "limits.compress_bytes_min=0") // every message that gets shorter
+	}
+	if g.broker == redis { // one for each engine, since channels are not divided by database
+		settings = append(settings, "broker.redis.addrs=["+redistest.Single(t).Addr()+"]")
 	}
 	e, err := Start(program, dir, append(settings, f.Settings...), f.TLS)
 	require.NoError(t, err)
