@@ -90,6 +90,7 @@ func table() []rule {
 		{path: "sdk/client/go", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
 		{path: "configs"},
 		{path: "plugins", own: []string{"sdk/abi"}},
+		{path: "test/scaling"},
 		{path: "test/scenario", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "github.com/vmihailenco/msgpack/v5/..."}},
 	}...)
 }

@@ -24,10 +24,11 @@ import (
 
 const usage = `usage: bench COMMAND [flags]
 
-  table    measure every row beside its peer and print the table (what make bench runs)
-  fanout   one topic, many connections: every publication in order, none lost, none doubled
-  churn    connect, disconnect, subscribe and unsubscribe under traffic, then look for leaks
-  peer     serve as a peer (the table starts these itself)
+  table      measure every row beside its peer and print the table (what make bench runs)
+  fanout     one topic, many connections: every publication in order, none lost, none doubled
+  churn      connect, disconnect, subscribe and unsubscribe under traffic, then look for leaks
+  constants  measure what the capacity model of test/scaling counts with
+  peer       serve as a peer (the table starts these itself)
 
 bench COMMAND -h lists the flags.
 `
@@ -62,6 +63,8 @@ func run(ctx context.Context, args []string) error {
 		return fanout(ctx, args[1:])
 	case "churn":
 		return churn(ctx, args[1:])
+	case "constants":
+		return constants(ctx, args[1:])
 	case "peer":
 		return servePeer(args[1:])
 	default:

@@ -110,3 +110,43 @@ func (r *Redis) PublishTimes(ctx context.Context, channel, text string) (p50, p9
 	}
 	return p50, p99, err
 }
+
+// StartCluster starts a Cluster of n primaries and waits until it owns every slot. What was started comes back also with an error.
+func StartCluster(ctx context.Context, dir string, n int) (servers []*Redis, err error) {
+	const slots = 16384
+	var first int // the bus port of the first
+	for i := range n {
+		bus, err := freeAddr() // its default, 10,000 above the other, may be none
+		if err != nil {
+			return servers, err
+		}
+		s, err := StartRedis(dir, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(int(bus.Port())))
+		if err != nil {
+			return servers, err
+		}
+		if servers = append(servers, s); i == 0 {
+			first = int(bus.Port())
+		} else if err := s.Client.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", servers[0].Listen.Port(), first).Err(); err != nil {
+			return servers, fmt.Errorf("target: %w", err)
+		}
+		if err := s.Client.ClusterAddSlotsRange(ctx, i*slots/n, (i+1)*slots/n-1).Err(); err != nil {
+			return servers, fmt.Errorf("target: %w", err)
+		}
+	}
+	for end := time.Now().Add(startWait); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		ready := 0
+		for _, s := range servers {
+			info, err := s.Client.ClusterInfo(ctx).Result()
+			if err != nil {
+				return servers, fmt.Errorf("target: %w", err)
+			}
+			if strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:"+strconv.Itoa(n)) {
+				ready++
+			}
+		}
+		if ready == n {
+			return servers, nil
+		}
+	}
+	return servers, errors.New("target: the Cluster did not come up")
+}
