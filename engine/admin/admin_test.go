@@ -21,6 +21,7 @@ import (
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/broker/memory"
 	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/intake"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 )
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is an engine as far as the admin API sees one: a real broker and a real ingest, and the rest as a test sets it.
 type world struct {
+	intake *intake.Stats
 	broker *memory.Broker
 	mu     sync.Mutex
 	conns  []admin.Connection // guarded by mu
@@ -99,6 +101,7 @@ func (w *world) Measure() admin.Measurements {
 		Connections: 3, Deliveries: 42, Dropped: map[string]uint64{"queue": 7},
 		Presence: admin.PresenceFigures{Members: 5, Notices: map[string]uint64{"presence_join": 6}, Refused: map[string]uint64{"data": 8}},
 		Broker:   admin.BrokerFigures{Topics: s.Topics, BytesKept: s.BytesKept, Published: s.Published},
+		Intake:   w.intake,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/cluster/rollout"
 	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/intake"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 )
@@ -210,6 +211,7 @@ type Measurements struct {
 	Encryption        Encryption        `json:"encryption"`
 	Logins            Logins            `json:"logins"`
 	Broker            BrokerFigures     `json:"broker"`
+	Intake            *intake.Stats     `json:"intake,omitempty"` // nil: there is no Redis
 }
 
 // Encryption is what became of the encryption that clients asked for.

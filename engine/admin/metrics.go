@@ -164,6 +164,9 @@ func (e emitter) engine(m Measurements) {
 	e.counters("wse_auth_refresh_total", "Refresh tokens that bought others, and those that came twice, which revoked their family.", "result", m.Logins.Refresh)
 	e.gauge("wse_subscribed_topics", "Topics and patterns with a subscriber on this node.", float64(m.SubscribedTopics))
 	e.presence(m.Presence)
+	if m.Intake != nil {
+		e.intake(m.Intake)
+	}
 	b := m.Broker
 	e.gauge("wse_topics", "Topics that exist.", float64(b.Topics))
 	e.gauge("wse_history_bytes", "Bytes kept: histories, retained snapshots, ids.", float64(b.BytesKept))

@@ -194,14 +194,15 @@ function letters(body) {
   at("letters-total").textContent = count(body.total) + " kept";
   table("letters", [
     ["when", (d) => span(Date.now() - Date.parse(d.time)) + " ago"],
+    ["channel", (d) => d.channel],
     ["event", (d) => d.event],
-    ["id", (d) => press(d.event_id, () => letter(d.id))],
-    ["plugin", (d) => d.plugin + "@" + d.version],
+    ["id", (d) => press(d.event_id || d.id, () => letter(d.id))],
+    ["plugin", (d) => d.plugin && d.plugin + "@" + d.version],
     ["attempts", (d) => count(d.attempts), "number"],
     ["reason", (d) => d.reason.split("\n")[0], "wide"],
     ["", (d) => press("replay", () => replay({ ids: [d.id] }))],
     ["", (d) => press("drop", () => {
-      if (confirm("Forget this event for good?")) act("DELETE", "/api/v1/dead-letters/" + encodeURIComponent(d.id), "dropped " + d.event_id);
+      if (confirm("Forget this event for good?")) act("DELETE", "/api/v1/dead-letters/" + encodeURIComponent(d.id), "dropped " + (d.event_id || d.id));
     })],
   ], body.dead_letters);
   at("replay-all").hidden = !body.total;
