@@ -29,7 +29,7 @@ bench: build ## the benchmark table, ratios in one run
 	.ci/bench
 
 soak: build ## the long runs; the log is kept in test/bench
-	@.ci/setup go
+	@.ci/setup go redis
 	.ci/soak
 
 fuzz: ## every fuzz target for FUZZTIME each

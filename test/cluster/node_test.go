@@ -1,0 +1,213 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/test/scenario"
+)
+
+// node is one of the processes, one life after another, with its own way to the servers.
+type node struct {
+	world *world
+	name  string
+	dir   string
+	net   *network
+	http  *http.Client // for the readiness page
+
+	mu      sync.Mutex
+	moved   sync.Cond
+	engine  *scenario.Engine // nil while none runs; guarded by mu
+	life    int              // the how many-th it is; guarded by mu
+	excused bool             // connections may be lost: the process is stopped, or was; guarded by mu
+	ready   bool             // what the readiness page said last; guarded by mu
+	asked   int              // how often it was asked; guarded by mu
+	truth   truth            // guarded by mu
+}
+
+// truth is what the readiness page has to say from some moment on.
+type truth struct {
+	n     int // it is another one than before
+	bound bool
+	ready bool
+	from  time.Time
+}
+
+// redWithin is how soon the readiness page has to say that publications do not come back.
+const redWithin = 5 * time.Second
+
+func newNode(w *world, name, config string, net *network) *node {
+	n := &node{world: w, name: name, dir: w.t.TempDir(), net: net, http: &http.Client{Timeout: 2 * time.Second}}
+	n.moved.L = &n.mu
+	require.NoError(w.t, os.WriteFile(filepath.Join(n.dir, "wse.yaml"), []byte(config), 0o600))
+	return n
+}
+
+// start starts the process and returns when it is ready.
+func (n *node) start() error {
+	engine, err := scenario.Start(program, n.dir, nil, false)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.name, err)
+	}
+	n.change(func() {
+		n.engine, n.excused, n.ready = engine, false, true
+		n.life++
+	})
+	return nil
+}
+
+func (n *node) change(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f()
+	n.moved.Broadcast()
+}
+
+// alive is a life of a node, as somebody saw it who wants something of it.
+type alive struct {
+	*scenario.Engine
+	life int
+}
+
+// running returns the process that runs, or nothing.
+func (n *node) running() (a alive, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return alive{n.engine, n.life}, n.engine != nil
+}
+
+// lost reports whether a connection to a life of the node may have been lost.
+func (n *node) lost(life int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.excused || n.life != life || n.engine == nil
+}
+
+// good reports whether a balancer would send clients here.
+func (n *node) good() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.engine != nil && n.ready && !n.excused
+}
+
+// signal sends the process a signal. From then on connections may be lost.
+func (n *node) signal(sig syscall.Signal) {
+	n.change(func() { n.excused = true })
+	n.claim(truth{})
+	a, ok := n.running()
+	require.True(n.world.t, ok)
+	require.NoError(n.world.t, a.Signal(sig))
+}
+
+// kill ends the process at once.
+func (n *node) kill() {
+	n.signal(syscall.SIGKILL)
+	a, _ := n.running()
+	_, err := a.Wait()
+	require.NoError(n.world.t, err)
+	n.change(func() { n.engine, n.ready = nil, false })
+}
+
+// resume lets a process go on that was stopped, and returns when its readiness page says yes.
+func (n *node) resume() {
+	a, _ := n.running()
+	require.NoError(n.world.t, a.Signal(syscall.SIGCONT))
+	n.awaitReady(true, recoveryMax)
+	n.change(func() { n.excused = false })
+}
+
+// stop ends the process at the end of a test. It must have found no race and not have panicked.
+func (n *node) stop() error {
+	a, ok := n.running()
+	if !ok {
+		return nil
+	}
+	n.change(func() { n.engine, n.excused = nil, true })
+	return a.Stop()
+}
+
+// claim says what the readiness page has to say from now on.
+func (n *node) claim(what truth) {
+	n.change(func() {
+		what.n = n.truth.n + 1
+		n.truth = what
+	})
+}
+
+// watch asks for the readiness page until ctx ends, and whether it tells the truth.
+func (n *node) watch(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	defer n.http.CloseIdleConnections()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		a, ok := n.running()
+		if !ok {
+			continue
+		}
+		n.mu.Lock()
+		before := n.truth
+		n.mu.Unlock()
+		began := time.Now()
+		ready, why := n.page(ctx, a.Public)
+		if ctx.Err() != nil {
+			return
+		}
+		n.mu.Lock()
+		if n.life == a.life {
+			n.ready = ready
+			n.asked++
+		}
+		if before.bound && before.n == n.truth.n && ready != before.ready && began.After(before.from) {
+			n.world.fail(fmt.Errorf("%s says that it is ready: %v, and that is not so for %s: %s", n.name, ready, time.Since(before.from), why))
+		}
+		n.moved.Broadcast()
+		n.mu.Unlock()
+	}
+}
+
+func (n *node) page(ctx context.Context, addr string) (ready bool, body string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return false, err.Error()
+	}
+	response, err := n.http.Do(request)
+	if err != nil {
+		return false, err.Error()
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	return response.StatusCode == http.StatusOK, strings.TrimSpace(string(text))
+}
+
+// awaitReady waits until the readiness page says so or so, asked from now on, and fails the test when that takes too long.
+func (n *node) awaitReady(want bool, within time.Duration) time.Duration {
+	n.world.t.Helper()
+	began, late := time.Now(), false
+	timer := time.AfterFunc(within, func() { n.change(func() { late = true }) })
+	defer timer.Stop()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for from := n.asked + 1; !late && (n.asked <= from || n.ready != want); {
+		n.moved.Wait()
+	}
+	if late {
+		_, why := n.page(context.Background(), n.engine.Public)
+		require.Failf(n.world.t, "readiness", "%s was to say within %s that it is ready: %v; it says %s", n.name, within, want, why)
+	}
+	return time.Since(began)
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package cluster
+
+// raceEnabled is false where the race detector is off.
+const raceEnabled = false

@@ -1,0 +1,6 @@
+//go:build race
+
+package cluster
+
+// raceEnabled is true where the race detector is on.
+const raceEnabled = true
