@@ -132,7 +132,10 @@ type interruption struct {
 // interruptions returns the patterns that were confirmed after an interruption. Blind says that topics were forgotten which may
 // have been heard of since then.
 func (f *follower) interruptions() (list []interruption, blind bool) {
-	s := f.subs[0]
+	if len(f.plain) == 0 {
+		return nil, false
+	}
+	s := f.plain[0]
 	s.mu.Lock()
 	at := s.mark
 	s.mu.Unlock()

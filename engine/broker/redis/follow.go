@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,12 +34,13 @@ const (
 // Lock order: follower.mu, then followed.mu, then those of a subscriber, a queue or the probe. The sink is called with followed.mu
 // held.
 type follower struct {
-	b     *Broker
-	tally tally
-	seed  maphash.Seed
-	now   atomic.Int64 // Unix nanoseconds, kept by run; not exact
-	subs  []*subscriber
-	probe *probe
+	b      *Broker
+	tally  tally
+	seed   maphash.Seed
+	now    atomic.Int64  // Unix nanoseconds, kept by run; not exact
+	plain  []*subscriber // of plain Pub/Sub; the first brings patterns
+	shards shards
+	probe  *probe
 
 	unsettled atomic.Int64 // topics that Redis is asked about
 	oldest    atomic.Int64 // since when the longest of them is, Unix nanoseconds; 0: there is none
@@ -66,8 +68,16 @@ func newFollower(b *Broker) *follower {
 	f.looks.init()
 	f.reads.init()
 	f.probe = newProbe(f)
-	for i := range max(1, b.cfg.SubscriberConnections) {
-		f.subs = append(f.subs, newSubscriber(f, i))
+	f.shards = shards{wake: make(chan struct{}, 1), byAddr: map[string]*subscriber{}, nowhere: newSubscriber(f, -1)}
+	connections := b.cfg.SubscriberConnections
+	switch {
+	case b.cfg.Sharded && b.cfg.PlainCopy:
+		connections = 1 // for patterns
+	case b.cfg.Sharded:
+		connections = 0
+	}
+	for i := range connections {
+		f.plain = append(f.plain, newSubscriber(f, i))
 	}
 	return f
 }
@@ -75,8 +85,11 @@ func newFollower(b *Broker) *follower {
 // run receives until ctx ends.
 func (f *follower) run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for _, s := range f.subs {
+	for _, s := range f.plain {
 		wg.Go(func() { s.run(ctx) })
+	}
+	if f.b.cfg.Sharded {
+		wg.Go(func() { f.reshard(ctx) })
 	}
 	for range fillers {
 		wg.Go(func() { f.fill(ctx) })
@@ -149,9 +162,19 @@ func (f *follower) remove(t *followed) {
 	t.since = time.Time{}
 }
 
-// subscriberOf returns the connection that a topic's channel belongs to.
+// subscriberOf returns the subscriber that a topic's channel belongs to. f.mu is held.
 func (f *follower) subscriberOf(topic message.Topic) *subscriber {
-	return f.subs[maphash.String(f.seed, string(topic))%uint64(len(f.subs))]
+	if f.b.cfg.Sharded {
+		return f.home(topic)
+	}
+	return f.plain[maphash.String(f.seed, string(topic))%uint64(len(f.plain))]
+}
+
+// subscribers returns all there are.
+func (f *follower) subscribers() []*subscriber {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.AppendSeq(slices.Clone(f.plain), maps.Values(f.shards.byAddr))
 }
 
 func (f *follower) lookup(topic message.Topic) *followed {

@@ -54,6 +54,7 @@ func TestARedisThatStartsAnewIsOneRestartPerTopic(t *testing.T) {
 	n.tell("stream:market_data:AAPL", "1")
 	topics = append(topics, "stream:market_data:AAPL")
 	n.received(t, "public:news", []string{"1", "2"})
+	n.received(t, "stream:market_data:AAPL", []string{"1"})
 	server.Kill()
 	server.Start()
 	n.until(t, "a restart of each topic", func(accounts map[message.Topic]*account) bool {

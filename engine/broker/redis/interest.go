@@ -117,7 +117,9 @@ func (f *follower) wantTopic(topic message.Topic) ([]<-chan struct{}, error) {
 
 // own has a connection subscribe to t by name. f.mu is held.
 func (f *follower) own(t *followed) {
-	t.own = f.subscriberOf(t.topic)
+	if t.own = f.subscriberOf(t.topic); t.own == f.shards.nowhere {
+		f.shards.ring()
+	}
 	t.own.want(channelOf(t.topic), false, t.confirmed)
 }
 
@@ -153,7 +155,7 @@ func (f *follower) wantPattern(name message.Topic) ([]<-chan struct{}, error) {
 		name = message.Topic(strings.Clone(string(name)))
 		p = &pattern{name: name, glob: channelOf(name), ready: make(chan struct{})}
 		f.patterns[name] = p
-		f.subs[0].want(p.glob, true, func() { f.patternConfirmed(p) })
+		f.plain[0].want(p.glob, true, func() { f.patternConfirmed(p) })
 	}
 	wait := []<-chan struct{}{p.ready}
 	for topic, t := range f.topics {
@@ -231,7 +233,7 @@ func (f *follower) leaveTopic(t *followed) {
 // leavePattern unsubscribes from p. Topics that are wanted by name are subscribed to from now on. f.mu is held.
 func (f *follower) leavePattern(p *pattern) {
 	delete(f.patterns, p.name)
-	f.subs[0].drop(p.glob)
+	f.plain[0].drop(p.glob)
 	for topic, t := range f.topics {
 		if t.own != nil || !p.name.Matches(topic) || f.carrier(topic) != nil {
 			continue

@@ -22,11 +22,16 @@ import (
 const (
 	probeEvery = time.Second
 	roundMax   = 3 * time.Second // without a round trip until the node is not ready
+	roundsKept = 24 * time.Hour
 )
 
-// probeScript publishes on a channel the time of the server with what it was given.
-const probeScript = `local now = redis.call('TIME')
-return redis.call('PUBLISH', ARGV[1], ARGV[2] .. ' ' .. string.format('%d', now[1] * 1000000 + now[2]))`
+// Scripts that publish on a channel what they were given and the time of the server.
+const (
+	probeScript = `local now = redis.call('TIME')
+return redis.call('PUBLISH', ARGV[1], ARGV[2] .. ' ' .. string.format('%d%06d', now[1], now[2]))`
+	probeShardScript = `local now = redis.call('TIME')
+return redis.call('SPUBLISH', KEYS[1], ARGV[1] .. ' ' .. string.format('%d%06d', now[1], now[2]))`
+)
 
 // probe sends itself a message through every primary each second. The node is ready as long as it comes back on every connection.
 type probe struct {
@@ -79,28 +84,55 @@ func (p *probe) send(ctx context.Context) {
 			delete(p.sent, old)
 		}
 	}
+	maps.DeleteFunc(p.rounds, func(_ round, at time.Time) bool { return time.Since(at) > roundsKept })
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
-	servers := make(chan string, 1024)
-	err := p.f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
-		addr := primary.Options().Addr
-		select {
-		case servers <- addr:
-		default:
+	var wg sync.WaitGroup
+	all := p.f.subscribers()
+	for _, s := range all {
+		if s.addr != "" {
+			wg.Go(func() { p.sendShard(ctx, s, n) })
 		}
-		return primary.Eval(ctx, probeScript, nil, p.channel, fmt.Sprintf("%s %d %s", p.key, n, addr)).Err()
-	})
+	}
+	servers := make(chan string, 1024)
+	var err error
+	if len(p.f.plain) > 0 {
+		err = p.f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
+			addr := primary.Options().Addr
+			select {
+			case servers <- addr:
+			default:
+			}
+			return primary.Eval(ctx, probeScript, nil, p.channel, p.text(n, addr)).Err()
+		})
+	}
 	close(servers)
-	if late := p.count(servers, err == nil); err == nil {
-		for _, s := range late {
-			s.leaveServer(time.Now().Add(-roundMax))
+	wg.Wait()
+	p.count(servers, err == nil)
+	for _, w := range p.ways(all) {
+		if err == nil && w.age > roundMax {
+			w.subscriber.leaveServer(time.Now().Add(-roundMax))
 		}
 	}
 }
 
-// count takes note of which primaries there are, and returns the connections that have not brought their probes for too long.
-func (p *probe) count(servers <-chan string, all bool) (late []*subscriber) {
+func (p *probe) text(n uint64, server string) string {
+	return fmt.Sprintf("%s %d %s", p.key, n, server)
+}
+
+// sendShard publishes a probe for a subscriber of sharded Pub/Sub. That it fails shows where it does not come back.
+func (p *probe) sendShard(ctx context.Context, s *subscriber, n uint64) {
+	s.mu.Lock()
+	channel := s.probe
+	s.mu.Unlock()
+	if channel != "" {
+		_ = p.f.b.client.Do().Eval(ctx, probeShardScript, []string{channel}, p.text(n, s.addr)).Err()
+	}
+}
+
+// count takes note of which primaries there are; those that are missing may only not have answered where not all have.
+func (p *probe) count(servers <-chan string, all bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	there := map[string]time.Time{}
@@ -111,27 +143,43 @@ func (p *probe) count(servers <-chan string, all bool) (late []*subscriber) {
 		}
 		there[addr] = since
 	}
-	if !all { // those that are missing may only not have answered
+	if !all {
 		maps.Copy(there, p.servers)
 	}
 	p.servers = there
-	for server, since := range there {
-		for _, s := range p.f.subs {
-			if p.age(server, since, s, time.Now()) > roundMax && !slices.Contains(late, s) {
-				late = append(late, s)
-			}
-		}
-	}
-	return late
 }
 
-// age returns how long ago a probe came back on a way, or should have come back for the first time. mu is held.
-func (p *probe) age(server string, since time.Time, s *subscriber, now time.Time) time.Duration {
-	at := p.rounds[round{server, s.index}]
-	if at.Before(since) {
-		at = since
+// way is a round that probes are expected on.
+type way struct {
+	round
+	*subscriber
+	age  time.Duration // since the last one came back, or since one should have come back for the first time
+	ever bool
+}
+
+// ways returns the rounds that probes are expected on.
+func (p *probe) ways(all []*subscriber) (ways []way) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	add := func(s *subscriber, server string, since time.Time) {
+		r := round{server, s.index}
+		at, ever := p.rounds[r]
+		if at.Before(since) {
+			at = since
+		}
+		ways = append(ways, way{r, s, now.Sub(at), ever})
 	}
-	return now.Sub(at)
+	for _, s := range all {
+		if s.addr != "" {
+			add(s, s.addr, s.made)
+			continue
+		}
+		for server, since := range p.servers {
+			add(s, server, since)
+		}
+	}
+	return ways
 }
 
 // arrived takes a probe that a connection brought.
@@ -180,21 +228,15 @@ func (f *follower) interrupted() bool {
 }
 
 // ready returns why the node is not ready, or nil.
-func (p *probe) ready(now time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.servers) == 0 {
-		return errors.New("broker/redis: no primary has answered yet")
-	}
-	if len(p.rounds) == 0 {
+func (p *probe) ready() error {
+	ways := p.ways(p.f.subscribers())
+	if !slices.ContainsFunc(ways, func(w way) bool { return w.ever }) {
 		return errors.New("broker/redis: no probe has come back yet")
 	}
-	for server, since := range p.servers {
-		for _, s := range p.f.subs {
-			if age := p.age(server, since, s, now); age > roundMax {
-				return fmt.Errorf("broker/redis: nothing that was published through %s has come back on connection %d for %s",
-					server, s.index, age.Round(100*time.Millisecond))
-			}
+	for _, w := range ways {
+		if w.age > roundMax {
+			return fmt.Errorf("broker/redis: nothing that was published through %s has come back on connection %d for %s",
+				w.round.server, w.connection, w.age.Round(100*time.Millisecond))
 		}
 	}
 	return nil
@@ -208,7 +250,7 @@ func (f *follower) ready(now time.Time) error {
 	if f.b.closed.Load() {
 		return broker.ErrClosed
 	}
-	if err := f.probe.ready(now); err != nil {
+	if err := f.probe.ready(); err != nil {
 		return err
 	}
 	if oldest := f.oldest.Load(); oldest != 0 && now.Sub(time.Unix(0, oldest)) > unsettledMax {
@@ -268,7 +310,7 @@ func (b *Broker) FollowStats() FollowStats {
 		Lag: time.Duration(f.probe.lag.Load()), Delivered: t.delivered.Load(), Fills: t.fills.Load(), Filled: t.filled.Load(),
 		Restarts: t.restarts.Load(), Conflicts: t.conflicts.Load(), Malformed: t.malformed.Load(), Overflows: t.overflows.Load(),
 	}
-	for _, c := range f.subs {
+	for _, c := range f.subscribers() {
 		s.Reconnects += c.ended.Load()
 	}
 	f.mu.RLock()

@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +29,9 @@ const (
 // subscribes to everything anew, and each confirmation says that its topic may have been missed.
 type subscriber struct {
 	f     *follower
-	index int
+	index int    // 0 for the one that brings patterns
+	addr  string // of the one server it connects to, for sharded Pub/Sub; "": it is a plain one
+	made  time.Time
 	wake  chan struct{}
 	ended atomic.Uint64 // connections that ended
 
@@ -37,6 +41,7 @@ type subscriber struct {
 	end      func()              // guarded by mu; ends the connection; nil: there is none
 	began    time.Time           // guarded by mu; when the connection was made
 	mark     mark                // guarded by mu
+	probe    string              // guarded by mu; the channel of its probes
 }
 
 // mark is a moment up to which everything that was published has been received on a connection, or made up for.
@@ -54,11 +59,12 @@ type channel struct {
 	wanted  bool
 	sent    bool // the last command on this connection was to subscribe
 	awaited int  // confirmations of subscriptions that are still to come on this connection
+	left    int  // confirmations that it was unsubscribed from, still to come on this connection
 	pending bool // stands in dirty
 }
 
 func newSubscriber(f *follower, index int) *subscriber {
-	return &subscriber{f: f, index: index, wake: make(chan struct{}, 1), channels: map[string]*channel{}}
+	return &subscriber{f: f, index: index, made: time.Now(), wake: make(chan struct{}, 1), channels: map[string]*channel{}}
 }
 
 // want has the subscriber subscribe to a channel.
@@ -131,14 +137,15 @@ func (s *subscriber) serve(ctx context.Context) error {
 	if err := s.hello(ctx); err != nil {
 		return err
 	}
-	if err := pubsub.Subscribe(ctx, s.f.probe.channel); err != nil {
+	probe := s.probeChannel()
+	if err := s.subscribe(ctx, pubsub, probe); err != nil {
 		return err
 	}
 	if s.index == 0 {
 		s.f.unsettle()
 	}
-	s.begin(cancel)
-	defer s.begin(nil)
+	s.begin(cancel, probe)
+	defer s.begin(nil, "")
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
@@ -149,6 +156,9 @@ func (s *subscriber) serve(ctx context.Context) error {
 	for {
 		m, err := pubsub.ReceiveTimeout(ctx, silenceMax)
 		if err != nil {
+			if s.refused(err) {
+				continue
+			}
 			return err
 		}
 		switch m := m.(type) {
@@ -179,12 +189,12 @@ func (s *subscriber) hello(ctx context.Context) error {
 }
 
 // begin forgets what the last connection was subscribed to. End ends the new one; it is nil where there is none.
-func (s *subscriber) begin(end func()) {
+func (s *subscriber) begin(end func(), probe string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end, s.began = end, time.Now()
+	s.end, s.began, s.probe = end, time.Now(), probe
 	for name, c := range s.channels {
-		if c.sent, c.awaited = false, 0; !c.wanted && !c.pending {
+		if c.sent, c.awaited, c.left = false, 0, 0; !c.wanted && !c.pending {
 			delete(s.channels, name)
 		} else if end != nil {
 			s.touch(c)
@@ -220,22 +230,39 @@ func (s *subscriber) write(ctx context.Context, pubsub *goredis.PubSub) {
 // flush makes the connection's subscriptions what they should be, with as few commands as can be.
 func (s *subscriber) flush(ctx context.Context, pubsub *goredis.PubSub) error {
 	subscribe, unsubscribe := s.changes()
-	for _, step := range []struct {
-		names   []string
-		command func(ctx context.Context, names ...string) error
-	}{
-		{unsubscribe[0], pubsub.Unsubscribe}, {unsubscribe[1], pubsub.PUnsubscribe},
-		{subscribe[0], pubsub.Subscribe}, {subscribe[1], pubsub.PSubscribe},
-	} {
-		for names := step.names; len(names) > 0; {
-			n := min(len(names), namesMax)
-			if err := step.command(ctx, names[:n]...); err != nil {
+	if s.addr != "" {
+		for _, names := range bySlot(unsubscribe[0]) {
+			if err := inParts(ctx, names, pubsub.SUnsubscribe); err != nil {
 				return err
 			}
-			names = names[n:]
+		}
+		for _, names := range bySlot(subscribe[0]) {
+			if err := inParts(ctx, names, pubsub.SSubscribe); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return errors.Join(
+		inParts(ctx, unsubscribe[0], pubsub.Unsubscribe), inParts(ctx, unsubscribe[1], pubsub.PUnsubscribe),
+		inParts(ctx, subscribe[0], pubsub.Subscribe), inParts(ctx, subscribe[1], pubsub.PSubscribe))
+}
+
+// inParts calls command with names, not too many at a time.
+func inParts(ctx context.Context, names []string, command func(ctx context.Context, names ...string) error) error {
+	for part := range slices.Chunk(names, namesMax) {
+		if err := command(ctx, part...); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (s *subscriber) subscribe(ctx context.Context, pubsub *goredis.PubSub, name string) error {
+	if s.addr != "" {
+		return pubsub.SSubscribe(ctx, name)
+	}
+	return pubsub.Subscribe(ctx, name)
 }
 
 // changes returns what to subscribe to and what to unsubscribe from, plain names and patterns, and takes it as sent.
@@ -255,9 +282,10 @@ func (s *subscriber) changes() (subscribe, unsubscribe [2][]string) {
 			subscribe[kind] = append(subscribe[kind], c.name)
 		case !c.wanted && c.sent:
 			c.sent = false
+			c.left++
 			unsubscribe[kind] = append(unsubscribe[kind], c.name)
 		}
-		if !c.wanted && c.awaited == 0 {
+		if !c.wanted && c.awaited == 0 && c.left == 0 {
 			delete(s.channels, c.name)
 		}
 	}
@@ -265,24 +293,34 @@ func (s *subscriber) changes() (subscribe, unsubscribe [2][]string) {
 	return subscribe, unsubscribe
 }
 
-// confirmation takes the server's word that a channel is subscribed to.
+// confirmation takes the server's word that a channel is subscribed to, or no more.
 func (s *subscriber) confirmation(m *goredis.Subscription) {
-	if !strings.HasSuffix(m.Kind, "subscribe") || strings.HasSuffix(m.Kind, "unsubscribe") {
-		return
-	}
-	s.mu.Lock()
-	var confirmed func()
-	if c := s.channels[m.Channel]; c != nil && c.awaited > 0 {
-		if c.awaited--; c.awaited == 0 && c.wanted {
-			confirmed = c.confirmed
-		} else if !c.wanted {
-			s.touch(c)
-		}
-	}
-	s.mu.Unlock()
-	if confirmed != nil {
+	if confirmed := s.confirm(m.Channel, strings.HasSuffix(m.Kind, "unsubscribe")); confirmed != nil {
 		confirmed()
 	}
+}
+
+func (s *subscriber) confirm(name string, left bool) (confirmed func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[name]
+	switch {
+	case c == nil:
+		return nil
+	case left && c.left > 0:
+		c.left--
+	case left: // a slot that moved takes its channels with it
+		c.sent, c.awaited = false, 0
+		s.f.shards.ring()
+	case c.awaited > 0:
+		if c.awaited--; c.awaited == 0 && c.wanted {
+			return c.confirmed
+		}
+	}
+	if !c.wanted {
+		s.touch(c)
+	}
+	return nil
 }
 
 // leaveServer ends the connection of now if it is older than the given time; another one follows, perhaps to another server.
@@ -298,11 +336,13 @@ func (s *subscriber) leaveServer(since time.Time) {
 // message takes what a channel brought.
 func (f *follower) message(s *subscriber, m *goredis.Message) {
 	name, ours := strings.CutPrefix(m.Channel, redis.Prefix)
-	if !ours {
+	if !ours || name == "" {
 		return
 	}
-	if m.Channel == f.probe.channel {
-		f.probe.arrived(s, m.Payload)
+	if name[0] == '_' {
+		if strings.HasPrefix(m.Channel, f.probe.channel) {
+			f.probe.arrived(s, m.Payload)
+		}
 		return
 	}
 	topic, body := message.Topic(name), m.Payload

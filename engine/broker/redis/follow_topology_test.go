@@ -1,0 +1,121 @@
+package redis
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/redis/redistest"
+)
+
+// complete waits until the sink is where the topic is, and requires that of what was accepted nothing came twice, and nothing is
+// missing where there was no restart. It returns how many restarts there were.
+func (n *node) complete(topic message.Topic, accepted []string) (restarts int) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	h, err := n.History(ctx, topic, broker.Query{})
+	require.NoError(n.t, err)
+	n.until(n.t, "the last publication of "+string(topic), func(topics map[message.Topic]*account) bool {
+		a := topics[topic]
+		return a != nil && a.epoch == h.Position.Epoch && a.last == h.Position.Offset
+	})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a := n.topics[topic]
+	for _, id := range accepted {
+		require.True(n.t, a.has[id] == 1 || a.has[id] == 0 && len(a.restarts) > 0, "%s of %s came %d times", id, topic, a.has[id])
+	}
+	return len(a.restarts)
+}
+
+func TestFollowingSurvivesAFailoverOfSentinel(t *testing.T) {
+	servers := redistest.Sentinel(t, redistest.Options{})
+	change := func(c *Config) { c.PublishWait = patience }
+	a, b := startNode(t, servers.Config(), change), startNode(t, servers.Config(), change)
+	topics := namedTopics("u", 3)
+	b.follow(topics...)
+	b.follow("stream:market_data:*")
+	a.tell("stream:market_data:AAPL", "1")
+	b.received(t, "stream:market_data:AAPL", []string{"1"})
+	b.awaitReady(true, patience)
+	flow := steady(a, topics)
+	flow.more(t, 50)
+	servers.Primary().Kill()
+	flow.more(t, 50)
+	b.awaitReady(true, patience)
+	a.tell("stream:market_data:AAPL", "2")
+	for topic, ids := range flow.finish() {
+		require.Equal(t, 1, b.complete(topic, ids), "another primary is another epoch")
+	}
+	b.complete("stream:market_data:AAPL", []string{"2"})
+	require.Equal(t, 1, b.restarts("stream:market_data:AAPL"))
+}
+
+func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"plain":                     func(*Config) {},
+		"sharded":                   func(c *Config) { c.Sharded = true },
+		"sharded with plain copies": func(c *Config) { c.Sharded, c.PlainCopy = true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := redistest.Cluster(t, redistest.Options{Replicas: true})
+			with := func(c *Config) {
+				c.PublishWait = patience
+				change(c)
+			}
+			a, b := startNode(t, cluster.Config(), with), startNode(t, cluster.Config(), with)
+			topics := namedTopics("u", 6)
+			b.follow(topics...)
+			b.awaitReady(true, patience)
+			flow := steady(a, topics)
+			flow.more(t, 50)
+
+			slot := int(slotOf(topics[0]))
+			from := cluster.Owner(slot)
+			for _, other := range topics[1:] {
+				if to := cluster.Owner(int(slotOf(other))); to != from {
+					cluster.Move(slot, to)
+					break
+				}
+			}
+			flow.more(t, 50)
+			for _, topic := range topics {
+				require.LessOrEqual(t, b.restarts(topic), 1, "another server is another epoch")
+			}
+
+			slot = int(slotOf(topics[1]))
+			lost := cluster.Owner(slot)
+			lost.Kill()
+			cluster.AwaitOwner(slot, lost)
+			flow.more(t, 50)
+			b.awaitReady(true, patience)
+			for topic, ids := range flow.finish() {
+				require.LessOrEqual(t, b.complete(topic, ids), 2, topic)
+			}
+		})
+	}
+}
+
+func TestShardedTopicsAreFollowedAtTheOwnersOfTheirSlots(t *testing.T) {
+	cluster := redistest.Cluster(t, redistest.Options{})
+	a := startNode(t, cluster.Config(), func(c *Config) { c.Sharded = true })
+	b := startNode(t, cluster.Config(), func(c *Config) { c.Sharded = true })
+	topics := append(namedTopics("u", 30), "public:news")
+	b.follow(topics...)
+	for _, topic := range topics {
+		a.tell(topic, "1", "2")
+	}
+	for _, topic := range topics {
+		b.received(t, topic, []string{"1", "2"})
+		require.NoError(t, b.SetInterest(t.Context(), topic, false))
+	}
+	b.awaitReady(true, patience)
+	require.Len(t, b.follower.subscribers(), 3)
+	require.Zero(t, b.FollowStats().Fills)
+	require.Eventually(t, func() bool { return b.FollowStats().Topics == 0 }, patience, time.Millisecond)
+}
