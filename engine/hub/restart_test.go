@@ -411,3 +411,41 @@ func publish(h *hub.Hub, s *shared, rng *rand.Rand) {
 		}
 	}
 }
+
+// BenchmarkRestart100000 tells 100,000 subscriptions that their topic does not go on: that of one topic, and those of a topic each.
+// Beside it stands what a publication costs them.
+func BenchmarkRestart100000(b *testing.B) {
+	const subscriptions = 100_000
+	for name, topics := range map[string]int{"of one topic": 1, "of a topic each": subscriptions} {
+		h, _ := newHub(1)
+		sink := &sinkhole{}
+		names := make([]message.Topic, topics)
+		for i := range names {
+			names[i] = message.Topic(fmt.Sprintf("user:u%d:events", i))
+		}
+		for i := range subscriptions {
+			m := h.Member(sink)
+			join(h, &m, names[i%topics])
+		}
+		snapshot := &message.Envelope{Type: "snapshot", Payload: make([]byte, 4<<10), Seq: 9, Epoch: 1, Level: message.Normal}
+		b.Run(name+"/publication", func(b *testing.B) {
+			for b.Loop() {
+				for _, topic := range names {
+					h.Deliver(&message.Envelope{Topic: topic, Type: "x", Seq: 10, Epoch: 1, Level: message.Normal})
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*subscriptions), "ns/subscription")
+		})
+		b.Run(name+"/restart", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, topic := range names {
+					env := *snapshot
+					env.Topic = topic
+					h.Restart(&message.Restarted{Topic: topic, Epoch: 1, Offset: 9, Snapshots: []*message.Envelope{&env}}, message.Normal)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*subscriptions), "ns/subscription")
+		})
+	}
+}
