@@ -18,8 +18,9 @@ const seeds = 5
 
 // Sessions tells which trading session a user has.
 type Sessions interface {
-	// Current returns the user's running session and its symbols, and "" where there is none. It does not block.
-	Current(userID string) (id string, symbols []string)
+	// Current returns the user's running session and its symbols, and "" where there is none, or none is known. It may block until
+	// ctx ends.
+	Current(ctx context.Context, userID string) (id string, symbols []string)
 }
 
 // stream is what protocol v1 calls a stream: one or more topics, of which some types of publications belong to it.
@@ -128,7 +129,7 @@ func (f *Feed) joinStream(ctx context.Context, s *router.Client, req *message.Re
 	answer := &message.StreamAnswer{Stream: body.Stream, Params: body.Params}
 	var symbols []string
 	if f.sessions != nil {
-		answer.SessionID, symbols = f.sessions.Current(s.Identity().UserID)
+		answer.SessionID, symbols = f.sessions.Current(ctx, s.Identity().UserID)
 	}
 	if len(body.Symbols) > 0 {
 		symbols = unique(body.Symbols)
@@ -296,7 +297,7 @@ func (f *Feed) leaveStream(ctx context.Context, s *router.Client, req *message.R
 	}
 	answer := &message.StreamAnswer{Stream: body.Stream, Params: body.Params, Left: true}
 	if f.sessions != nil {
-		answer.SessionID, _ = f.sessions.Current(s.Identity().UserID)
+		answer.SessionID, _ = f.sessions.Current(ctx, s.Identity().UserID)
 	}
 	s.Reply(req, answer)
 	return nil

@@ -17,7 +17,7 @@ import (
 // inSession is who has a running session.
 type inSession map[string][]string
 
-func (m inSession) Current(user string) (string, []string) {
+func (m inSession) Current(_ context.Context, user string) (string, []string) {
 	if symbols, ok := m[user]; ok {
 		return "exec_" + user, symbols
 	}

@@ -20,6 +20,7 @@ type town struct {
 	mu       sync.Mutex
 	sessions map[string]SharedSession // Here is not set; guarded by mu
 	homes    map[string]string        // guarded by mu
+	claims   map[string][3]string     // by symbol: node, owner and session; guarded by mu
 	traders  map[string]*world        // those that live; guarded by mu
 	broken   error                    // guarded by mu
 	passed   int                      // guarded by mu
@@ -34,7 +35,33 @@ type resident struct {
 var (
 	_ Registry = resident{}
 	_ Peers    = resident{}
+	_ Claims   = resident{}
 )
+
+func (r resident) Claim(_ context.Context, owner, session string, symbols []string) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, symbol := range symbols {
+		if c := r.claims[symbol]; c[1] != "" && c[1] != owner && r.traders[c[0]] != nil {
+			return false, r.broken
+		}
+	}
+	for _, symbol := range symbols {
+		r.claims[symbol] = [3]string{r.name, owner, session}
+	}
+	return r.broken == nil, r.broken
+}
+
+func (r resident) Release(_ context.Context, owner, session string, symbols []string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, symbol := range symbols {
+		if r.claims[symbol] == [3]string{r.name, owner, session} && r.broken == nil {
+			delete(r.claims, symbol)
+		}
+	}
+	return r.broken
+}
 
 func (r resident) Share(_ context.Context, changes []SessionChange) error {
 	r.mu.Lock()
@@ -125,13 +152,13 @@ func (r resident) Adopt(_ context.Context, ids []string) (unknown []string, err 
 }
 
 func newTown() *town {
-	return &town{sessions: map[string]SharedSession{}, homes: map[string]string{}, traders: map[string]*world{}}
+	return &town{sessions: map[string]SharedSession{}, homes: map[string]string{}, claims: map[string][3]string{}, traders: map[string]*world{}}
 }
 
 // settle has a node live in the town, on dir.
 func (o *town) settle(t *testing.T, name, dir string) *world {
 	t.Helper()
-	w, _ := openWith(t, dir, func(c *Config) { c.ShareInterval = 100 * time.Millisecond }, func(d *Deps) { d.Registry, d.Peers = resident{o, name}, resident{o, name} })
+	w, _ := openWith(t, dir, func(c *Config) { c.ShareInterval = 100 * time.Millisecond }, func(d *Deps) { r := resident{o, name}; d.Registry, d.Peers, d.Claims = r, r, r })
 	o.mu.Lock()
 	o.traders[name] = w
 	o.mu.Unlock()
@@ -180,6 +207,9 @@ func TestASessionOfAnotherNodeIsItsOwnersEverywhere(t *testing.T) {
 	a.waitFor(t, message.TypePortfolio)
 	o.awaitShared(t, id, "running")
 
+	current, symbols := b.Current(t.Context(), "u1")
+	require.Equal(t, id, current)
+	require.Equal(t, []string{"A"}, symbols)
 	again := must[*message.SessionStarted](t, b, u1, start("paper", `{"s":["A"]}`, ""))
 	require.True(t, again.Reused)
 	require.Equal(t, id, again.Session.ID)
@@ -258,6 +288,45 @@ func TestASessionOfADeadNodeIsAnErrorUntilTheNodeIsBack(t *testing.T) {
 	require.EqualValues(t, 1, r.Results.Performance.TicksProcessed)
 }
 
+func TestASymbolIsInOneOwnersLiveSessionsOnlyOnWhicheverNode(t *testing.T) {
+	o := newTown()
+	a, b := o.settle(t, "a", t.TempDir()), o.settle(t, "b", t.TempDir())
+	id := must[*message.SessionStarted](t, a, user("u1", "premium"), start("live", `{"s":["A","B"]}`, "")).Session.ID
+	code, _ := refused(t, b, user("u2", "premium"), start("live", `{"s":["B","C"]}`, ""))
+	require.Equal(t, message.CodeSessionConflict, code)
+	must[*message.SessionStarted](t, b, user("u2", "premium"), start("live", `{"s":["C"]}`, ""))
+	must[*message.SessionStarted](t, b, user("u3", "premium"), start("paper", `{"s":["A"]}`, ""))
+	code, _ = refused(t, a, user("u1", "premium"), start("live", `{"trap_at_the_start":["D"]}`, ""))
+	require.NotEqual(t, message.CodeSessionConflict, code)
+	must[*message.SessionChanged](t, a, user("u1", "premium"), &message.SessionChange{SessionID: id})
+	require.Eventually(t, func() bool { o.mu.Lock(); defer o.mu.Unlock(); return len(o.claims) == 1 }, waitMost, waitStep)
+	must[*message.SessionStarted](t, b, user("u2", "premium"), start("live", `{"s":["B"]}`, ""))
+}
+
+func TestANodeThatComesBackEndsWhatItsOwnersWentOnWithElsewhere(t *testing.T) {
+	o := newTown()
+	a, b := o.settle(t, "a", t.TempDir()), o.settle(t, "b", t.TempDir())
+	moved := must[*message.SessionStarted](t, a, user("u1", "premium"), start("paper", `{"s":["A"]}`, "")).Session.ID
+	taken := must[*message.SessionStarted](t, a, user("u2", "premium"), start("live", `{"s":["B"]}`, "")).Session.ID
+	stays := must[*message.SessionStarted](t, a, user("u3", "premium"), start("live", `{"s":["C"]}`, "")).Session.ID
+	for _, id := range []string{moved, taken, stays} {
+		o.awaitShared(t, id, "running")
+	}
+	o.die("a")
+	anew := must[*message.SessionStarted](t, b, user("u1", "premium"), start("paper", `{"s":["A"]}`, "")).Session.ID
+	must[*message.SessionStarted](t, b, user("u4", "premium"), start("live", `{"s":["B"]}`, ""))
+	o.mu.Lock()
+	o.traders["a"] = a
+	o.mu.Unlock()
+	a.Reshare()
+	o.awaitShared(t, moved, "stopped")
+	o.awaitShared(t, taken, "stopped")
+	list, err := b.List(t.Context(), "u1", 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{anew + " running ", moved + " stopped node_lost"}, states(list))
+	require.Equal(t, "running", must[*message.SessionStatus](t, b, user("u3", "premium"), &message.SessionQuery{SessionID: stays}).Session.State)
+}
+
 func TestWhatNodesKnowOfEachOtherIsToldAgainAfterItWasLost(t *testing.T) {
 	o := newTown()
 	a := o.settle(t, "a", t.TempDir())
@@ -300,7 +369,7 @@ func TestWithoutTheOthersOnlyWhatIsHereIsAnswered(t *testing.T) {
 
 func TestASessionThatEndsWithTheEngineIsToldOfBeforeTheNodeLeaves(t *testing.T) {
 	o := newTown()
-	w, stop := openWith(t, t.TempDir(), nil, func(d *Deps) { d.Registry, d.Peers = resident{o, "a"}, resident{o, "a"} })
+	w, stop := openWith(t, t.TempDir(), nil, func(d *Deps) { r := resident{o, "a"}; d.Registry, d.Peers, d.Claims = r, r, r })
 	o.traders["a"] = w
 	id := must[*message.SessionStarted](t, w, user("u1", "trader"), start("paper", `{"s":["A"]}`, "")).Session.ID
 	stop()

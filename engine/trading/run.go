@@ -227,6 +227,7 @@ func (t *Trading) finish(ctx context.Context, s *session, o *opened, failure err
 		t.counts.failed.Add(1)
 		t.log.Warn("a session failed", "session", s.id, "owner", s.owner, "error", failure)
 	}
+	t.release(s)
 	t.remove(s)
 	t.resumeWatches(ctx, s)
 	close(s.done)

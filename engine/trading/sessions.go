@@ -36,9 +36,21 @@ func (t *Trading) newest(user string) (found *session) {
 }
 
 // Current implements [feed.Sessions].
-func (t *Trading) Current(user string) (id string, symbols []string) {
+func (t *Trading) Current(ctx context.Context, user string) (id string, symbols []string) {
 	if s := t.newest(user); s != nil {
 		return s.id, s.plan.symbols
+	}
+	if t.deps.Registry == nil {
+		return "", nil
+	}
+	list, err := t.deps.Registry.List(ctx, user, t.cfg.SessionsPerUserMax)
+	if err != nil {
+		t.log.Debug("whether a user has a session on another node is not known", "user", user, "error", err)
+	}
+	for i := range list {
+		if s := &list[i]; s.EndedMS == 0 && !s.Lost && !s.Here {
+			return s.ID, s.Symbols
+		}
 	}
 	return "", nil
 }

@@ -17,7 +17,7 @@ func TestAPaperSessionFollowsTheMarketAndFillsAtTheNextTick(t *testing.T) {
 	require.False(t, a.Reused)
 	require.Regexp(t, `^exec_\d{8}_\d{6}_[0-9a-f]{8}$`, a.Session.ID)
 	require.Equal(t, []message.Activation{{Strategy: "s", Symbol: "A", Plugin: "test@1"}}, a.Activations)
-	id, symbols := w.Current("u1")
+	id, symbols := w.Current(t.Context(), "u1")
 	require.Equal(t, a.Session.ID, id)
 	require.Equal(t, []string{"A"}, symbols)
 	for i, price := range []float64{9, 10, 11, 13, 14, 15} {
@@ -137,7 +137,7 @@ func TestASessionThatCannotStartLeavesNothingBehind(t *testing.T) {
 	require.Equal(t, message.CodeSessionNotFound, code)
 	require.Zero(t, w.markets.listeners())
 	require.Zero(t, w.Stats().Sessions[paper])
-	id, _ := w.Current("u1")
+	id, _ := w.Current(t.Context(), "u1")
 	require.Empty(t, id)
 	list, err := w.List(t.Context(), "", 10)
 	require.NoError(t, err)

@@ -44,6 +44,15 @@ type Peers interface {
 	Adopt(ctx context.Context, ids []string) (unknown []string, err error)
 }
 
+// Claims are of what one owner may have at a time, on whichever node: the symbols of live sessions. Each may block until ctx ends.
+type Claims interface {
+	// Claim takes symbols for an owner's session, all of them or none, and reports false where another owner's session has one, on
+	// a node that lives.
+	Claim(ctx context.Context, owner, session string, symbols []string) (bool, error)
+	// Release gives up what a session still has of symbols.
+	Release(ctx context.Context, owner, session string, symbols []string) error
+}
+
 // reasonLost is why a session is in the state error whose node is dead.
 const reasonLost = "node_lost"
 
@@ -130,8 +139,18 @@ func (t *Trading) shareUntil(ctx context.Context) {
 func (t *Trading) shareNow(ctx context.Context) error {
 	t.mu.Lock()
 	adopt, changes := t.adopt, t.unshared
-	t.adopt, t.unshared = false, map[string]SessionChange{}
+	released := t.released
+	t.adopt, t.unshared, t.released = false, map[string]SessionChange{}, nil
 	t.mu.Unlock()
+	for i, s := range released {
+		if err := t.deps.Claims.Release(ctx, s.owner, s.id, s.plan.symbols); err != nil {
+			t.mu.Lock()
+			t.released = append(t.released, released[i:]...)
+			t.mu.Unlock()
+			t.putBackUnshared(changes, adopt)
+			return err
+		}
+	}
 	for batch := range slices.Chunk(slices.Collect(maps.Values(changes)), shareBatch) {
 		if err := t.deps.Registry.Share(ctx, batch); err != nil {
 			t.putBackUnshared(changes, adopt)
@@ -168,6 +187,14 @@ func (t *Trading) adoptAll(ctx context.Context) error {
 	t.crashed = nil
 	running := map[string]*session{}
 	for _, s := range t.runningOf("") {
+		if mine, err := t.stillMine(ctx, s); err != nil {
+			return err
+		} else if !mine {
+			t.log.Warn("a session ends: its node was taken for dead, and its owner went on elsewhere", "session", s.id, "owner", s.owner)
+			if err := t.end(ctx, s, reasonLost); err != nil {
+				return err
+			}
+		}
 		running[s.id] = s
 		s.reshare.Store(true)
 		soon, cancel := context.WithTimeout(ctx, busyFor)
@@ -187,6 +214,47 @@ func (t *Trading) adoptAll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// stillMine reports whether a session that runs may go on: its owner's trading has no other home meanwhile, and its symbols, where it is
+// live, are nobody else's. What is nobody's any more is its again.
+func (t *Trading) stillMine(ctx context.Context, s *session) (bool, error) {
+	if s.awaitReady(ctx) != nil || s.ending() {
+		return true, nil // it ends anyway
+	}
+	if _, here, err := t.deps.Peers.Home(ctx, s.owner, true); err != nil || !here {
+		return false, err
+	}
+	if s.plan.kind != live {
+		return true, nil
+	}
+	return t.deps.Claims.Claim(ctx, s.owner, s.id, s.plan.symbols)
+}
+
+// claim takes the symbols of a live session that is about to start.
+func (t *Trading) claim(ctx context.Context, s *session) error {
+	if t.deps.Registry == nil || s.plan.kind != live {
+		return nil
+	}
+	free, err := t.deps.Claims.Claim(ctx, s.owner, s.id, s.plan.symbols)
+	if err != nil {
+		return blind(err)
+	}
+	if !free {
+		return message.Errorf(message.CodeSessionConflict, "another live session has one of these symbols")
+	}
+	return nil
+}
+
+// release gives up what a live session claimed.
+func (t *Trading) release(s *session) {
+	if t.deps.Registry == nil || s.plan.kind != live {
+		return
+	}
+	t.mu.Lock()
+	t.released = append(t.released, s)
+	t.mu.Unlock()
+	t.wakeSharing()
 }
 
 // shareEnded tells of sessions that have ended.

@@ -169,11 +169,15 @@ func (t *Trading) launch(ctx context.Context, s *session) (err error) {
 		if err != nil {
 			s.refused = err
 			s.setState(failed, message.AsError(err).Message)
+			t.release(s)
 			t.remove(s)
 			close(s.done)
 		}
 		close(s.ready)
 	}()
+	if err := t.claim(ctx, s); err != nil {
+		return err
+	}
 	opened, err := t.prepare(ctx, s)
 	if err != nil {
 		return err

@@ -49,6 +49,7 @@ type Deps struct {
 	Collector   *collection.Collector
 	Registry    Registry // of the sessions of all nodes; nil: this one is alone
 	Peers       Peers    // nil where Registry is
+	Claims      Claims   // nil where Registry is
 	Log         hclog.Logger
 }
 
@@ -75,6 +76,7 @@ type Trading struct {
 
 	unshared    map[string]SessionChange // what other nodes are to be told, by session; guarded by mu
 	crashed     []string                 // sessions that ran when the engine ended; of load, then of the goroutine that shares
+	released    []*session               // live sessions that ended, whose symbols are claimed still; guarded by mu
 	adopt       bool                     // they are to be told of all sessions; guarded by mu
 	sharingWake chan struct{}            // one of the two has changed
 }

@@ -19,7 +19,7 @@ func TestAnActivatedStrategyWatchesWithoutASession(t *testing.T) {
 	w.tick("A", 1000, 10)
 	require.Contains(t, w.waitFor(t, message.TypeSignal), `"session_id":null`)
 	require.Contains(t, w.waitFor(t, message.TypeOrderRejected), `"reason":"no session"`)
-	id, _ := w.Current("u1")
+	id, _ := w.Current(t.Context(), "u1")
 	require.Empty(t, id)
 	require.Equal(t, []string{"A"}, strategyNamed(t, w, "s").Active)
 	list, err := w.List(t.Context(), "", 10)

@@ -9,7 +9,7 @@
 // the home of one user one becomes it.
 //
 // All keys are in one slot, "wse:{_sessions}:…": docs and nodes (hashes by the id of a session), all and of:<user> (ids by the time
-// of creation), and home:<user>.
+// of creation), home:<user>, and live (hash by symbol: who has it for a live session).
 //
 // Ownership: a [Sessions] may be used by any number of goroutines and starts none.
 package sessions
@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -40,6 +41,10 @@ var (
 	adoptLua string
 	//go:embed home.lua
 	homeLua string
+	//go:embed claim.lua
+	claimLua string
+	//go:embed release.lua
+	releaseLua string
 )
 
 const (
@@ -47,25 +52,27 @@ const (
 	docs    = tag + "docs"
 	nodes   = tag + "nodes"
 	all     = tag + "all"
+	live    = tag + "live"
 	subject = "sessions.request"
 	// homeKept is how long a user who asks for nothing has a home still.
 	homeKept = 7 * 24 * time.Hour
-	// homeTries is how often a home may be found dead, and be another dead node's before it is taken.
-	homeTries = 5
+	// takeTries is how often what is wanted may be found to be a dead node's, and be another dead node's before it is taken.
+	takeTries = 5
 )
 
-// Sessions implements [trading.Registry] and [trading.Peers].
+// Sessions implements [trading.Registry], [trading.Peers] and [trading.Claims].
 type Sessions struct {
 	client *redis.Client
 	node   *cluster.Node
 	max    int
 
-	shareScript, listScript, adoptScript, homeScript *goredis.Script
+	shareScript, listScript, adoptScript, homeScript, claimScript, releaseScript *goredis.Script
 }
 
 var (
 	_ trading.Registry = (*Sessions)(nil)
 	_ trading.Peers    = (*Sessions)(nil)
+	_ trading.Claims   = (*Sessions)(nil)
 )
 
 // New returns the sessions of all nodes, of which cfg.SessionsMax are known.
@@ -74,6 +81,7 @@ func New(cfg cluster.Config, client *redis.Client, node *cluster.Node) *Sessions
 		client: client, node: node, max: cfg.SessionsMax,
 		shareScript: goredis.NewScript(shareLua), listScript: goredis.NewScript(listLua),
 		adoptScript: goredis.NewScript(adoptLua), homeScript: goredis.NewScript(homeLua),
+		claimScript: goredis.NewScript(claimLua), releaseScript: goredis.NewScript(releaseLua),
 	}
 }
 
@@ -227,7 +235,7 @@ func (s *Sessions) Home(ctx context.Context, user string, claim bool) (node stri
 	if claim {
 		wants = s.node.ID()
 	}
-	for range homeTries {
+	for range takeTries {
 		node, err = s.homeScript.Run(ctx, s.client.Do(), []string{tag + "home:" + user}, wants, dead, homeKept.Milliseconds()).Text()
 		if err != nil {
 			return "", false, fmt.Errorf("sessions: %w", err)
@@ -247,4 +255,45 @@ func (s *Sessions) Home(ctx context.Context, user string, claim bool) (node stri
 		dead = node
 	}
 	return "", false, errors.New("sessions: the nodes that serve the user die one after the other")
+}
+
+// claimed returns what claim.lua and release.lua take: who claims, and then symbols, which are the same whatever the case of their letters.
+func (s *Sessions) claimed(owner, session string, before []any, symbols []string) []any {
+	args := append(before, s.node.ID()+" "+owner, s.node.ID()+" "+owner+" "+session)
+	for _, symbol := range symbols {
+		args = append(args, strings.ToUpper(symbol))
+	}
+	return args
+}
+
+// Claim implements [trading.Claims].
+func (s *Sessions) Claim(ctx context.Context, owner, session string, symbols []string) (bool, error) {
+	dead := ""
+	for range takeTries {
+		holder, err := s.claimScript.Run(ctx, s.client.Do(), []string{live}, s.claimed(owner, session, []any{dead}, symbols)...).Text()
+		if err != nil {
+			return false, fmt.Errorf("sessions: %w", err)
+		}
+		if holder == "" {
+			return true, nil
+		}
+		alive, err := s.alive(ctx)
+		if err != nil {
+			return false, err
+		}
+		node, _, _ := strings.Cut(holder, " ")
+		if alive[node] {
+			return false, nil
+		}
+		dead = strings.TrimSpace(dead + " " + node)
+	}
+	return false, errors.New("sessions: the nodes that have the symbols die one after the other")
+}
+
+// Release implements [trading.Claims].
+func (s *Sessions) Release(ctx context.Context, owner, session string, symbols []string) error {
+	if err := s.releaseScript.Run(ctx, s.client.Do(), []string{live}, s.claimed(owner, session, nil, symbols)...).Err(); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	return nil
 }

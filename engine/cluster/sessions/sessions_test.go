@@ -175,6 +175,26 @@ func TestAUserHasOneHomeWhichIsAnotherOnceItIsDead(t *testing.T) {
 	require.Equal(t, other.node.ID(), home(join(t, server, "c", 100), false))
 }
 
+func TestASymbolIsOneOwnersForHisLiveSessionsOnAllNodes(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := join(t, server, "a", 100), join(t, server, "b", 100)
+	claim := func(m *member, owner, session string, symbols ...string) bool {
+		free, err := m.Claim(t.Context(), owner, session, symbols)
+		require.NoError(t, err)
+		return free
+	}
+	require.True(t, claim(a, "u1", "s1", "BTC", "ETH"))
+	require.True(t, claim(a, "u1", "s1", "BTC", "ETH"))
+	require.False(t, claim(b, "u2", "s2", "XRP", "eth"))
+	require.True(t, claim(b, "u2", "s2", "XRP"), "all or none")
+	require.True(t, claim(b, "u1", "s3", "ETH"), "it is the same owner's")
+	require.NoError(t, a.Release(t.Context(), "u1", "s1", []string{"BTC", "ETH"}))
+	require.True(t, claim(b, "u2", "s4", "BTC"))
+	require.False(t, claim(a, "u3", "s5", "ETH"), "it is another session's meanwhile")
+	b.stop()
+	require.True(t, claim(a, "u3", "s5", "ETH", "BTC"), "whoever died has nothing")
+}
+
 func TestARequestIsPassedToTheNodeThatIsNamed(t *testing.T) {
 	server := redistest.Single(t)
 	a, b := join(t, server, "a", 100), join(t, server, "b", 100)
