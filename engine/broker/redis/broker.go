@@ -140,6 +140,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	err := b.follower.run(ctx)
 	cancel()
 	wg.Wait()
+	b.route.close()
 	return err
 }
 

@@ -3,7 +3,9 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -77,4 +79,126 @@ func TestAPublicationIsNumberedAndKept(t *testing.T) {
 	require.False(t, p[0].at.IsZero())
 	require.NoError(t, errors.Join(p[0].err, p[1].err))
 	require.Zero(t, p[1].offset)
+}
+
+func TestTopicsAreListedByPrefixInOrder(t *testing.T) {
+	s := redistest.Single(t)
+	none := broker.DefaultClass("system:*")
+	b := running(t, s.Config(), nil, class(10), none)
+	for i := 49; i >= 0; i-- {
+		publish(t, b, update(message.Topic(fmt.Sprintf("user:u%02d:events", i))))
+	}
+	env := update("user:u11:events")
+	env.Type = "order_snapshot"
+	last := publish(t, b, env)
+	publish(t, b, update("system:announcements"))
+	require.NoError(t, s.Client().Set(t.Context(), "{wse:user:u1x:events}:m", "somebody else's", 0).Err())
+	got, err := b.Topics(t.Context(), "user:u1", 3)
+	require.NoError(t, err)
+	require.Len(t, got, 3)
+	for i, want := range []message.Topic{"user:u10:events", "user:u11:events", "user:u12:events"} {
+		require.Equal(t, want, got[i].Topic)
+		require.Equal(t, "user:*", got[i].Class)
+	}
+	require.Equal(t, last.Position, broker.Position{Epoch: got[1].Epoch, Offset: got[1].Seq})
+	require.Equal(t, 2, got[1].Publications)
+	require.Equal(t, 1, got[1].Snapshots)
+	require.NotZero(t, got[1].Bytes)
+	require.Less(t, got[1].Idle, time.Minute)
+	for prefix, want := range map[string]int{"": 51, "user:u1": 10, "user:[u]": 0, "*": 0} {
+		got, err = b.Topics(t.Context(), prefix, 1000)
+		require.NoError(t, err)
+		require.Len(t, got, want, prefix)
+	}
+	got, err = b.Topics(t.Context(), "system:", 1)
+	require.NoError(t, err)
+	require.Zero(t, got[0].Epoch)
+}
+
+func TestKeysExpireAndLiveOnWithTheirTopic(t *testing.T) {
+	s := redistest.Single(t)
+	c := class(10)
+	b := running(t, s.Config(), nil, c)
+	raw := s.Client()
+	env := update(topicOne)
+	env.Type, env.ID = "order_snapshot", "evt_1"
+	publish(t, b, env)
+	for key, least := range map[string]time.Duration{
+		"m": b.cfg.SnapshotTTL, "s": b.cfg.SnapshotTTL, "h": c.HistoryTTL, "i": c.IdempotencyTTL,
+	} {
+		left, err := raw.PTTL(t.Context(), "{wse:user:u1:order_events}:"+key).Result()
+		require.NoError(t, err)
+		require.Greater(t, left, least-time.Minute, key)
+		require.Less(t, left, 2*least, key)
+	}
+	keys, err := raw.Keys(t.Context(), "*").Result()
+	require.NoError(t, err)
+	for _, key := range keys {
+		left, err := raw.PTTL(t.Context(), key).Result()
+		require.NoError(t, err)
+		require.Positive(t, left, "%s is there for ever", key)
+	}
+}
+
+func TestATopicThatIsPublishedToNowAndThenKeepsItsNumbering(t *testing.T) {
+	s := redistest.Single(t)
+	c := class(10)
+	c.HistoryTTL, c.IdempotencyTTL, c.Snapshots = 100*time.Millisecond, 50*time.Millisecond, false
+	b := running(t, s.Config(), func(c *Config) { c.TopicIdleTTL = time.Second }, c)
+	first := publish(t, b, update(topicOne)).Position
+	for began, n := time.Now(), uint64(2); time.Since(began) < 2*time.Second; n++ {
+		env := update(topicOne)
+		env.ID = fmt.Sprint(n)
+		p := publish(t, b, env)
+		require.Equal(t, broker.Position{Epoch: first.Epoch, Offset: n}, p.Position)
+		again := publish(t, b, &message.Envelope{Topic: topicOne, Type: "order_update", ID: fmt.Sprint(n)})
+		require.True(t, again.Duplicate)
+		require.Equal(t, p.Position, again.Position)
+		kept := history(t, b, topicOne, all()).Publications
+		require.NotEmpty(t, kept)
+		require.Equal(t, n, kept[len(kept)-1].Seq)
+	}
+}
+
+func TestConfigFaultsNameTheirFields(t *testing.T) {
+	require.NoError(t, DefaultConfig().Validate())
+	for want, change := range map[string]func(*Config){
+		"publish_connections: ":    func(c *Config) { c.PublishConnections = 0 },
+		"read_connections: ":       func(c *Config) { c.ReadConnections = 65 },
+		"pipeline_max: ":           func(c *Config) { c.PipelineMax = 0 },
+		"pending_max: ":            func(c *Config) { c.PendingMax = 0 },
+		"publish_wait: ":           func(c *Config) { c.PublishWait = 0 },
+		"publication_kib_max: ":    func(c *Config) { c.PublicationKiBMax = 0 },
+		"replicas_min: ":           func(c *Config) { c.ReplicasMin = -2 },
+		"replica_wait: ":           func(c *Config) { c.ReplicaWait = 0 },
+		"topic_idle_ttl: ":         func(c *Config) { c.TopicIdleTTL = 0 },
+		"snapshot_ttl: ":           func(c *Config) { c.SnapshotTTL = 0 },
+		"snapshot_types_max: ":     func(c *Config) { c.SnapshotTypesMax = 0 },
+		"sharded: ":                func(c *Config) { c.Sharded = true },
+		"plain_copy: ":             func(c *Config) { c.PlainCopy = true },
+		"subscriber_connections: ": func(c *Config) { c.SubscriberConnections = 0 },
+		"linger: ":                 func(c *Config) { c.Linger = -1 },
+		"check_interval: ":         func(c *Config) { c.CheckInterval = 0 },
+		"pattern_topics_max: ":     func(c *Config) { c.PatternTopicsMax = 0 },
+		"dial_timeout: ":           func(c *Config) { c.DialTimeout = 0 },
+	} {
+		cfg := DefaultConfig()
+		change(&cfg)
+		require.ErrorContains(t, cfg.Validate(), want)
+	}
+}
+
+func TestPublishingAllocatesLittle(t *testing.T) {
+	b := running(t, redistest.Single(t).Config(), nil, class(10))
+	envs := make([]message.Envelope, 600)
+	next := 0
+	one := func() {
+		env := &envs[next%len(envs)]
+		*env = message.Envelope{Topic: topicOne, Type: "order_update", Payload: []byte(nil)}
+		publish(t, b, env)
+		next++
+	}
+	one()
+	// The id, the answer, and what the client library makes of a command and its reading.
+	require.LessOrEqual(t, testing.AllocsPerRun(400, one), 12.0)
 }

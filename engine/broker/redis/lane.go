@@ -332,8 +332,8 @@ func (l *lane) recover(ctx context.Context, k *link, worst fault, load []*script
 		k.tries = 0
 		l.fault.Store(nil)
 		return
-	case worst >= faultRole:
-		k.drop()
+	case worst >= faultRole, worst == faultLater && k.tries > 0 && l.b.route.sentinels():
+		k.drop() // a primary whose replicas went over to another one cannot know
 	case len(load) > 0:
 		for _, s := range load {
 			if err := k.conn.ScriptLoad(ctx, s.text).Err(); err != nil {
@@ -363,9 +363,8 @@ func (l *lane) check(ctx context.Context) {
 		if k.conn == nil || len(k.pending) > 0 {
 			continue
 		}
-		if err := k.identify(ctx); err != nil {
+		if err := l.confirm(ctx, k); err != nil {
 			l.fault.Store(&err)
-			k.drop()
 		}
 	}
 }

@@ -45,15 +45,26 @@ func (l *lane) ready(ctx context.Context, k *link) error {
 	if time.Since(k.checked) < identityEvery {
 		return nil
 	}
-	if err := k.identify(ctx); err != nil {
-		k.drop()
-		return err
+	return l.confirm(ctx, k)
+}
+
+// confirm finds out whether the server is still the one to ask, and who it is. One that was cut off from its Sentinels believes that it
+// is the primary for as long as it is. Without an answer of theirs it is taken for what it says.
+func (l *lane) confirm(ctx context.Context, k *link) error {
+	err := k.identify(ctx)
+	if err == nil {
+		if addr, asking := l.b.route.dial(ctx, k.name, identityEvery); asking == nil && l.b.route.sentinels() && addr != k.addr {
+			err = errRole
+		}
 	}
-	return nil
+	if err != nil {
+		k.drop()
+	}
+	return err
 }
 
 func (l *lane) connect(ctx context.Context, k *link) error {
-	addr, err := l.b.route.dial(ctx, k.name)
+	addr, err := l.b.route.dial(ctx, k.name, reloadEvery)
 	if err != nil {
 		return err
 	}

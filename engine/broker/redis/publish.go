@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,28 +36,27 @@ func (b *Broker) PublishFenced(ctx context.Context, env *message.Envelope, fence
 		b.counters.refused.Add(1)
 		return broker.Published{}, fmt.Errorf("broker/redis: %w: %d publications wait on this node, which is pending_max", broker.ErrUnavailable, b.cfg.PendingMax)
 	}
+	class := b.classes.For(env.Topic)
 	c := b.calls.Get().(*call)
-	if err := b.prepare(c, ctx, env); err != nil {
+	if err := b.prepare(ctx, c, class, env); err != nil {
 		b.done(c)
 		b.recycle(c)
 		return broker.Published{}, err
 	}
 	if fence > 0 {
-		cmd := goredis.NewStringCmd(context.Background(), append(c.text.Args(), strconv.FormatUint(fence, 10))...)
-		c.cmd = cmd
+		args := slices.Clip(c.text.Args()) // they are there for the next publication too
+		c.cmd = goredis.NewStringCmd(context.Background(), append(args, strconv.FormatUint(fence, 10))...)
 	}
-	id, class := env.ID, b.classes.For(env.Topic)
-	c.script = b.scripts[class].publish
+	id, topic := env.ID, env.Topic
 	text, err := b.carry(ctx, laneOf(b.lanes, c.slot), c)
 	if err != nil {
 		return broker.Published{}, err
 	}
-	return b.published(class, env.Topic, id, text)
+	return b.published(class, topic, id, text)
 }
 
-// prepare fills in everything but the script.
-func (b *Broker) prepare(c *call, ctx context.Context, env *message.Envelope) error {
-	class := b.classes.For(env.Topic)
+// prepare makes c the publication of env.
+func (b *Broker) prepare(ctx context.Context, c *call, class *broker.CompiledClass, env *message.Envelope) error {
 	if env.ID == "" {
 		env.ID = b.ids.Next()
 	} else if class.IdempotencyTTL > 0 {
@@ -65,7 +65,7 @@ func (b *Broker) prepare(c *call, ctx context.Context, env *message.Envelope) er
 	if class.Snapshots && message.CategoryOf(env.Type) == message.Snapshot {
 		c.kind = env.Type
 	}
-	c.topic, c.slot = env.Topic, slotOf(env.Topic)
+	c.topic, c.slot, c.script = env.Topic, slotOf(env.Topic), b.scripts[class].publish
 	c.deadline = b.deadline(ctx)
 	buf := appendKey(c.buf[:0], env.Topic)
 	key := len(buf)

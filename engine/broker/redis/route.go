@@ -22,9 +22,13 @@ type route struct {
 	options goredis.UniversalOptions
 	fixed   string // the only name there is: the address of one server, or what Sentinels call the primary
 
-	table atomic.Pointer[[slots]string] // of a Cluster; nil: not read yet
-	mu    sync.Mutex                    // held while the table is read
-	read  time.Time                     // guarded by mu; when the table was read
+	watchers []*goredis.SentinelClient
+
+	table   atomic.Pointer[[slots]string] // of a Cluster; nil: not read yet
+	mu      sync.Mutex                    // held while the table is read, or Sentinels are asked
+	read    time.Time                     // guarded by mu; when the table was read
+	primary string                        // guarded by mu; what Sentinels named last
+	asked   time.Time                     // guarded by mu; when they did
 }
 
 func newRoute(client *redis.Client) *route {
@@ -32,6 +36,11 @@ func newRoute(client *redis.Client) *route {
 	switch {
 	case r.options.MasterName != "":
 		r.fixed = r.options.MasterName
+		for _, addr := range r.options.Addrs {
+			o := r.optionsFor(addr)
+			o.Username, o.Password, o.DB = r.options.SentinelUsername, r.options.SentinelPassword, 0
+			r.watchers = append(r.watchers, goredis.NewSentinelClient(o))
+		}
 	case !r.options.IsClusterMode:
 		r.fixed = r.options.Addrs[0]
 	}
@@ -63,35 +72,86 @@ func (r *route) of(ctx context.Context, slot uint16) (string, error) {
 	return "", fmt.Errorf("no node of the Cluster has slot %d", slot)
 }
 
-// dial returns the address to connect to for a name that of returned: with Sentinels they are asked for the primary.
-func (r *route) dial(ctx context.Context, name string) (string, error) {
+// dial returns the address to connect to for a name that of returned: with Sentinels they are asked for the primary, unless they
+// were within maxAge.
+func (r *route) dial(ctx context.Context, name string, maxAge time.Duration) (string, error) {
 	if !r.sentinels() {
 		return name, nil
 	}
-	var errs []error
-	for _, addr := range r.options.Addrs {
-		primary, err := r.askSentinel(ctx, addr)
-		if err == nil {
-			return primary, nil
-		}
-		errs = append(errs, fmt.Errorf("sentinel %s: %w", addr, err))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.asked) < maxAge && r.primary != "" {
+		return r.primary, nil
 	}
-	return "", errors.Join(errs...)
-}
-
-func (r *route) askSentinel(ctx context.Context, addr string) (string, error) {
-	o := r.optionsFor(addr)
-	o.Username, o.Password, o.DB = r.options.SentinelUsername, r.options.SentinelPassword, 0
-	client := goredis.NewSentinelClient(o)
-	defer client.Close()
-	at, err := client.GetMasterAddrByName(ctx, r.options.MasterName).Result()
+	primary, err := r.askSentinels(ctx)
 	if err != nil {
 		return "", err
 	}
-	if len(at) != 2 {
-		return "", fmt.Errorf("knows no primary %q", r.options.MasterName)
+	r.primary, r.asked = primary, time.Now()
+	return primary, nil
+}
+
+// slowSentinels is how long one that has not answered is waited for when another one has.
+const slowSentinels = 50 * time.Millisecond
+
+// named is what a Sentinel says.
+type named struct {
+	addr string
+	term uint64 // of the failover that made it the primary: the higher one is right
+	err  error
+}
+
+// askSentinels asks all of them, since one that was cut off may still name the primary of before. mu is held.
+func (r *route) askSentinels(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan named, len(r.watchers))
+	for _, w := range r.watchers {
+		go func() { answers <- r.askSentinel(ctx, w) }()
 	}
-	return net.JoinHostPort(at[0], at[1]), nil
+	var best named
+	var errs []error
+	var patience <-chan time.Time
+	for range r.watchers {
+		select {
+		case a := <-answers:
+			if a.err != nil {
+				errs = append(errs, a.err)
+				continue
+			}
+			if best.addr == "" || a.term > best.term {
+				best = a
+			}
+			if patience == nil {
+				patience = time.After(slowSentinels)
+			}
+		case <-patience:
+			return best.addr, nil
+		}
+	}
+	if best.addr == "" {
+		return "", fmt.Errorf("no Sentinel names the primary: %w", errors.Join(errs...))
+	}
+	return best.addr, nil
+}
+
+func (r *route) askSentinel(ctx context.Context, w *goredis.SentinelClient) named {
+	at, err := w.Master(ctx, r.options.MasterName).Result()
+	if err != nil {
+		return named{err: err}
+	}
+	term, err := strconv.ParseUint(at["config-epoch"], 10, 64)
+	if err != nil || at["ip"] == "" || at["port"] == "" {
+		return named{err: fmt.Errorf("a Sentinel knows no primary %q", r.options.MasterName)}
+	}
+	return named{addr: net.JoinHostPort(at["ip"], at["port"]), term: term}
+}
+
+// close ends the connections to Sentinels.
+func (r *route) close() {
+	for _, w := range r.watchers {
+		_ = w.Close()
+	}
 }
 
 // optionsFor returns what to open the one connection to a server with that is nobody else's and is never dialled again by itself.

@@ -14,6 +14,9 @@ import (
 //go:embed script_begin.lua
 var scriptBegin string
 
+//go:embed script_life.lua
+var scriptLife string
+
 //go:embed script_publish.lua
 var scriptPublish string
 
@@ -71,8 +74,9 @@ func compileScripts(cfg *Config, class *broker.CompiledClass) *scripts {
 	lives("META_TTL", life)
 	lives("HISTORY_TTL", class.HistoryTTL)
 	lives("IDS_TTL", class.IdempotencyTTL)
-	number("RECORD_TTL", (2*cfg.PublishWait + recordSpare).Milliseconds())
+	fmt.Fprintf(&b, "local RECORD_TTL = '%d'\n", (2*cfg.PublishWait + recordSpare).Milliseconds())
 	number("HISTORY_MAX", int64(historyMax))
+	number("SPARE", int64(min(historyMax/8, 63)))
 	number("HISTORY_BYTES", class.HistoryBytesMax)
 	number("HISTORY_AGE", class.HistoryTTL.Microseconds())
 	number("IDS_MAX", int64(idsMax))
@@ -82,9 +86,8 @@ func compileScripts(cfg *Config, class *broker.CompiledClass) *scripts {
 	b.WriteString(`local NUMBER, AT = '^{"v":2,"seq":(%d+)', '^{"v":2,"seq":%d+,"epoch":"%x+","at":(%d+)'` + "\n")
 	b.WriteString(scriptBegin)
 	begin := b.String()
-	return &scripts{
-		publish: newScript(begin + scriptPublish), read: newScript(begin + scriptRead), position: newScript(begin + scriptPosition),
-	}
+	whole := func(text string) *script { return newScript(begin + strings.Replace(text, "@life", scriptLife, 1)) }
+	return &scripts{publish: whole(scriptPublish), read: whole(scriptRead), position: whole(scriptPosition)}
 }
 
 // recordSpare is how much longer than publications are tried a lane's record of its batch is kept.

@@ -1,14 +1,15 @@
 -- Reads. ARGV: 2 "recover" or "read"; 3 the epoch that the asker was in, or ""; 4 the number that he has; 5 how many publications
 -- at most, -1 for all; 6 "snapshots" or "".
 -- Answers epoch, number, "recovered" or "", the snapshots and the publications.
+@life
 local last = tonumber(number)
 if HISTORY_MAX > 0 then
   local before = bytes
   expire()
-  if bytes ~= before then redis.call('HSET', metaKey, 'b', bytes) end
+  if bytes ~= before then call('HSET', metaKey, 'b', bytes) end
 end
 if now / 1000 - extended > STEP then extend() end
-local kept = HISTORY_MAX > 0 and redis.call('LLEN', historyKey) or 0
+local kept = HISTORY_MAX > 0 and math.min(call('LLEN', historyKey), HISTORY_MAX) or 0
 local after, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local same = ARGV[3] == epoch
 
@@ -16,7 +17,7 @@ local same = ARGV[3] == epoch
 local function newest(n)
   if n > kept then n = kept end
   if n <= 0 then return {} end
-  return redis.call('LRANGE', historyKey, -n, -1)
+  return call('LRANGE', historyKey, -n, -1)
 end
 
 if ARGV[2] == 'recover' and HISTORY_MAX > 0 and same and after <= last then
@@ -27,7 +28,7 @@ if ARGV[2] == 'recover' and HISTORY_MAX > 0 and same and after <= last then
 end
 if ARGV[6] ~= '' then
   local snapshots, oldest = {}, math.huge
-  if SNAPSHOTS_MAX > 0 then snapshots = redis.call('HVALS', tag .. ':s') end
+  if SNAPSHOTS_MAX > 0 then snapshots = call('HVALS', tag .. ':s') end
   for _, snapshot in ipairs(snapshots) do
     oldest = math.min(oldest, tonumber(string.match(snapshot, NUMBER)))
   end
