@@ -200,5 +200,5 @@ func TestPublishingAllocatesLittle(t *testing.T) {
 	}
 	one()
 	// The id, the answer, and what the client library makes of a command and its reading.
-	require.LessOrEqual(t, testing.AllocsPerRun(400, one), 12.0)
+	require.LessOrEqual(t, testing.AllocsPerRun(400, one), 4.0)
 }

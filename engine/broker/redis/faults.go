@@ -32,9 +32,12 @@ var (
 // faultOf classifies an answer. Servers before version 7 put a script's error into a sentence of their own, so that the word that
 // says what it is does not always come first.
 func faultOf(err error) fault {
+	if err == nil {
+		return faultNone
+	}
 	var answer goredis.Error
 	switch {
-	case err == nil, errors.Is(err, goredis.Nil):
+	case errors.Is(err, goredis.Nil):
 		return faultNone
 	case errors.Is(err, errReplicas):
 		return faultLater

@@ -100,7 +100,7 @@ func (l *lane) take(ctx context.Context) {
 func (l *lane) place(ctx context.Context, c *call) {
 	name, err := l.b.route.of(ctx, c.slot)
 	if err != nil {
-		l.fault.Store(&err)
+		l.failed(err)
 		name = unrouted
 	}
 	k := l.link(name)
@@ -141,7 +141,7 @@ func (l *lane) round(ctx context.Context) (wait time.Duration, some bool) {
 // replace finds anew whom to ask for everything that waits. The calls of a topic stay in order, since all of them are in one link.
 func (l *lane) replace(ctx context.Context) {
 	if err := l.b.route.reload(ctx); err != nil {
-		l.fault.Store(&err)
+		l.failed(err)
 	}
 	var all []*call
 	for _, k := range l.links {
@@ -165,7 +165,7 @@ func (l *lane) attempt(ctx context.Context, k *link) (moved bool) {
 		return true
 	}
 	if err := l.ready(ctx, k); err != nil {
-		l.fault.Store(&err)
+		l.failed(err)
 		k.rest()
 		return l.b.route.isCluster()
 	}
@@ -192,6 +192,16 @@ func (l *lane) weed(k *link) {
 	}
 	clear(k.pending[len(kept):])
 	k.pending = kept
+}
+
+// failed keeps why an attempt failed, or that it did not. Err is copied here, so that callers' variables stay on their stacks.
+func (l *lane) failed(err error) {
+	if err == nil {
+		l.fault.Store(nil)
+		return
+	}
+	kept := err
+	l.fault.Store(&kept)
 }
 
 // why returns what the last attempt failed for.
@@ -301,7 +311,7 @@ func (l *lane) settle(ctx context.Context, k *link, calls []*call, wait *goredis
 			c.again = true
 		}
 		worst = max(worst, f)
-		l.fault.Store(&err)
+		l.failed(err)
 		l.left = append(l.left, c)
 	}
 	rest := append(append(k.pending[:0], l.left...), k.pending[len(calls):]...) // moves down, into the same memory
@@ -330,14 +340,14 @@ func (l *lane) recover(ctx context.Context, k *link, worst fault, load []*script
 	switch {
 	case worst == faultNone:
 		k.tries = 0
-		l.fault.Store(nil)
+		l.failed(nil)
 		return
 	case worst >= faultRole, worst == faultLater && k.tries > 0 && l.b.route.sentinels():
 		k.drop() // a primary whose replicas went over to another one cannot know
 	case len(load) > 0:
 		for _, s := range load {
 			if err := k.conn.ScriptLoad(ctx, s.text).Err(); err != nil {
-				l.fault.Store(&err)
+				l.failed(err)
 				k.drop()
 				break
 			}
@@ -364,7 +374,7 @@ func (l *lane) check(ctx context.Context) {
 			continue
 		}
 		if err := l.confirm(ctx, k); err != nil {
-			l.fault.Store(&err)
+			l.failed(err)
 		}
 	}
 }

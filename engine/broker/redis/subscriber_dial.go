@@ -16,7 +16,7 @@ import (
 func (s *subscriber) server(ctx context.Context) (string, error) {
 	route := s.f.b.route
 	if !route.isCluster() {
-		return route.dial(ctx, route.fixed)
+		return route.dial(ctx, route.fixed, reloadEvery)
 	}
 	err := route.reload(ctx)
 	var primaries []string
