@@ -50,6 +50,12 @@ func (p *Presence) Dead(node string) {
 	}
 }
 
+// Returned is told that others may have taken this node for dead, or that Redis may have lost what it wrote: it is looked at, and what
+// is missing is written again. It does not wait.
+func (p *Presence) Returned() {
+	p.checkAll(func(t *topic) bool { return t.peopled.Load() }, false)
+}
+
 // dig takes away what dead nodes had, until ctx is cancelled.
 func (p *Presence) dig(ctx context.Context) {
 	for {

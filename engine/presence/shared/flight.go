@@ -176,7 +176,7 @@ func (p *Presence) build(t *topic) (*call, []written) {
 	if t.restore {
 		for name, said := range t.told {
 			if said.joined {
-				c.restored = append(c.restored, seen{name, said.sinceMS})
+				c.restored = append(c.restored, seen{name, said.sinceMS, said.stamp})
 			}
 		}
 	}
@@ -352,7 +352,7 @@ func (p *Presence) admit(t *topic, u *user, turn uint64, r result) {
 			w.done <- p.noRoom(t.name)
 			return true
 		}
-		if said = true; u.count > 0 {
+		if said = true; u.count > 0 && r.stamp > u.stamp {
 			p.say(u, w.data, r.stamp)
 		}
 		w.done <- nil

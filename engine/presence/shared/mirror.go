@@ -32,14 +32,11 @@ func (p *Presence) follow(t *topic, c *call, a *answer) {
 	first := (read || strings.Contains(c.flags, "m")) && t.present > 0 && !t.whole
 	if first {
 		t.whole, t.told = true, make(map[string]told, len(a.list))
-		if t.version != 0 { // who followed by a pattern sees that a version is left out, if one is
-			t.version = max(t.version, a.version)
-		}
 	}
 	if t.whole {
 		for _, r := range a.list { // also whom only an answer showed: he is told to have left if he does
 			if !r.gone && t.told[r.UserID] == (told{}) {
-				t.told[r.UserID] = told{r.stamp, r.SinceMS, first && r.known}
+				t.told[r.UserID] = told{r.stamp, r.SinceMS, first && r.known && !r.changes}
 			}
 		}
 	}

@@ -128,7 +128,7 @@ func (p *Presence) learn(t *topic, n notice) {
 	if t.whole || len(t.told) < p.limits.MembersMax {
 		t.told[n.member.UserID] = told{n.stamp, n.member.SinceMS, true}
 	}
-	if u != nil && u.count > 0 && n.stamp > u.stamp && len(u.updates) == 0 {
+	if u != nil && u.count > 0 && n.stamp > u.stamp {
 		p.say(u, n.member.Data, n.stamp)
 	}
 }

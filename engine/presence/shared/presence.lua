@@ -134,9 +134,9 @@ for _ = 1, tonumber(take()) do bury(take()) end
 
 -- Who was known before everything was lost is there for some time yet: his node will say whether he is.
 for _ = 1, tonumber(take()) do
-  local user, since = take(), take()
+  local user, since, stamp = take(), take(), tonumber(take())
   if fresh and present < members_max and not load(user) then
-    local m = {count = 0, since = since, k = true, r = true, stamp = 0, lost = 0, data = ''}
+    local m = {count = 0, since = since, k = true, r = true, stamp = stamp, lost = 0, data = ''}
     wait(user, m, now + patience)
     save(user, m)
     present, dirty = present + 1, true
@@ -167,21 +167,30 @@ local function write(user, count, since, lost, op, data, stamp)
   settle(user, m)
   local code, copy = 'o', ''
   if m.g then op = '' end
-  if op == 'u' and data ~= m.data or op == 's' and tonumber(stamp) > m.stamp then
+  stamp = tonumber(stamp)
+  if m.r and count > 0 and op ~= 'u' then -- what he said is as it was told, or is told anew
+    if op ~= 's' then stamp = 0 end
+    if stamp ~= m.stamp or m.l then
+      m.u = true
+      change(user, m)
+    end
+    m.stamp = -1
+  end
+  if op == 'u' and data ~= m.data or op == 's' and stamp > m.stamp then
     if #data > #m.data and bytes + #data - #m.data > bytes_max then
       code = 'd'
     else
       bytes = bytes + #data - #m.data
-      m.data, m.stamp = data, op == 'u' and us or tonumber(stamp)
-      if op == 'u' or not m.r then
+      m.data, m.stamp = data, op == 'u' and us or stamp
+      if not m.r or op == 'u' then
         m.u = true
         change(user, m)
       end
-      m.r = nil
     end
   elseif had == 0 and op == '' then
     copy = m.data
   end
+  if count > 0 then m.r, m.stamp = nil, math.max(0, m.stamp) end
   save(user, m)
   return code, m.since, m.stamp, copy
 end
@@ -285,8 +294,14 @@ if wants('r') or wants('m') then -- with what they say, or without
   local all = redis.call('HGETALL', P)
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 1) == 'm' then
-      list[#list + 1] = string.sub(all[i], 2)
-      list[#list + 1] = wants('r') and all[i + 1] or string.match(all[i + 1], '^%d+,%d+,%a*,%d+,%d+,') or ''
+      local user, record = string.sub(all[i], 2), all[i + 1]
+      if wants('r') and string.find(record, '^%d+,%d+,%a*r') then -- shown without what he said, which will be told therefore
+        local m = parse(record)
+        m.l = true
+        save(user, m)
+      end
+      list[#list + 1] = user
+      list[#list + 1] = wants('r') and record or string.match(record, '^%d+,%d+,%a*,%d+,%d+,') or ''
     end
   end
 end

@@ -36,6 +36,7 @@ type call struct {
 type seen struct {
 	user    string
 	sinceMS int64
+	stamp   uint64 // of what he said
 }
 
 // change says what a node has of one user.
@@ -83,7 +84,7 @@ type record struct {
 func (p *Presence) args(c *call) (keys []string, args []any) {
 	key := "{" + redis.Prefix + string(c.topic) + "}:p"
 	ms := func(d time.Duration) int64 { return (d + time.Millisecond - 1).Milliseconds() }
-	args = make([]any, 0, 20+len(c.dead)+2*len(c.restored)+7*len(c.changes))
+	args = make([]any, 0, 20+len(c.dead)+3*len(c.restored)+7*len(c.changes))
 	args = append(args, p.node, redis.Prefix+string(c.topic), p.ways, c.flags,
 		ms(p.limits.NoticeDelay), ms(p.limits.Grace), p.limits.MembersMax, p.limits.TopicKiBMax<<10,
 		c.heard, p.ids.Next(), ms(ttlChecks*p.cfg.CheckInterval+p.limits.Grace+p.limits.NoticeDelay), ms(silenceChecks*p.cfg.CheckInterval),
@@ -94,7 +95,7 @@ func (p *Presence) args(c *call) (keys []string, args []any) {
 	}
 	args = append(args, len(c.restored))
 	for _, s := range c.restored {
-		args = append(args, s.user, s.sinceMS)
+		args = append(args, s.user, s.sinceMS, s.stamp)
 	}
 	args = append(args, len(c.changes))
 	for _, ch := range c.changes {
