@@ -111,8 +111,11 @@ func (l *lease) serve(ctx context.Context, t *term, work func(ctx context.Contex
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errLost) { // it is another's turn, or Redis has forgotten whose it is
+			return
+		}
 		l.report(err)
-		if errors.Is(err, errLost) || !t.lasts() {
+		if !t.lasts() {
 			return
 		}
 	}
