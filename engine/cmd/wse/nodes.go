@@ -92,13 +92,13 @@ func (g *globals) printNodes(list *nodesAnswer) error {
 	return nil
 }
 
-// short cuts what is as long as a digest.
+// short cuts what is as long as a digest. A plugin's version, of which two may differ at their ends alone, is not.
 func short(value string) string {
-	const most = 20
+	const most, shown = 24, 12
 	if len(value) <= most {
 		return value
 	}
-	return value[:most-8] + "…"
+	return value[:shown] + "…"
 }
 
 // disagree is the error of nodes that do not have in common what they should.
