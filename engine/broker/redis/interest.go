@@ -19,6 +19,7 @@ type pattern struct {
 	confirmed bool          // guarded by follower.mu; on the connection of now
 	settled   bool          // guarded by follower.mu; what is heard of a topic for the first time is where it begins
 	joined    bool          // guarded by follower.mu; it was settled once
+	ending    bool          // guarded by follower.mu; nobody wants it, and what it carried is being subscribed to by name
 	since     time.Time     // guarded by follower.mu; by Redis's clock, when that was or a little before
 	cuts      int           // guarded by follower.mu; how often its connection ended
 	ready     chan struct{} // closed when it is joined
@@ -41,9 +42,11 @@ func (f *follower) setInterest(ctx context.Context, topic message.Topic, interes
 	return f.join(ctx, topic, f.wantTopic)
 }
 
-// join has want begin the following of a topic and waits until all that it returns is settled.
+// join has want begin the following of a topic and waits until all that it returns is settled, as long as a publication would wait.
 func (f *follower) join(ctx context.Context, topic message.Topic, want func(message.Topic) ([]<-chan struct{}, error)) error {
 	settled, err := want(topic)
+	ctx, cancel := context.WithTimeout(ctx, f.b.cfg.PublishWait)
+	defer cancel()
 	for _, c := range settled {
 		select {
 		case <-c:
@@ -134,7 +137,7 @@ func (t *followed) carry(by *pattern) {
 // carrier returns a pattern that brings a topic anyway, one that is settled if there is one. f.mu is held.
 func (f *follower) carrier(topic message.Topic) (best *pattern) {
 	for _, p := range f.patterns {
-		if p.name.Matches(topic) && (best == nil || p.settled) {
+		if !p.ending && p.name.Matches(topic) && (best == nil || p.settled) {
 			best = p
 		}
 	}
@@ -157,6 +160,7 @@ func (f *follower) wantPattern(name message.Topic) ([]<-chan struct{}, error) {
 		f.patterns[name] = p
 		f.plain[0].want(p.glob, true, func() { f.patternConfirmed(p) })
 	}
+	p.ending = false
 	wait := []<-chan struct{}{p.ready}
 	for topic, t := range f.topics {
 		if t.own != nil && name.Matches(topic) {
@@ -230,21 +234,44 @@ func (f *follower) leaveTopic(t *followed) {
 	f.seen++
 }
 
-// leavePattern unsubscribes from p. Topics that are wanted by name are subscribed to from now on. f.mu is held.
+// endingWait is how long a pattern goes on bringing topics after they were subscribed to by name, so that none is missed between.
+const endingWait = time.Second
+
+// leavePattern unsubscribes from p, a while after what it carried and is wanted by name was subscribed to. f.mu is held.
 func (f *follower) leavePattern(p *pattern) {
+	if !p.ending {
+		p.ending = true
+		if f.disown(p) {
+			f.leaving[p.name] = time.Now().Add(endingWait)
+			return
+		}
+	}
 	delete(f.patterns, p.name)
 	f.plain[0].drop(p.glob)
+}
+
+// disown has the topics that only p carried subscribed to where somebody wants them, and forgets the others. It reports whether
+// there are such that somebody wants. f.mu is held.
+func (f *follower) disown(p *pattern) (wanted bool) {
 	for topic, t := range f.topics {
 		if t.own != nil || !p.name.Matches(topic) || f.carrier(topic) != nil {
 			continue
 		}
-		_, leaves := f.leaving[topic]
-		switch {
-		case t.wanted || leaves:
+		if _, leaves := f.leaving[topic]; t.wanted || leaves {
+			wanted = true
+			t.keep()
 			f.own(t)
-		default:
-			f.seen--
-			f.remove(t)
+			continue
 		}
+		f.seen--
+		f.remove(t)
 	}
+	return wanted
+}
+
+// keep has t begin where it stood when it was joined, if nothing has been heard of it yet: it is a pattern's no longer.
+func (t *followed) keep() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.course.open, t.orphan = false, false
 }

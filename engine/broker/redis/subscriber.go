@@ -76,6 +76,9 @@ func (s *subscriber) want(name string, pattern bool, confirmed func()) {
 		c = &channel{name: name, pattern: pattern}
 		s.channels[name] = c
 	}
+	if !c.wanted {
+		c.sent = false // where it has not been unsubscribed from yet, it is subscribed to again, for the confirmation
+	}
 	c.wanted, c.confirmed = true, confirmed
 	s.touch(c)
 }
@@ -146,6 +149,9 @@ func (s *subscriber) serve(ctx context.Context) error {
 	}
 	s.begin(cancel, probe)
 	defer s.begin(nil, "")
+	if s.ended.Load() > 0 {
+		s.f.b.log.Info("a connection receives from Redis again", "connection", s.index, "server", addr)
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()

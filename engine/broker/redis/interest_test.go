@@ -1,0 +1,129 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/redis/redistest"
+)
+
+// TestInterestThatComesAndGoesUnderFaultsLeavesNothingBehind has many goroutines follow and leave topics and patterns while
+// connections are killed and others publish.
+func TestInterestThatComesAndGoesUnderFaultsLeavesNothingBehind(t *testing.T) {
+	server := redistest.Single(t)
+	a := startNode(t, server.Config(), nil)
+	b := startNode(t, server.Config(), func(c *Config) { c.Linger, c.PatternTopicsMax = 5*time.Millisecond, 20 })
+	b.gaps = true
+	var names []message.Topic
+	for user := range 4 {
+		names = append(names, message.Topic(fmt.Sprintf("user:u%d:*", user)))
+		for kind := range 6 {
+			names = append(names, message.Topic(fmt.Sprintf("user:u%d:k%d", user, kind)))
+		}
+	}
+	var topics []message.Topic
+	for _, name := range names {
+		if !name.IsPattern() {
+			topics = append(topics, name)
+		}
+	}
+	flow := steady(a, topics[:4])
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(i)))
+			for range 25 {
+				if err := b.SetInterest(context.Background(), name, true); err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				time.Sleep(time.Duration(rng.IntN(8)) * time.Millisecond)
+				if err := b.SetInterest(context.Background(), name, false); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				time.Sleep(time.Duration(rng.IntN(12)) * time.Millisecond)
+			}
+		})
+	}
+	for range 10 {
+		server.KillClients("pubsub")
+		flow.more(t, 20)
+	}
+	wg.Wait()
+	flow.finish()
+	require.Eventually(t, func() bool {
+		s := b.FollowStats()
+		return s.Topics == 0 && s.Patterns == 0
+	}, patience, 10*time.Millisecond)
+	f := b.follower
+	f.mu.Lock()
+	require.Zero(t, f.seen)
+	require.Empty(t, f.leaving)
+	f.mu.Unlock()
+	require.Zero(t, f.tally.heldBytes.Load())
+	require.Eventually(t, func() bool {
+		channels, err := server.Client().PubSubChannels(t.Context(), "wse:user:*").Result()
+		require.NoError(t, err)
+		patterns, err := server.Client().PubSubNumPat(t.Context()).Result()
+		require.NoError(t, err)
+		return len(channels) == 0 && patterns == 0
+	}, patience, 10*time.Millisecond)
+}
+
+func TestATopicThatIsWantedAgainAtOnceIsConfirmedAgain(t *testing.T) {
+	server := redistest.Single(t)
+	n := startNode(t, server.Config(), nil)
+	n.follow("user:u1:events", "user:u2:*")
+	f := n.follower
+	for range 20 {
+		for _, name := range []message.Topic{"user:u1:events", "user:u2:*"} {
+			require.NoError(t, n.SetInterest(t.Context(), name, false))
+			f.leave(time.Now().Add(time.Hour)) // as if linger was over
+			n.follow(name)
+		}
+	}
+	n.tell("user:u1:events", "1")
+	n.tell("user:u2:x", "1")
+	n.received(t, "user:u1:events", []string{"1"})
+	n.received(t, "user:u2:x", []string{"1"})
+}
+
+func TestATopicWithoutHistoryLosesNothingWhenItsPatternIsLeft(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := startNode(t, server.Config(), nil), startNode(t, server.Config(), nil)
+	b.follow("public:a:*")
+	b.follow("public:a:b", "public:a:c")
+	flow := steady(a, []message.Topic{"public:a:b"})
+	flow.more(t, 20)
+	require.NoError(t, b.SetInterest(t.Context(), "public:a:*", false))
+	require.Eventually(t, func() bool { return b.FollowStats().Patterns == 0 }, patience, time.Millisecond)
+	flow.more(t, 20)
+	b.received(t, "public:a:b", flow.finish()["public:a:b"])
+	a.tell("public:a:c", "1")
+	b.received(t, "public:a:c", []string{"1"})
+	require.Zero(t, b.restarts("public:a:b"))
+	require.Zero(t, b.restarts("public:a:c"))
+}
+
+func TestWhatIsHeardTwiceAllocatesNothing(t *testing.T) {
+	f := &follower{}
+	f.tally.heldBytesMax = heldBytesMax
+	topic := &followed{f: f, done: true}
+	topic.course = course{out: topic, tally: &f.tally, known: true, last: place{7, 9}}
+	body := head + `9,"epoch":"00000007","t":"x","p":{"a":"` + strings.Repeat("x", 500) + `"}`
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		at, ok := readPlace(body)
+		if !ok {
+			t.Fatal("not read")
+		}
+		topic.hear(at, body)
+	}))
+}
