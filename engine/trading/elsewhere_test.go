@@ -158,7 +158,7 @@ func newTown() *town {
 // settle has a node live in the town, on dir.
 func (o *town) settle(t *testing.T, name, dir string) *world {
 	t.Helper()
-	w, _ := openWith(t, dir, func(c *Config) { c.ShareInterval = 100 * time.Millisecond }, func(d *Deps) { r := resident{o, name}; d.Registry, d.Peers, d.Claims = r, r, r })
+	w, _ := openWith(t, dir, func(c *Config) { c.ShareInterval = 100 * time.Millisecond }, func(d *Deps) { d.Registry = resident{o, name} })
 	o.mu.Lock()
 	o.traders[name] = w
 	o.mu.Unlock()
@@ -375,6 +375,16 @@ func TestASessionThatEndsWithTheEngineIsToldOfBeforeTheNodeLeaves(t *testing.T) 
 	stop()
 	require.Equal(t, "engine_restarted", o.sessions[id].Reason)
 	require.NotZero(t, o.sessions[id].EndedMS)
+}
+
+// registry is a Registry and nothing else.
+type registry struct{ Registry }
+
+func TestARegistryWithoutPeersAndClaimsIsRefused(t *testing.T) {
+	_, err := New(DefaultConfig(), Deps{Registry: registry{resident{}}})
+	require.ErrorContains(t, err, "peers and claims")
+	_, err = New(DefaultConfig(), Deps{Registry: registry{resident{}}, Peers: resident{}})
+	require.ErrorContains(t, err, "peers and claims")
 }
 
 func TestEveryRequestAndItsAnswerCanBePassed(t *testing.T) {

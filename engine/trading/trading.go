@@ -48,8 +48,8 @@ type Deps struct {
 	Strategies  *strategies.Directory
 	Collector   *collection.Collector
 	Registry    Registry // of the sessions of all nodes; nil: this one is alone
-	Peers       Peers    // nil where Registry is
-	Claims      Claims   // nil where Registry is
+	Peers       Peers    // nil: what Registry is; there is one where there is a Registry
+	Claims      Claims   // likewise
 	Log         hclog.Logger
 }
 
@@ -86,6 +86,9 @@ func New(cfg Config, deps Deps) (*Trading, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if err := deps.together(); err != nil {
+		return nil, err
+	}
 	if deps.Log == nil {
 		deps.Log = hclog.NewNullLogger()
 	}
@@ -95,6 +98,23 @@ func New(cfg Config, deps Deps) (*Trading, error) {
 		recordings: map[string]func(context.Context) error{}, unshared: map[string]SessionChange{}, sharingWake: make(chan struct{}, 1),
 	}
 	return t, t.load()
+}
+
+// together has what is known of other nodes' sessions be the Peers and the Claims too, where nothing else is.
+func (d *Deps) together() error {
+	if d.Registry == nil {
+		return nil
+	}
+	if d.Peers == nil {
+		d.Peers, _ = d.Registry.(Peers)
+	}
+	if d.Claims == nil {
+		d.Claims, _ = d.Registry.(Claims)
+	}
+	if d.Peers == nil || d.Claims == nil {
+		return errors.New("trading: with a registry of sessions there have to be peers and claims")
+	}
+	return nil
 }
 
 // Run serves until ctx is cancelled. Sessions that run then are stopped and kept as what they came to.
