@@ -14,12 +14,16 @@ import (
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/broker/memory"
 	redisbroker "github.com/wse-engine/wse/engine/broker/redis"
+	"github.com/wse-engine/wse/engine/cluster"
+	"github.com/wse-engine/wse/engine/cluster/rollout"
 	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/conn"
 	"github.com/wse-engine/wse/engine/feed"
 	"github.com/wse-engine/wse/engine/ingest"
+	"github.com/wse-engine/wse/engine/intake"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/presence"
+	"github.com/wse-engine/wse/engine/presence/shared"
 	"github.com/wse-engine/wse/engine/quota"
 	"github.com/wse-engine/wse/engine/router"
 	"github.com/wse-engine/wse/engine/trading"
@@ -37,6 +41,7 @@ type Config struct {
 	Plugins        plugin.Configs      `yaml:"plugins"`
 	Lifecycle      plugin.Lifecycle    `yaml:"lifecycle"`
 	Broker         Broker              `yaml:"broker"`
+	Cluster        Cluster             `yaml:"cluster"`
 	Trading        trading.Config      `yaml:"trading"`
 	Logging        Logging             `yaml:"logging"`
 	Debug          Debug               `yaml:"debug"`
@@ -69,8 +74,31 @@ type Limits struct {
 
 // Broker chooses what carries publications: Redis, which nodes share, where it has an address, else the memory of this process.
 type Broker struct {
-	Memory memory.Config      `yaml:"memory"`
-	Redis  redisbroker.Config `yaml:"redis"`
+	Memory memory.Config `yaml:"memory"`
+	Redis  Redis         `yaml:"redis"`
+}
+
+// Redis says where nodes meet, and what is taken in there.
+type Redis struct {
+	redisbroker.Config `yaml:",inline"`
+	Intake             intake.Config `yaml:"intake"`
+}
+
+// Validate reports every field that is out of range or at odds with another.
+func (r *Redis) Validate() error {
+	return errors.Join(r.Config.Validate(), config.Prefix("intake", r.Intake.Validate()))
+}
+
+// Cluster says how this engine lives among the nodes that share a Redis.
+type Cluster struct {
+	cluster.Config `yaml:",inline"`
+	Presence       shared.Config  `yaml:",inline"`
+	Rollout        rollout.Config `yaml:"rollout"`
+}
+
+// Validate reports every field that is out of range or at odds with another.
+func (c *Cluster) Validate() error {
+	return errors.Join(c.Config.Validate(), c.Presence.Validate(), config.Prefix("rollout", c.Rollout.Validate()))
 }
 
 // Logging says what is logged, and how.
@@ -111,7 +139,8 @@ func DefaultConfig() Config {
 			mapping, stock("topicauth", plugin.Authorize), stock("validator", plugin.Validate), stock("strategy", plugin.KindStrategy),
 		},
 		Lifecycle:      plugin.DefaultLifecycle(),
-		Broker:         Broker{Memory: memory.DefaultConfig(), Redis: redisbroker.DefaultConfig()},
+		Broker:         Broker{Memory: memory.DefaultConfig(), Redis: Redis{Config: redisbroker.DefaultConfig(), Intake: intake.DefaultConfig()}},
+		Cluster:        Cluster{Config: cluster.DefaultConfig(), Presence: shared.DefaultConfig(), Rollout: rollout.DefaultConfig()},
 		Trading:        trading.DefaultConfig(),
 		Logging:        Logging{Level: "info"},
 		Debug:          Debug{Poller: PollerAuto},
@@ -142,6 +171,7 @@ func (c *Config) Validate() error {
 		config.Prefix("lifecycle", c.Lifecycle.Validate()),
 		config.Prefix("broker.memory", c.Broker.Memory.Validate()),
 		config.Prefix("broker.redis", c.Broker.Redis.Validate()),
+		config.Prefix("cluster", c.Cluster.Validate()),
 		config.Prefix("trading", c.Trading.Validate()),
 		c.Logging.validate(),
 		c.checkDebug(),

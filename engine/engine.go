@@ -30,9 +30,7 @@ import (
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
-	"github.com/wse-engine/wse/engine/presence"
 	"github.com/wse-engine/wse/engine/quota"
-	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/router"
 	"github.com/wse-engine/wse/engine/store"
 	"github.com/wse-engine/wse/engine/trading"
@@ -60,11 +58,11 @@ type Engine struct {
 	auth       *auth.Auth
 	login      *login
 	classes    *broker.Classes
-	redis      *redis.Client // nil: there is one node
+	cluster    *together // nil: there is one node
 	broker     *carrier
 	hub        *hub.Hub
 	listeners  *feed.Listeners
-	present    *presence.Presence
+	present    *roster
 	plugins    *plugin.Host
 	quota      *quota.Quota
 	router     *router.Router
@@ -105,7 +103,7 @@ func New(cfg Config, opts Options) (*Engine, error) {
 
 // open makes the parts in the order they depend on each other.
 func (e *Engine) open() error {
-	for _, step := range []func() error{e.openStore, e.openRedis, e.openQuota, e.openAuth, e.openPlugins, e.openConns, e.openBroker, e.openRouter, e.openAdmin} {
+	for _, step := range []func() error{e.openStore, e.openRedis, e.openQuota, e.openAuth, e.openPlugins, e.openConns, e.openNode, e.openBroker, e.openRouter, e.openAdmin} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -145,7 +143,7 @@ func (e *Engine) openAuth() (err error) {
 				e.log.Warn("fetching the key set failed; the keys known so far stay", "error", err)
 			}
 		}),
-		auth.WithRecords(e.store.Bucket(bucketFamilies)),
+		e.refreshRecords(),
 		auth.WithRefreshReports(func(user string) {
 			e.log.Warn("a refresh token came twice, so it may be stolen; its family is revoked", "user", user)
 		}, func(err error) {
@@ -228,11 +226,7 @@ func (e *Engine) openBroker() (err error) {
 	if err = e.openCarrier(); err != nil {
 		return err
 	}
-	if e.present, err = presence.New(e.cfg.Limits.Presence, e.classes, e.hub); err != nil {
-		return err
-	}
-	e.ingest, err = ingest.New(e.cfg.Limits.Ingest, transformer{e.plugins}, e.broker)
-	return err
+	return e.openIngest()
 }
 
 func (e *Engine) openRouter() error {
@@ -280,7 +274,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stopMiddle()
 	defer stopFront()
 	var underneath, between, frontline sync.WaitGroup
-	failed := make(chan error, 8)
+	failed := make(chan error, 32)
 	start := func(group *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		group.Go(func() {
 			if err := run(ctx); err != nil {
@@ -291,9 +285,16 @@ func (e *Engine) Run(ctx context.Context) error {
 	start(&underneath, under, "broker", e.broker.run)
 	start(&underneath, under, "auth", e.auth.Run)
 	start(&underneath, under, "router", e.router.Run)
-	start(&underneath, under, "presence", e.present.Run)
+	start(&underneath, under, "presence", e.present.run)
 	start(&underneath, under, "quota", e.quota.Run)
 	start(&underneath, under, "failures", e.login.failures.Run)
+	low, middling := e.cluster.runs()
+	for name, run := range low {
+		start(&underneath, under, name, run)
+	}
+	for name, run := range middling {
+		start(&between, middle, name, run)
+	}
 	if e.trading != nil {
 		start(&underneath, under, "collections", e.collector.Run)
 		start(&underneath, under, "strategies", e.strategies.Run)
@@ -355,8 +356,8 @@ func (e *Engine) close() error {
 	if e.broker != nil {
 		errs = append(errs, e.broker.close())
 	}
-	if e.redis != nil {
-		errs = append(errs, e.redis.Close())
+	if e.cluster != nil {
+		errs = append(errs, e.cluster.client.Close())
 	}
 	if e.plugins != nil {
 		errs = append(errs, e.plugins.Close())

@@ -20,13 +20,15 @@ var (
 )
 
 func (e *Engine) openAdmin() (err error) {
-	e.admin, err = admin.New(e.cfg.Admin, admin.Deps{
+	deps := admin.Deps{
 		Version: e.opts.Version, Started: e.started,
-		Publisher: e.ingest, Intake: e.ingest, Letters: e.ingest, Replayer: e.ingest, Topics: operator{e}, Members: operator{e}, History: e.broker,
-		Sessions: e.sessions(), Connections: operator{e}, Commander: e.commander(nil), Nodes: others{},
+		Publisher: e.ingest, Intake: e.ingest, Topics: operator{e}, Members: operator{e}, History: e.broker,
+		Sessions: e.sessions(), Connections: operator{e},
 		Plugins: e.plugins, Changer: e.plugins, Prover: e.plugins, Engine: operator{e},
 		Log: func(msg string, args ...any) { e.log.Warn(msg, args...) },
-	})
+	}
+	e.clusterDeps(&deps)
+	e.admin, err = admin.New(e.cfg.Admin, deps)
 	return err
 }
 
@@ -110,7 +112,7 @@ func (o operator) Members(ctx context.Context, topic message.Topic, limit int) (
 
 // presence returns the figures of who is on topics.
 func (o operator) presence() admin.PresenceFigures {
-	s := o.engine.present.Stats()
+	s := o.engine.present.stats()
 	return admin.PresenceFigures{
 		Topics: s.Topics, Members: s.Members, Bytes: s.Bytes, BytesMax: s.BytesMax,
 		Notices: map[string]uint64{
@@ -176,6 +178,7 @@ func (o operator) Measure() admin.Measurements {
 		Deliveries: e.hub.Delivered(), SubscribedTopics: topics,
 		Presence:   o.presence(),
 		Encryption: encryption(&totals, &gauges), Logins: e.login.figures(),
+		Cluster: e.clusterFigures(), Intake: e.cluster.taken(),
 		Broker: admin.BrokerFigures{
 			Topics: stats.Topics, BytesKept: stats.BytesKept, BytesKeptMax: stats.BytesKeptMax, Published: stats.Published,
 			Duplicates: stats.Duplicates, Refused: stats.Refused, Expired: stats.Expired, Evicted: stats.Evicted,

@@ -52,13 +52,19 @@ func (e *Engine) openTrading() (err error) {
 	}); err != nil {
 		return err
 	}
-	e.trading, err = trading.New(e.cfg.Trading, trading.Deps{
+	deps := trading.Deps{
 		Opener: strategist{e.plugins}, Validator: strategist{e.plugins}, Publisher: publisher{e}, Listener: e.feed, Past: e.broker,
 		Sessions: e.store.Bucket("sessions"), Activations: e.store.Bucket("activations"),
 		Strategies: e.strategies, Collector: e.collector, Log: e.log,
-	})
-	if err != nil {
+	}
+	if e.cluster != nil {
+		deps.Registry, deps.Peers = e.cluster.sessions, e.cluster.sessions
+	}
+	if e.trading, err = trading.New(e.cfg.Trading, deps); err != nil {
 		return err
+	}
+	if e.cluster != nil {
+		e.cluster.sessions.Serve(e.trading)
 	}
 	e.feed.SetSessions(e.trading)
 	return nil

@@ -212,6 +212,7 @@ type Measurements struct {
 	Logins            Logins            `json:"logins"`
 	Broker            BrokerFigures     `json:"broker"`
 	Intake            *intake.Stats     `json:"intake,omitempty"` // nil: there is no Redis
+	Cluster           *ClusterFigures   `json:"-"`                // nil where the engine is alone
 }
 
 // Encryption is what became of the encryption that clients asked for.

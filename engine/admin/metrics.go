@@ -69,7 +69,11 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter{ch}
 	e.gauge("wse_build_info", "Which program this is; always 1.", 1, label{"version", c.deps.Version})
-	e.engine(c.deps.Engine.Measure())
+	m := c.deps.Engine.Measure()
+	e.engine(m)
+	if m.Cluster != nil {
+		e.cluster(m.Cluster)
+	}
 	e.ingest(c.deps.Intake.Stats())
 	e.letters(c.deps.Intake.LetterStats())
 	ctx, cancel := context.WithTimeout(context.Background(), sessionsAskedFor)
