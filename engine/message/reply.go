@@ -172,7 +172,7 @@ type BatchItem struct {
 type Member struct {
 	UserID      string
 	Data        []byte // what he says of himself there: a JSON object, or nil
-	Connections int    // on this node; 0: he lost the last one a moment ago
+	Connections int    // to all nodes that share presence; 0: he lost the last one a moment ago
 	SinceMS     int64  // Unix milliseconds
 }
 

@@ -254,3 +254,18 @@ func TestWhatIsNoConfigurationIsRefused(t *testing.T) {
 		require.ErrorContains(t, err, "a node cannot be called")
 	}
 }
+
+func TestSoManyTopicsAreRememberedThatAreOnlyHeardOf(t *testing.T) {
+	r := newRig(t)
+	r.cfg.TopicsHeardMax = 10
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	for i := range 50 {
+		require.NoError(t, b.Enter(t.Context(), message.Topic(fmt.Sprintf("public:room:%d", i)), "bob", "b1"))
+	}
+	require.Len(t, a.board.Next(51), 51)
+	a.until(func() bool { return a.Figures().TopicsKnown <= 1+10 }, func() string { return fmt.Sprint(a.Figures()) })
+	require.Equal(t, 51, b.Figures().TopicsKnown, "where somebody is on a topic, it is not among them")
+	require.NoError(t, b.Leave(t.Context(), "public:room:0", "b1", false))
+	require.Equal(t, []string{"leave bob"}, presencetest.Texts(a.board.Next(1)), "what is forgotten is told all the same")
+}

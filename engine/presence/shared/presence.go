@@ -322,14 +322,18 @@ type Figures struct {
 	Gaps         uint64 // times that notices were missed, and what they told was found by reading
 	Restorations uint64 // topics of which Redis had lost everything, and got it back from here
 	Garbage      uint64 // notices that were none
+	TopicsKnown  int    // now: those that somebody is on here, and those that were only heard of
 	Down         bool   // Redis did not answer the last time
 }
 
 // Figures returns the figures of now.
 func (p *Presence) Figures() Figures {
+	p.mu.RLock()
+	known := len(p.topics)
+	p.mu.RUnlock()
 	return Figures{
 		Commands: p.commands.Load(), Failures: p.failures.Load(), Gaps: p.gaps.Load(), Restorations: p.restorations.Load(),
-		Garbage: p.garbage.Load(), Down: p.down.Load(),
+		Garbage: p.garbage.Load(), TopicsKnown: known, Down: p.down.Load(),
 	}
 }
 

@@ -1,9 +1,15 @@
 package shared
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/presence"
+	"github.com/wse-engine/wse/engine/presence/presencetest"
+	"github.com/wse-engine/wse/engine/redis"
 )
 
 func FuzzReadNotices(f *testing.F) {
@@ -55,4 +61,24 @@ func TestAnAnswerThatTheScriptDoesNotGiveIsAnError(t *testing.T) {
 	require.Equal(t, uint64(7), a.version)
 	require.Len(t, a.list, 1)
 	require.True(t, a.restored)
+}
+
+func TestSoManyNoticesAreHeldWhileWhatWasMissedIsRead(t *testing.T) {
+	remote := redis.DefaultConfig()
+	remote.Addrs = []string{"127.0.0.1:1"} // nothing is ever read
+	client, err := redis.Open(remote, "")
+	require.NoError(t, err)
+	defer client.Close()
+	cfg := DefaultConfig()
+	cfg.NoticesHeldMax = 3
+	board := presencetest.NewBoard()
+	p, err := New(cfg, presence.DefaultConfig(), presencetest.Classes(t), client, "n", board, Options{})
+	require.NoError(t, err)
+	const room = message.Topic("public:room:a")
+	for i, version := range []int{5, 7, 8, 9, 10, 11, 12, 13} {
+		p.Notice(room, fmt.Appendf(nil, `{"v":2,"notice":"presence","life":1,"ts":1,"id":"x","changes":[{"ver":%d,"kind":"join","user":"u%d"}]}`, version, i))
+		require.LessOrEqual(t, len(p.topics[room].held), 3)
+	}
+	require.Len(t, board.All(), 1, "those after a gap are not handed on before it is known what was in it")
+	require.True(t, p.topics[room].compare)
 }
