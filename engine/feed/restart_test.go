@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,6 +27,8 @@ type shared struct {
 	topic message.Topic
 	sink  broker.Follower
 	most  int // publications kept
+
+	visits atomic.Int64 // how often a client subscribed
 
 	turn sync.Mutex // one publisher at a time, so that deliveries are in order
 
@@ -311,7 +314,8 @@ func TestEveryClientEndsWithWhatTheTopicHasOrWasTold(t *testing.T) {
 			clients.Go(func() { w.visit(t, f, h, r, i, stop) })
 		}
 		rng := rand.New(rand.NewPCG(seed, 7))
-		for range 500 {
+		for n := 0; n < 300 || store.visits.Load() < 300; n++ {
+			runtime.Gosched()
 			if rng.IntN(12) == 0 {
 				store.interrupt(rng)
 			} else if _, err := store.Publish(t.Context(), nil); err != nil {
@@ -353,6 +357,7 @@ func (w *watcher) visit(t *testing.T, f *Feed, h *hub.Hub, r *router.Router, i i
 			}
 			continue
 		}
+		w.store.visits.Add(1)
 		select {
 		case <-stop:
 			return

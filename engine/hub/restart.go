@@ -87,8 +87,11 @@ func (m *Member) restart(h *Hub, chain []*Subscription, env *message.Envelope) (
 			continue
 		}
 		s.restarts++
-		if s.joining() {
-			s.join.held, s.join.overflow = nil, true
+		if j := s.join; s.joining() {
+			j.held, j.overflow = nil, true
+			if !j.overtook(r) {
+				j.sent, j.settled = false, false
+			}
 		}
 	}
 	if m.beyond(r) {
@@ -111,12 +114,8 @@ func (m *Member) restart(h *Hub, chain []*Subscription, env *message.Envelope) (
 func (m *Member) begin(h *Hub, s *Subscription, env *message.Envelope) (sent uint64) {
 	r := restartOf(env)
 	for _, other := range m.subs {
-		switch {
-		case other.part.pattern || other.join == nil || other.Topic() != r.Topic:
-		case other.join.live:
+		if !other.part.pattern && other.join != nil && other.join.live && other.Topic() == r.Topic {
 			other.join = nil
-		default:
-			other.join.sent, other.join.settled = false, false
 		}
 	}
 	out := r.outgoing(h, env, m.encoding, s)

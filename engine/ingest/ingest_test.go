@@ -390,6 +390,8 @@ func TestWhatTheBrokerRefusesIsSaidToThePublisher(t *testing.T) {
 		want string
 	}{
 		{"full", fmt.Errorf("x: %w", broker.ErrFull), message.CodeUnavailable, "topics_max"},
+		{"out of reach", fmt.Errorf("x: %w", broker.ErrUnavailable), message.CodeUnavailable, "was not accepted"},
+		{"out of reach, and what to do", fmt.Errorf("x: %w", broker.ErrUnavailable), message.CodeUnavailable, "publish it again with the same id"},
 		{"closed", broker.ErrClosed, message.CodeUnavailable, "shutting down"},
 		{"cancelled", context.Canceled, message.CodeUnavailable, "time"},
 		{"topic", message.ErrTopic, message.CodeInvalidArgument, "no topic to publish to"},
