@@ -189,6 +189,9 @@ func TestConfigFaultsNameTheirFields(t *testing.T) {
 }
 
 func TestPublishingAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("with the race detector a sync.Pool forgets at random")
+	}
 	b := running(t, redistest.Single(t).Config(), nil, class(10))
 	envs := make([]message.Envelope, 600)
 	next := 0
@@ -199,6 +202,6 @@ func TestPublishingAllocatesLittle(t *testing.T) {
 		next++
 	}
 	one()
-	// The id, the answer, and what the client library makes of a command and its reading.
+	// The id and the answer; the rest is what the lanes' looking at the server each second comes to.
 	require.LessOrEqual(t, testing.AllocsPerRun(400, one), 4.0)
 }
