@@ -218,19 +218,18 @@ func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 func writeRestarted(w *dialect.Writer, b *message.Restarted) {
 	w.String("action", "recover")
 	w.Bool("success", !b.Withheld)
-	topics, reason := []message.Topic{b.Topic}, "publications may be missing; what there is follows"
+	topics, text := []message.Topic{b.Topic}, "publications may be missing; what there is follows"
 	if b.Withheld {
-		reason = "publications may be missing, and too much waits to be read for what there is to follow; subscribe again with recover"
-		topics = nil
+		topics, text = nil, "publications may be missing; subscribe again with recover for what there is"
 	}
-	w.String("message", reason)
+	w.String("message", text)
 	dialect.WriteTexts(w, "success_topics", topics)
 	w.Begin("failed_topics", '[')
 	if b.Withheld {
 		w.Open('{')
 		w.String("topic", string(b.Topic))
 		w.String("error", dialect.SpellingOf(message.CodeSyncFailed).WSE)
-		w.String("reason", reason)
+		w.String("reason", "too much waits to be read")
 		w.End('}')
 	}
 	w.End(']')

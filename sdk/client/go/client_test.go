@@ -290,6 +290,27 @@ func TestWhatIsWithheldOfATopicThatDoesNotGoOnIsAskedFor(t *testing.T) {
 	require.Equal(t, []client.NoticeKind{client.Connected, client.Gap, client.Disconnected, client.Connected}, o.notices)
 }
 
+func TestWhatIsWithheldOfATopicWithoutHistoryIsSynced(t *testing.T) {
+	s := serve(t, func(p *peer) {
+		p.asked()
+		p.answer("00000000", 7, false)
+		p.restart("00000000", 3, false)
+		raw, err := wsutil.ReadClientText(p.conn)
+		if err != nil || !strings.Contains(string(raw), `"t":"sync_request"`) || !strings.Contains(string(raw), topic) {
+			t.Errorf("asked %s: %v", raw, err)
+		}
+		p.send(`{"t":"error","p":{"code":"RATE_LIMITED","message":"later","recoverable":true},"cid":"again-1","v":2}`)
+	}, func(p *peer) {
+		if got := p.asked(); got != (client.Position{Epoch: "00000000", Offset: 3}) {
+			t.Errorf("asked from %v", got)
+		}
+		p.answer("00000000", 4, false)
+		p.publish("S", "00000000", 4)
+		p.wait()
+	})
+	require.Equal(t, []uint64{4}, s.run(1, nil).offsets)
+}
+
 func TestReadingCanBeginAtAPosition(t *testing.T) {
 	from := client.Position{Epoch: "000000aa", Offset: 4}
 	s := serve(t, func(p *peer) {

@@ -60,6 +60,9 @@ const (
 	againID     = "again-"
 )
 
+// noEpoch never is the epoch of a history.
+const noEpoch = "00000000"
+
 // connect dials and upgrades.
 func (c *Client) connect(ctx context.Context) (*socket, error) {
 	token, err := c.cfg.Token(ctx)
@@ -150,14 +153,20 @@ func (s *socket) subscribe(id string, topics []string) error {
 	for _, topic := range topics {
 		p, ok := s.client.Position(topic)
 		if !ok || p.Epoch == "" {
-			p.Epoch = "00000000"
+			p.Epoch = noEpoch
 		}
 		recovery[topic] = position(p)
 	}
-	request, err := json.Marshal(map[string]any{
-		"t": "subscription_update", "id": id, "v": 2,
-		"p": map[string]any{"action": "subscribe", "topics": topics, "recover": true, "recovery": recovery},
-	})
+	return s.request("subscription_update", id, map[string]any{"action": "subscribe", "topics": topics, "recover": true, "recovery": recovery})
+}
+
+// sync asks for the snapshots of topics.
+func (s *socket) sync(id string, topics []string) error {
+	return s.request("sync_request", id, map[string]any{"topics": topics})
+}
+
+func (s *socket) request(kind, id string, p map[string]any) error {
+	request, err := json.Marshal(map[string]any{"t": kind, "id": id, "v": 2, "p": p})
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
@@ -315,9 +324,14 @@ func (s *socket) restarted(p []byte) error {
 		if named < 0 { // it comes by a pattern, which has no snapshots
 			continue
 		}
-		s.client.setPosition(topic, Position{Epoch: "00000000"}) // an epoch that never is: everything there is
 		s.again++
-		if err := s.subscribe(againID+strconv.Itoa(s.again), []string{topic}); err != nil {
+		ask := s.subscribe
+		if r.Epoch == noEpoch { // it keeps no history to recover from
+			ask = s.sync
+		} else {
+			s.client.setPosition(topic, Position{Epoch: noEpoch}) // everything there is
+		}
+		if err := ask(againID+strconv.Itoa(s.again), []string{topic}); err != nil {
 			return err
 		}
 	}
@@ -397,6 +411,9 @@ func (s *socket) fault(ctx context.Context, env *envelope) error {
 			return fault
 		}
 		return &finalError{fault}
+	}
+	if strings.HasPrefix(env.CID, againID) {
+		return fault // another connection asks from where this one stands
 	}
 	s.client.cfg.OnNotice(Notice{Kind: ServerFault, Err: fault})
 	return nil
