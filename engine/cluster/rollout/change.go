@@ -150,7 +150,7 @@ func (r *Rollout) change(ctx context.Context, p *proposal, propose func(ctx cont
 
 func (r *Rollout) try(ctx context.Context, p *proposal, propose func(ctx context.Context) error) (err error) {
 	lease := r.cfg.lease()
-	if err := r.shelf.take(ctx, &p.claim, lease); err != nil {
+	if err := r.shelf.take(ctx, &p.claim, lease, r.dead); err != nil {
 		return err
 	}
 	defer func() {
@@ -180,6 +180,15 @@ func (r *Rollout) try(ctx context.Context, p *proposal, propose func(ctx context
 		}
 	}
 	return r.decide(ctx, p)
+}
+
+// dead tells whether a node is known not to live.
+func (r *Rollout) dead(ctx context.Context, id string) bool {
+	if r.deps.Alive == nil {
+		return false
+	}
+	nodes, err := r.deps.Alive(ctx)
+	return err == nil && !slices.ContainsFunc(nodes, func(n cluster.Info) bool { return n.ID == id })
 }
 
 // refused makes an error that is not one of Redis a refusal.

@@ -30,7 +30,8 @@ type Deps struct {
 	Host   *plugin.Host
 	Bus    Bus
 	Client *redis.Client
-	// Alive lists the nodes, so that those with other versions are noticed; nil: they are not.
+	// Alive lists the nodes, so that those with other versions are noticed, and a change need not wait for one that a dead node began;
+	// nil: neither.
 	Alive func(ctx context.Context) ([]cluster.Info, error)
 	// VersionsMax is how many versions the cluster keeps of a plugin to go back to.
 	VersionsMax int

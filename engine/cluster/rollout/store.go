@@ -34,18 +34,20 @@ var (
 	restoreLua string
 	//go:embed end.lua
 	endLua string
+	//go:embed take.lua
+	takeLua string
 )
 
 // shelf is what the nodes share.
 type shelf struct {
-	client                      *redis.Client
-	commitS, stageS, restS, end *goredis.Script
+	client                             *redis.Client
+	commitS, stageS, restS, end, takeS *goredis.Script
 }
 
 func newShelf(client *redis.Client) shelf {
 	return shelf{
 		client: client, commitS: goredis.NewScript(commitLua), stageS: goredis.NewScript(stageLua),
-		restS: goredis.NewScript(restoreLua), end: goredis.NewScript(endLua),
+		restS: goredis.NewScript(restoreLua), end: goredis.NewScript(endLua), takeS: goredis.NewScript(takeLua),
 	}
 }
 
@@ -66,8 +68,8 @@ func (c *claim) value() string {
 	return string(text)
 }
 
-// take begins the lease of a change. The error is [ErrBusy] with who has it, or [ErrUnavailable].
-func (s *shelf) take(ctx context.Context, c *claim, lease time.Duration) error {
+// take begins the lease of a change, also where the one who has it is dead. The error is [ErrBusy] with who has it, or [ErrUnavailable].
+func (s *shelf) take(ctx context.Context, c *claim, lease time.Duration, dead func(ctx context.Context, node string) bool) error {
 	taken, err := s.client.Do().SetNX(ctx, keyLease, c.value(), lease).Result()
 	if err != nil {
 		return unavailable(err)
@@ -90,6 +92,15 @@ func (s *shelf) take(ctx context.Context, c *claim, lease time.Duration) error {
 	var other claim
 	if json.Unmarshal([]byte(there), &other) != nil || other.Change == "" {
 		return fmt.Errorf("%w: %s in Redis, which belongs to the engine alone, holds %.80q; remove it", ErrBusy, keyLease, there)
+	}
+	if dead(ctx, other.Node) {
+		taken, err := s.takeS.Run(ctx, s.client.Do(), []string{keyLease}, there, c.value(), lease.Milliseconds()).Int()
+		if err != nil {
+			return unavailable(err)
+		}
+		if taken == 1 {
+			return nil
+		}
 	}
 	return fmt.Errorf("%w: a %s of %s by %q through node %s; try again when it has ended, in %v at the latest",
 		ErrBusy, other.How, other.Plugin, other.Who, other.Node, left.Val().Round(time.Millisecond))
