@@ -152,6 +152,9 @@ func (e *Engine) openAuth() (err error) {
 	if err != nil {
 		return err
 	}
+	if e.cluster != nil && e.auth.Generated() {
+		e.log.Warn("nodes share broker.redis, but auth names no key, so each generates its own: no other node takes its tokens; set auth.secret to the same on all")
+	}
 	if e.cfg.Auth.DevTokens {
 		e.log.Warn("auth.dev_tokens is on: whoever reaches the listener is any user without a secret", "level", e.cfg.Auth.DevLevel)
 	}

@@ -18,6 +18,7 @@ import (
 
 // Auth verifies tokens and issues them.
 type Auth struct {
+	generated bool // the key was; fixed
 	cfg       Config
 	dir       string // what relative paths in cfg are relative to
 	now       func() time.Time
@@ -84,6 +85,7 @@ func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
 		if fixed, err = generated(cfg, dataDir); err != nil {
 			return nil, err
 		}
+		a.generated = true
 	}
 	a.fixed = fixed
 	a.keys.Store(&fixed)
@@ -110,6 +112,9 @@ func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
 	}
 	return a, nil
 }
+
+// Generated reports whether the only key is one that was generated in the data directory, which no other process has.
+func (a *Auth) Generated() bool { return a.generated }
 
 // generated returns the set of the one generated key.
 func generated(cfg Config, dataDir string) (keySet, error) {
