@@ -10,6 +10,8 @@ import (
 
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/presence/presencetest"
+	"github.com/wse-engine/wse/engine/redis"
+	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
 // believed returns what a subscriber of a node holds for true who was there from the beginning and applies every notice.
@@ -228,4 +230,80 @@ func TestForeignFieldsAndNoticesAreNobody(t *testing.T) {
 	a.enter("bob", "b1")
 	a.told("join bob")
 	a.listed("alice 1", "bob 1")
+}
+
+// A failover to a replica that had not heard the last writes is a Redis that goes back in time.
+func TestARedisThatWentBackInTimeIsBroughtForward(t *testing.T) {
+	r := newRig(t)
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.enter("alice", "a1")
+	a.enter("anna", "a2")
+	b.enter("bob", "b1")
+	a.settled("alice 1", "anna 1", "bob 1")
+	a.until(func() bool { return len(a.believed()) == 3 && len(b.believed()) >= 1 }, func() string { return fmt.Sprint(a.believed()) })
+	client, key := r.server.Client(), "{wse:"+string(room)+"}:p"
+	old, err := client.Dump(t.Context(), key).Result()
+	require.NoError(t, err)
+	a.leave("a1")
+	b.enter("bob", "b2")
+	b.enter("carol", "b3")
+	b.update("bob", "b1", `{"n":1}`)
+	a.until(func() bool { return len(a.believed()) == 3 && a.believed()["bob"] != "" }, func() string { return fmt.Sprint(a.believed()) })
+	require.NoError(t, client.RestoreReplace(t.Context(), key, 0, old).Err())
+	a.settled("anna 1", `bob 2 {"n":1}`, "carol 1")
+	for _, n := range []*node{a, b} {
+		n.until(func() bool {
+			return fmt.Sprint(n.believed()) == fmt.Sprint(map[string]string{"anna": "", "bob": `{"n":1}`, "carol": ""})
+		},
+			func() string { return fmt.Sprint(n.board.All()) })
+		n.rising()
+	}
+}
+
+func TestMembersAreKeptByAClusterAndBySentinelsAndByAnACLUser(t *testing.T) {
+	for name, remote := range map[string]func(t *testing.T) (cfg redis.Config, fail func()){
+		"ACL user": func(t *testing.T) (redis.Config, func()) {
+			return redistest.SingleWith(t, redistest.Options{Username: "engine"}).Config(), func() {}
+		},
+		"Cluster": func(t *testing.T) (redis.Config, func()) {
+			return redistest.Cluster(t, redistest.Options{}).Config(), func() {}
+		},
+		"Sentinel": func(t *testing.T) (redis.Config, func()) {
+			w := redistest.Sentinel(t, redistest.Options{})
+			return w.Config(), func() {
+				was := w.Primary()
+				was.Kill()
+				w.AwaitPrimary(was)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRigOn(t)
+			cfg, fail := remote(t)
+			r.remote = &cfg
+			a, b := r.start(t, "a"), r.start(t, "b")
+			topics := make([]message.Topic, 20)
+			for i := range topics {
+				topics[i] = message.Topic(fmt.Sprintf("public:room:%d", i))
+				require.NoError(t, a.Enter(t.Context(), topics[i], "alice", "a1"))
+				require.NoError(t, b.Enter(t.Context(), topics[i], "bob", "b1"))
+			}
+			everywhere := func(want string) {
+				t.Helper()
+				for _, topic := range topics {
+					a.until(func() bool {
+						var list []string
+						err := a.Members(t.Context(), topic, func(m *message.Members) { list = presencetest.Lines(m) })
+						return err == nil && fmt.Sprint(list) == want
+					}, func() string { return fmt.Sprint("no ", want, " on ", topic, a.Figures()) })
+				}
+			}
+			everywhere("[alice 1 bob 1]")
+			fail()
+			everywhere("[alice 1 bob 1]")
+			b.stop()
+			a.Dead("b")
+			everywhere("[alice 1]")
+		})
+	}
 }

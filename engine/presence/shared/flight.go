@@ -118,21 +118,27 @@ func (p *Presence) fly(ctx context.Context, batch []*topic) bool {
 		t.mu.Unlock()
 	}
 	answers, errs := p.run(ctx, calls)
-	broken := false
+	broken, away := false, error(nil)
 	for i, t := range batch {
 		t.mu.Lock()
 		t.queued = false
 		if errs[i] == nil {
-			t.fault = nil
+			t.fault, t.blamed = nil, false
 			p.land(t, calls[i], written[i], answers[i])
 		} else {
-			broken = p.crash(t, calls[i], written[i], errs[i]) || broken
+			if p.crash(t, calls[i], written[i], errs[i]) {
+				broken, away = true, errs[i]
+			}
 		}
 		t.logging, t.log = false, nil
 		p.kick(t)
 		p.release(t)
 	}
-	if p.down.Swap(broken) && !broken {
+	was := p.down.Swap(broken)
+	if broken && !was {
+		p.failed("", away)
+	}
+	if was && !broken {
 		p.checkAll(func(*topic) bool { return true }, true)
 	}
 	return !broken
@@ -233,14 +239,15 @@ func (p *Presence) crash(t *topic, c *call, sent []written, err error) (away boo
 	t.full = t.restore
 	t.check = true // and with it a try that tells when Redis is back
 	if isAway(err) {
-		p.failed("", err)
 		return true
 	}
 	if goredis.HasErrorPrefix(err, "WRONGTYPE") {
 		err = errors.New("presence: a key of {wse:" + string(t.name) + "}:p is of another program; delete it there: " + err.Error())
 	}
-	t.fault = err
-	p.failed(t.name, err)
+	if t.fault = err; !t.blamed {
+		t.blamed = true
+		p.failed(t.name, err)
+	}
 	p.alarms.set(t, time.Now().Add(faultRetry))
 	return false
 }

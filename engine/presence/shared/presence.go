@@ -38,7 +38,8 @@ import (
 type Options struct {
 	// Sharded publishes notices by SPUBLISH, and PlainCopy by PUBLISH too: as the broker does with publications.
 	Sharded, PlainCopy bool
-	// Failed is told of errors that are not a caller's, with the topic they are of or none. It must not block. It may be nil.
+	// Failed is told of errors that are not a caller's, with the topic they are of or none; of an outage once. It must not block, and
+	// is called with a topic's lock held. It may be nil.
 	Failed func(topic message.Topic, err error)
 }
 

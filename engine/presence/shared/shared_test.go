@@ -46,10 +46,18 @@ type rig struct {
 	cfg     shared.Config
 	classes *broker.Classes
 	out     presence.Deliverer // instead of a board
+	remote  *redis.Config      // instead of the server
 }
 
 func newRig(t testing.TB) *rig {
-	r := &rig{server: redistest.Single(t), limits: presence.DefaultConfig(), cfg: shared.DefaultConfig(), classes: presencetest.Classes(t)}
+	r := newRigOn(t)
+	r.server = redistest.Single(t)
+	return r
+}
+
+// newRigOn makes a rig without a server.
+func newRigOn(t testing.TB) *rig {
+	r := &rig{limits: presence.DefaultConfig(), cfg: shared.DefaultConfig(), classes: presencetest.Classes(t)}
 	r.limits.NoticeDelay, r.limits.Grace = 5*time.Millisecond, time.Second
 	r.cfg.CheckInterval = 200 * time.Millisecond
 	return r
@@ -59,7 +67,11 @@ func newRig(t testing.TB) *rig {
 func (r *rig) start(t testing.TB, name string) *node {
 	t.Helper()
 	cfg := redis.DefaultConfig()
-	cfg.Addrs = []string{r.server.Addr()}
+	if r.remote != nil {
+		cfg = *r.remote
+	} else {
+		cfg.Addrs = []string{r.server.Addr()}
+	}
 	client, err := redis.Open(cfg, "")
 	require.NoError(t, err)
 	n := &node{t: t, name: name, board: presencetest.NewBoard(), client: client, errs: make(map[message.Topic]int)}

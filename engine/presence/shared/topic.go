@@ -31,6 +31,7 @@ type topic struct {
 	queued  bool             // in the queue, or with a worker
 	stands  uint64           // the turn of the last call that Redis has of this node; 0: it has nothing of it
 	fault   error            // why the last call failed, where others did not
+	blamed  bool             // and that was reported
 
 	// What the next call does beside writing what is dirty.
 	full    bool // write all
