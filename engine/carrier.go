@@ -65,6 +65,7 @@ func (e *Engine) openShared() error {
 		return err
 	}
 	c.node.Dead(p.Dead)
+	c.node.Returned(p.Returned)
 	c.presence = p
 	e.present = &roster{Presence: p, Roster: p, run: p.Run, stats: p.Stats}
 	c.broker, err = redisbroker.New(cfg.Config, c.client, e.classes, e.listeners,
