@@ -1,0 +1,187 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine"
+	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/redis/redistest"
+)
+
+// node starts an engine that shares a Redis, and everything that users and operators set, with others.
+func node(t *testing.T, server *redistest.Server, strategies string) *running {
+	t.Helper()
+	r := start(t, func(c *engine.Config) {
+		c.Broker.Redis.Addrs = []string{server.Addr()}
+		c.Auth.Secret = auth.Secret(strings.Repeat("s", 32))
+		c.Trading.StrategiesDir = strategies
+	})
+	require.Eventually(t, func() bool {
+		status, _ := r.admin(t, "GET", "/readyz")
+		return status == http.StatusOK
+	}, 20*time.Second, 10*time.Millisecond)
+	return r
+}
+
+// strategy returns a directory with one strategy, trend.
+func strategy(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	raw, err := os.ReadFile("../examples/backtest/strategies/trend.json")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "trend.json"), raw, 0o600))
+	return dir
+}
+
+// ids returns what nodes an answer of the admin API names.
+func ids(answer map[string]any) (out []string) {
+	for _, n := range answer["nodes"].([]any) {
+		out = append(out, n.(map[string]any)["id"].(string))
+	}
+	return out
+}
+
+func TestWhatAnOperatorTellsOneNodeAllDo(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := node(t, server, ""), node(t, server, "")
+	var known []string
+	require.Eventually(t, func() bool {
+		_, answer := a.admin(t, "GET", "/api/v1/nodes")
+		known = ids(answer)
+		return len(known) == 2
+	}, 20*time.Second, 10*time.Millisecond)
+	for _, r := range []*running{a, b} {
+		r.tail(t, "u1", "events")
+		r.tail(t, "u2", "events")
+	}
+	status, answer := b.admin(t, "DELETE", "/api/v1/connections?user=u1")
+	require.Equal(t, http.StatusOK, status, "%v", answer)
+	require.Equal(t, 2.0, answer["done"])
+	require.Equal(t, known, ids(answer))
+	for _, r := range []*running{a, b} {
+		require.Eventually(t, func() bool {
+			_, left := r.admin(t, "GET", "/api/v1/connections")
+			return left["total"] == 1.0
+		}, 20*time.Second, 5*time.Millisecond)
+	}
+	_, list := a.admin(t, "GET", "/api/v1/connections")
+	id := list["connections"].([]any)[0].(map[string]any)["id"].(string)
+	status, _ = b.admin(t, "DELETE", "/api/v1/connections/"+id)
+	require.Equal(t, http.StatusNoContent, status, "it is on the other node")
+	status, answer = b.admin(t, "DELETE", "/api/v1/connections/0000000000000000")
+	require.Equal(t, http.StatusNotFound, status)
+	require.Contains(t, answer["detail"], "any of the 2 nodes")
+}
+
+func TestARefreshTokenIsSpentOnceByAllNodes(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := node(t, server, ""), node(t, server, "")
+	keys, err := auth.New(a.cfg.Auth, a.cfg.DataDir)
+	require.NoError(t, err)
+	issue := func(user string) string {
+		token, err := keys.Issue(auth.Spec{UserID: user, Refresh: true})
+		require.NoError(t, err)
+		return token
+	}
+	first := issue("u1")
+	second := a.refresh(t, first).pair().RefreshToken
+	third := b.refresh(t, second).pair().RefreshToken
+	b.refresh(t, first).problem(http.StatusUnauthorized, "invalid_token")
+	a.refresh(t, third).problem(http.StatusUnauthorized, "invalid_token")
+
+	token := issue("u2")
+	status, answer := a.admin(t, "DELETE", "/api/v1/refresh-tokens?user=u2")
+	require.Equal(t, http.StatusOK, status, "%v", answer)
+	require.Equal(t, 2.0, answer["done"])
+	b.refresh(t, token).problem(http.StatusUnauthorized, "invalid_token")
+}
+
+// desk is somebody's connection by protocol v1.
+type desk struct {
+	t    *testing.T
+	conn net.Conn
+	from io.Reader
+}
+
+func (r *running) desk(t *testing.T, user string) *desk {
+	t.Helper()
+	keys, err := auth.New(r.cfg.Auth, r.cfg.DataDir)
+	require.NoError(t, err)
+	token, err := keys.Issue(auth.Spec{UserID: user, Level: "premium"})
+	require.NoError(t, err)
+	dialer := ws.Dialer{Header: ws.HandshakeHeaderHTTP{"Authorization": {"Bearer " + token}}}
+	conn, rest, _, err := dialer.Dial(t.Context(), "ws://"+r.Addr().String()+"/ws")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	d := &desk{t: t, conn: conn, from: conn}
+	if rest != nil {
+		early, err := io.ReadAll(io.LimitReader(rest, int64(rest.Buffered())))
+		require.NoError(t, err)
+		d.from = io.MultiReader(bytes.NewReader(early), conn)
+	}
+	return d
+}
+
+// ask sends a request and returns its answer.
+func (d *desk) ask(request string) (answer map[string]any) {
+	d.t.Helper()
+	require.NoError(d.t, d.conn.SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(d.t, wsutil.WriteClientText(d.conn, []byte(request)))
+	var asked map[string]any
+	require.NoError(d.t, json.Unmarshal([]byte(request), &asked))
+	for {
+		raw, err := wsutil.ReadServerText(struct {
+			io.Reader
+			io.Writer
+		}{d.from, d.conn})
+		require.NoError(d.t, err)
+		answer = nil
+		require.NoError(d.t, json.Unmarshal(raw, &answer))
+		if answer["id"] == asked["id"] {
+			return answer
+		}
+	}
+}
+
+func TestASessionIsItsOwnersOnAllNodes(t *testing.T) {
+	server, dir := redistest.Single(t), strategy(t)
+	a, b := node(t, server, dir), node(t, server, dir)
+	here, there := a.desk(t, "u1"), b.desk(t, "u1")
+	const request = `{"type":"session_start","id":"1","session_type":"live","strategy_config":{"trend":["SP500"]}}`
+	started := here.ask(request)
+	require.Equal(t, "response", started["type"], "%v", started)
+	id := started["session_id"].(string)
+	again := there.ask(request)
+	require.Equal(t, id, again["session_id"], "%v", again)
+	require.Equal(t, true, again["reused"])
+	other := b.desk(t, "u2").ask(request)
+	require.Equal(t, "session_conflict", other["error_code"], "%v", other)
+	status := there.ask(`{"type":"session_status","id":"2"}`)
+	require.Equal(t, id, status["session_id"], "%v", status)
+	_, list := b.admin(t, "GET", "/api/v1/sessions?user=u1")
+	require.Len(t, list["sessions"], 1)
+
+	require.NoError(t, a.stop())
+	status = there.ask(`{"type":"session_status","id":"3","session_id":"` + id + `"}`)
+	require.Equal(t, "stopped", status["data"].(map[string]any)["status"], "%v", status)
+	require.Equal(t, "engine_restarted", status["data"].(map[string]any)["reason"], "%v", status)
+	results := there.ask(`{"type":"results_request","id":"4","request_type":"session_results","session_id":"` + id + `"}`)
+	require.Equal(t, "command_failed", results["error_code"], "%v", results)
+	require.Contains(t, results["error_message"], "node_lost")
+	anew := there.ask(request)
+	require.Equal(t, "response", anew["type"], "%v", anew)
+	require.NotEqual(t, id, anew["session_id"])
+}
