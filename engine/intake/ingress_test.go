@@ -1,12 +1,14 @@
 package intake
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/broker"
@@ -202,4 +204,23 @@ func TestTheIngressCanBeSwitchedOff(t *testing.T) {
 	until(t, "measured", func() bool { return n.client.ClientList(t.Context()).Val() != "" })
 	require.Zero(t, n.client.PubSubNumPat(t.Context()).Val())
 	require.Equal(t, Stats{Letters: map[string]uint64{}}, n.intake.Stats())
+}
+
+func TestPassingOverWhatNodesPublishAllocatesNothing(t *testing.T) {
+	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	m := &goredis.Message{Channel: "wse:user:u1:events", Payload: `{"v":2,"seq":1,"epoch":"00000001"}`}
+	ctx := t.Context()
+	require.Zero(t, testing.AllocsPerRun(100, func() { n.intake.ingress.hear(ctx, m, nil) }))
+}
+
+func TestOnlySoManyForeignPublicationsWaitAndNoneIsKeptWholeThatIsTooLarge(t *testing.T) {
+	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	queues := []chan foreign{make(chan foreign, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	n.intake.ingress.hear(ctx, &goredis.Message{Channel: "wse:x", Payload: strings.Repeat("x", 1<<20)}, queues)
+	cancel()
+	n.intake.ingress.hear(ctx, &goredis.Message{Channel: "wse:x", Payload: "y"}, queues)
+	require.Equal(t, uint64(1), n.intake.Stats().Ingress.Lost, "it waits for room, as long as the turn lasts")
+	f := <-queues[0]
+	require.Equal(t, []int{1 << 20, 256 << 10}, []int{f.bytes, len(f.payload)})
 }

@@ -74,7 +74,10 @@ func (l *lease) acquire(ctx context.Context) (*term, error) {
 	if err == nil {
 		t.fence, err = strconv.ParseUint(fence, 10, 64)
 	}
-	if err != nil {
+	switch {
+	case isWrongType(err):
+		return nil, fmt.Errorf("lease: %s or %s holds what is not the engine's; delete it: %w", l.key, l.fenceKey, err)
+	case err != nil:
 		return nil, fmt.Errorf("lease %s: %w", l.key, err)
 	}
 	t.extend(t.born, l.ttl)

@@ -143,7 +143,15 @@ func (l *Letters) keep(ctx context.Context, k letter) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("intake: the dead letter of channel %s cannot be kept: %w", k.channel, err)
 	}
-	answer, err := l.scripts.add.Run(ctx, l.client, keys(channel), append(l.args(k.source), values...)...).Slice()
+	write := func() ([]any, error) {
+		return l.scripts.add.Run(ctx, l.client, keys(channel), append(l.args(k.source), values...)...).Slice()
+	}
+	answer, err := write()
+	if isWrongType(err) && channel != otherChannels { // somebody has put something else there, which must hold up nobody
+		channel = otherChannels
+		l.client.ZAdd(ctx, channelIndex, goredis.Z{Score: float64(time.Now().UnixMilli()), Member: channel})
+		answer, err = write()
+	}
 	if err != nil {
 		return "", fmt.Errorf("intake: the dead letter of channel %s cannot be kept: %w", k.channel, err)
 	}
@@ -153,6 +161,9 @@ func (l *Letters) keep(ctx context.Context, k letter) (string, error) {
 	l.count(channel, k.event.Plugin, added > 0, gone)
 	return entry + "@" + channel, nil
 }
+
+// isWrongType reports that a key holds something else than it has to. Before 7.0 a script's error has it in the middle.
+func isWrongType(err error) bool { return err != nil && strings.Contains(err.Error(), "WRONGTYPE") }
 
 // count notes a letter.
 func (l *Letters) count(channel, plugin string, added bool, gone int64) {
@@ -185,6 +196,11 @@ func place(id string) (entry, channel string, err error) {
 
 // unreachable is the refusal of somebody who asks for letters.
 func unreachable(err error) error {
+	if isWrongType(err) {
+		e := message.Errorf(message.CodeInvalidArgument, "the key of these dead letters in Redis holds something else; delete or rename it, see the log")
+		e.Err = err
+		return e
+	}
 	e := message.Errorf(message.CodeUnavailable, "the dead letters are in Redis, which does not answer as it should; try again, and see the log")
 	e.Err = err
 	return e
@@ -192,15 +208,13 @@ func unreachable(err error) error {
 
 // channels returns the names of channels that have letters, those with the newest first, each with the time of its newest or later.
 func (l *Letters) channels(ctx context.Context, q ingest.LetterQuery) ([]goredis.Z, error) {
-	channel := q.Channel
-	if q.Plugin != "" && channel == "" {
-		channel = ingest.ChannelEvents // there are those of plugins
-	}
 	switch {
-	case channel != "" && !isChannelName(channel):
+	case q.Channel != "" && !isChannelName(q.Channel):
 		return nil, nil
-	case channel != "":
-		return []goredis.Z{{Member: channel}}, nil
+	case q.Channel != "":
+		return []goredis.Z{{Member: q.Channel}}, nil
+	case q.Plugin != "": // there are those of plugins
+		return []goredis.Z{{Member: ingest.ChannelEvents}, {Member: otherChannels}}, nil
 	}
 	list, err := l.client.ZRevRangeWithScores(ctx, channelIndex, 0, -1).Result()
 	if err != nil {
@@ -223,6 +237,9 @@ func (l *Letters) DeadLetters(ctx context.Context, q ingest.LetterQuery, limit i
 			most = 0 // all of this channel are older than those; it is only counted
 		}
 		part, n, _, err := l.list(ctx, channel, q.Plugin, most)
+		if isWrongType(err) && q.Channel == "" {
+			continue // what somebody put there hides no other letters
+		}
 		if err != nil {
 			return nil, 0, err
 		}
@@ -341,6 +358,9 @@ func (l *Letters) DeadLetterIDs(ctx context.Context, q ingest.LetterQuery) ([]st
 	for _, z := range channels {
 		channel, _ := z.Member.(string)
 		answer, err := l.scripts.ids.Run(ctx, l.client, keys(channel), l.args(q.Plugin)...).StringSlice()
+		if isWrongType(err) && q.Channel == "" {
+			continue
+		}
 		if err != nil {
 			return nil, unreachable(err)
 		}
@@ -397,6 +417,9 @@ func (l *Letters) measure(ctx context.Context) error {
 	for _, z := range channels {
 		channel, _ := z.Member.(string)
 		_, n, size, err := l.list(ctx, channel, "", 0)
+		if isWrongType(err) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -400,3 +400,21 @@ func TestAFaultyConfigurationIsRefusedByField(t *testing.T) {
 		require.ErrorContains(t, cfg.Validate(), want)
 	}
 }
+
+func TestWhatIsNotTheEnginesAtALettersKeyHoldsUpNobody(t *testing.T) {
+	n, _ := broken(t, quick())
+	require.NoError(t, n.client.Set(t.Context(), "wse:dlq:events", "mine", 0).Err())
+	id := n.fail("e1")
+	require.True(t, strings.HasSuffix(id, "@_other"), id)
+	d, err := n.intake.DeadLetter(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, "e1", d.EventID)
+	require.Equal(t, "mine", n.client.Get(t.Context(), "wse:dlq:events").Val())
+	require.Len(t, n.list(ingest.LetterQuery{}), 1, "what is there hides no other letters")
+	ids, err := n.intake.DeadLetterIDs(t.Context(), ingest.LetterQuery{})
+	require.NoError(t, err)
+	require.Equal(t, []string{id}, ids)
+	require.NoError(t, n.letters.measure(t.Context()))
+	_, _, err = n.intake.DeadLetters(t.Context(), ingest.LetterQuery{Channel: "events"}, 1)
+	require.ErrorContains(t, err, "holds something else; delete or rename it")
+}

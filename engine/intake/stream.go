@@ -103,7 +103,7 @@ func (s *stream) explain(err error) error {
 	switch {
 	case strings.Contains(err.Error(), "LEASELOST"):
 		return errLost
-	case goredis.HasErrorPrefix(err, "WRONGTYPE"):
+	case isWrongType(err):
 		return fmt.Errorf("%s is no stream of Redis; delete or rename it, or take it from broker.redis.intake.streams: %w", s.name, err)
 	}
 	return err

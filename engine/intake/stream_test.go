@@ -267,3 +267,33 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	_, err = New(bad, nil, nil, nil, nil, Options{})
 	require.ErrorContains(t, err, "lease_ttl")
 }
+
+func TestNoMoreEntriesAreReadAtATimeThanConfigured(t *testing.T) {
+	cfg := quick()
+	cfg.BatchMax = 3
+	n := open(t, redistest.Single(t), "n1", cfg, nil)
+	for i := range 5 {
+		n.event("u1", fmt.Sprint("e", i))
+	}
+	s := n.intake.streams[0]
+	require.NoError(t, n.client.XGroupCreate(t.Context(), StreamEvents, group, "0").Err())
+	_, err := s.take(t.Context())
+	require.ErrorIs(t, s.explain(err), errLost, "without the lease nothing is read")
+	_, err = s.lease.acquire(t.Context())
+	require.NoError(t, err)
+	for _, want := range []int{3, 2, 0} {
+		entries, err := s.take(t.Context())
+		require.NoError(t, err)
+		require.Len(t, entries, want)
+	}
+}
+
+func TestWhatIsNotTheEnginesAtTheLeasesKeyIsToldAndNotTouched(t *testing.T) {
+	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	require.NoError(t, n.client.LPush(t.Context(), "{wse:events}:lease", "mine").Err())
+	n.run()
+	until(t, "told", func() bool {
+		return n.logged.has("{wse:events}:lease or {wse:events}:fence holds what is not the engine's; delete it")
+	})
+	require.Equal(t, "mine", n.client.LIndex(t.Context(), "{wse:events}:lease", 0).Val())
+}
