@@ -29,9 +29,27 @@
 // failover or a change of roles, has another one, and each topic begins a new epoch at its first publication or reading there.
 // Its number, history and snapshots go on, so that what survived is still to be read, but nobody recovers over the seam.
 //
+// # Following
+//
+// Connections that receive are used once. Where one ends another is made, subscribes to everything in few commands, and with each
+// confirmation the topic's position is compared with the last publication that was delivered (the course of a topic): what is missing
+// is read from the history and delivered in order, and what cannot be, or another epoch, is told to the sink by one Restart. What
+// comes out of order, of another epoch or twice with one number waits for what Redis says; so a foreign program's imitation is dropped,
+// or told of where it was delivered because nothing contradicted it yet. Positions are compared again every check_interval.
+//
+// A pattern is made up for by a scan: topics that were published to since the interruption, and that this node had never heard of,
+// begin after what their histories show to be older. What cannot be found out is which topics had been published to, never heard of,
+// and then lost with all of Redis's data.
+//
+// With sharded Pub/Sub each server that has slots has a connection, and topics move with their slots.
+//
+// A node is ready as long as a probe that it publishes through each primary once a second comes back on each connection, and what
+// an interruption may have cost is compared within a few seconds ([Broker.Ready]).
+//
 // # Ownership
 //
 // A Broker may be used by any number of goroutines. Each lane belongs to the goroutine that Run starts for it, and so do its
-// connections. A call under way belongs to its lane from the moment it was sent until it is answered; see [call]. Lock order:
-// none of the locks is held while another is taken.
+// connections. A call under way belongs to its lane from the moment it was sent until it is answered; see [call]. Each
+// connection that receives has a goroutine that reads and one that writes. The sink is called with the lock of a followed topic held.
+// Lock order: none of the locks is held while another is taken, but for those of following; see follower.
 package redis
