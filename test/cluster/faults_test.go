@@ -62,6 +62,9 @@ func faults() []fault {
 		{name: "a server that comes back empty is told", where: onSingle, do: restarted},
 		{name: "topics whose slots move begin anew", where: onSharded, do: slotsMove},
 		{name: "nodes whose plugins differ say so, and nothing is missing", lossless: true, do: differentPlugins, main: true},
+		{name: "a plugin is swapped on all nodes, and nothing is missing", lossless: true, do: swappedOnAll, main: true},
+		{name: "a node that is stopped during a swap follows before it is ready", lossless: true, do: swappedWhilePaused, main: true},
+		{name: "a node that is killed while it swaps leaves one version on all", lossless: true, do: swapperKilled, main: true},
 		{name: "an emptied server is told", do: flushed},
 	}
 }
