@@ -211,6 +211,28 @@ func TestAPublicationThatCannotBeCarriedOutInTimeIsRefused(t *testing.T) {
 	}
 }
 
+func TestAFaultThatHasPassedIsForgottenWithoutAnyTraffic(t *testing.T) {
+	s := redistest.Single(t)
+	b := running(t, s.Config(), hasty, class(100))
+	publish(t, b, update(topicOne))
+	s.Kill()
+	require.Eventually(t, func() bool { return b.primaryFault() != nil }, 10*time.Second, time.Millisecond, "an idle connection is looked at")
+	s.Start()
+	require.Eventually(t, func() bool { return b.primaryFault() == nil }, 10*time.Second, time.Millisecond)
+}
+
+func TestASlowScriptDelaysPublicationsAndLosesNone(t *testing.T) {
+	s := redistest.Single(t, "--lua-time-limit", "50")
+	b := running(t, s.Config(), func(c *Config) { hasty(c); c.PublishWait = 30 * time.Second }, class(100))
+	publish(t, b, update(topicOne))
+	ended := s.SlowScript(500 * time.Millisecond)
+	for n := uint64(2); n < 5; n++ {
+		require.Equal(t, n, publish(t, b, update(topicOne)).Offset) // others are told BUSY meanwhile, or nothing
+	}
+	<-ended
+	require.Equal(t, []uint64{1, 2, 3, 4}, numbers(history(t, b, topicOne, all()).Publications))
+}
+
 func TestAPublicationWaitsForAnOutageThatIsShort(t *testing.T) {
 	s := redistest.Single(t)
 	b := running(t, s.Config(), func(c *Config) { c.PublishWait = 30 * time.Second }, class(100))

@@ -367,16 +367,44 @@ func (l *lane) recover(ctx context.Context, k *link, worst fault, load []*script
 // loadsMax is how often in a row scripts are loaded without a pause, for the server may forget them as often.
 const loadsMax = 3
 
-// check reads who the servers are, so that what is known of them is not old when the next call comes, and closes what is not needed.
+// check reads who the servers are, so that what is known of them is not old when the next call comes. A fault is looked at again, so
+// that it is not told of for ever where no call comes; links to those who are no longer primaries are given up.
 func (l *lane) check(ctx context.Context) {
-	for _, k := range l.links {
-		if k.conn == nil || len(k.pending) > 0 {
-			continue
-		}
-		if err := l.confirm(ctx, k); err != nil {
-			l.failed(err)
+	faulty := l.fault.Load() != nil
+	if faulty {
+		if err := l.b.route.reload(ctx); err != nil {
+			return
 		}
 	}
+	fine, kept := true, l.links[:0]
+	for _, k := range l.links {
+		switch {
+		case len(k.pending) > 0:
+			fine = false // whether it works will show
+		case !l.b.route.has(k.name):
+			k.drop()
+			continue
+		case k.conn != nil || faulty:
+			if err := l.look(ctx, k); err != nil {
+				l.failed(err)
+				fine = false
+			}
+		}
+		kept = append(kept, k)
+	}
+	clear(l.links[len(kept):])
+	l.links = kept
+	if fine && faulty {
+		l.failed(nil)
+	}
+}
+
+// look makes sure that k has a connection to who is to be asked.
+func (l *lane) look(ctx context.Context, k *link) error {
+	if k.conn == nil {
+		return l.ready(ctx, k)
+	}
+	return l.confirm(ctx, k)
 }
 
 // end answers everything that is left and closes the connections.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,6 +71,15 @@ func (r *route) of(ctx context.Context, slot uint16) (string, error) {
 		return addr, nil
 	}
 	return "", fmt.Errorf("no node of the Cluster has slot %d", slot)
+}
+
+// has reports whether a name is still that of someone who has slots.
+func (r *route) has(name string) bool {
+	if name == unrouted || !r.isCluster() {
+		return name != unrouted
+	}
+	table := r.table.Load()
+	return table != nil && slices.Contains(table[:], name)
 }
 
 // dial returns the address to connect to for a name that of returned: with Sentinels they are asked for the primary, unless they

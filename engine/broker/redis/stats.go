@@ -66,6 +66,7 @@ type Carriage struct {
 	Connects    uint64  // connections made, the first ones included
 	Batches     uint64  // round trips
 	Latency     Latency // of round trips: the server's scripts, and the wire
+	Fault       error   // why publications are not carried out at present; nil: they are
 }
 
 // Stats returns the figures that every broker has. What is kept is in Redis, which tells by INFO memory how much that is.
@@ -81,6 +82,7 @@ func (b *Broker) Carriage() Carriage {
 		Pending: int(b.pending.Load()), PendingMax: b.cfg.PendingMax,
 		Unavailable: c.unavailable.Load(), Fenced: c.fenced.Load(), Retries: c.retries.Load(),
 		Connects: c.connects.Load(), Batches: c.batches.Load(), Latency: c.latency.read(),
+		Fault: b.primaryFault(),
 	}
 }
 

@@ -109,6 +109,22 @@ func TestPublishingSurvivesAFailoverOfSentinel(t *testing.T) {
 	tr.end(topics)
 }
 
+func TestAPrimaryThatWasStoppedAndComesBackAcceptsNothingOnItsOwn(t *testing.T) {
+	w := redistest.Sentinel(t, redistest.Options{})
+	b := running(t, w.Config(), patient, class(1_000_000))
+	topics := someTopics(6)
+	tr := startTraffic(t, b, topics)
+	tr.goesOn(200)
+	old := w.Primary()
+	old.Pause()
+	w.AwaitPrimary(old)
+	old.Resume() // it takes itself for the primary until a Sentinel tells it otherwise
+	tr.goesOn(200)
+	w.AwaitReady()
+	tr.goesOn(200)
+	tr.end(topics)
+}
+
 func TestPublishingSurvivesWhatHappensToACluster(t *testing.T) {
 	c := redistest.Cluster(t, redistest.Options{Replicas: true})
 	b := running(t, c.Config(), patient, class(1_000_000))
