@@ -116,6 +116,7 @@ func TestShardedTopicsAreFollowedAtTheOwnersOfTheirSlots(t *testing.T) {
 	}
 	b.awaitReady(true, patience)
 	require.Len(t, b.follower.subscribers(), 3)
+	require.Zero(t, b.FollowStats().Reconnects, "each connected to the right server at once")
 	require.Zero(t, b.FollowStats().Fills)
 	require.Eventually(t, func() bool { return b.FollowStats().Topics == 0 }, patience, time.Millisecond)
 }

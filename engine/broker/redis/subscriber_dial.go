@@ -11,10 +11,13 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// server returns the address of the server that a plain subscriber connects to: the primary, or with a Cluster one of them, since
-// each brings what is published on any. Tries that failed lead to others.
+// server returns the address of the server to connect to: for sharded Pub/Sub the owner of the slots; else the primary, or with a
+// Cluster one of them, since each brings what is published on any. Tries that failed lead to others.
 func (s *subscriber) server(ctx context.Context) (string, error) {
 	route := s.f.b.route
+	if s.addr != "" {
+		return s.addr, nil
+	}
 	if !route.isCluster() {
 		return route.dial(ctx, route.fixed, reloadEvery)
 	}
