@@ -179,7 +179,7 @@ func (c *chaos) round(happened map[string]int) {
 			names = append(names, name)
 			ends = append(ends, ways[name](n))
 		} else if alone {
-			n.claim(truth{bound: true, ready: true, from: time.Now()})
+			n.claimReady()
 		} else if c.down {
 			n.claim(truth{bound: true, ready: false, from: time.Now().Add(redWithin)})
 		}

@@ -159,21 +159,36 @@ func oversized(w *world) {
 	require.Contains(w.t, []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}, r.Status, "%v", r)
 }
 
-// foreignEnvelope: whoever publishes on the channel has his envelope numbered as if it came over the admin API.
+// foreignEnvelope: whoever publishes on the channel has his envelope numbered as if it came over the admin API, also where he does so
+// again with the same id, since nobody tells him that he was heard. What has an epoch or a number that nodes give is a dead letter, which
+// says so.
 func foreignEnvelope(w *world) {
 	topic := keys()[1]
-	id := fmt.Sprintf("foreign-%d", w.marks)
-	w.shout(topic, fmt.Appendf(nil, `{"t":"update","id":%q,"seq":77777,"e":"deadbeef","epoch":"deadbeef","o":77777,"v":2,"p":{"in":%q}}`, id, topic))
-	w.await("the foreign publication has a number", func() bool {
+	good, odd := fmt.Sprintf("foreign-%d", w.marks), fmt.Sprintf("numbered-%d", w.marks)
+	numbered := func(id string) bool {
 		w.ledger.mu.Lock()
 		defer w.ledger.mu.Unlock()
-		for at, known := range w.ledger.ids[topic] {
+		for _, known := range w.ledger.ids[topic] {
 			if known == id {
-				return at.seq != 77777 && at.epoch != "deadbeef"
+				return true
 			}
 		}
 		return false
-	})
+	}
+	letters := ""
+	for range 30 {
+		w.shout(topic, fmt.Appendf(nil, `{"t":"update","id":%q,"p":{"in":%q}}`, good, topic))
+		w.shout(topic, fmt.Appendf(nil, `{"t":"update","id":%q,"seq":77777,"e":"deadbeef","o":77777,"p":{"in":%q}}`, odd, topic))
+		if w.becomes(time.Second, func() bool { return numbered(good) }) {
+			a, _ := w.nodes[0].running()
+			if letters = w.get(a, "/api/v1/dead-letters?channel="+topic, &struct{}{}); strings.Contains(letters, odd) {
+				break
+			}
+		}
+	}
+	require.True(w.t, numbered(good), "the foreign publication has a number")
+	require.Contains(w.t, letters, odd, "and one with numbers of its own is to be found among the dead letters")
+	require.False(w.t, numbered(odd))
 }
 
 // forgedNumber: what begins as a numbered publication does may be delivered, where it has the next number. When the one that
@@ -264,7 +279,7 @@ func clientsKilled(w *world) {
 func oneCut(w *world) {
 	cut, others := w.nodes[0], w.nodes[1:]
 	for _, n := range others {
-		n.claim(truth{bound: true, ready: true, from: time.Now()})
+		n.claimReady()
 	}
 	cut.net.cut()
 	from := time.Now()
@@ -429,7 +444,7 @@ func differentPlugins(w *world) {
 	stock, err := os.ReadFile("../../configs/mappings.yaml")
 	require.NoError(w.t, err)
 	odd, _ := w.nodes[0].running()
-	w.command(odd, "swap", "application/yaml", append(stock, "\n# another one\n"...))
+	w.command(odd, "swap", "application/yaml", bytes.Replace(stock, []byte("event: OrderPlacedEvent"), []byte("event: OrderPlacedOddly"), 1))
 	w.awaitPlugins(name, 2)
 	w.awaitAccepted(20)
 	w.command(odd, "rollback", "application/json", nil)
@@ -454,15 +469,19 @@ func (w *world) command(a alive, what, kind string, body []byte) {
 func (w *world) awaitPlugins(name string, versions int) {
 	w.t.Helper()
 	for _, n := range w.nodes {
-		require.Eventually(w.t, func() bool {
+		said, well := "", false
+		again := time.NewTicker(pace)
+		defer again.Stop()
+		for late := time.Now().Add(recoveryMax); !well && time.Now().Before(late); <-again.C {
 			var page struct {
 				Nodes       []struct{ ID string }
 				Differences map[string]map[string][]string
 			}
 			a, _ := n.running()
-			_ = w.get(a, "/api/v1/nodes", &page)
-			return len(page.Nodes) == len(w.nodes) && max(1, len(page.Differences["plugin:"+name])) == versions
-		}, recoveryMax, pace, "%d versions of %s as %s sees it", versions, name, n.name)
+			said = w.get(a, "/api/v1/nodes", &page)
+			well = len(page.Nodes) == len(w.nodes) && max(1, len(page.Differences["plugin:"+name])) == versions
+		}
+		require.True(w.t, well, "%s should see %d versions of %s, and says %s", n.name, versions, name, said)
 	}
 }
 

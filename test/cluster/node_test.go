@@ -29,6 +29,7 @@ type node struct {
 	moved   sync.Cond
 	engine  *scenario.Engine // nil while none runs; guarded by mu
 	life    int              // the how many-th it is; guarded by mu
+	since   time.Time        // when it began; guarded by mu
 	excused bool             // connections may be lost: the process is stopped, or was; guarded by mu
 	ready   bool             // what the readiness page said last; guarded by mu
 	asked   int              // how often it was asked; guarded by mu
@@ -60,7 +61,7 @@ func (n *node) start() error {
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
 	n.change(func() {
-		n.engine, n.excused, n.ready = engine, false, true
+		n.engine, n.excused, n.ready, n.since = engine, false, true, time.Now()
 		n.life++
 	})
 	return nil
@@ -144,6 +145,20 @@ func (n *node) claim(what truth) {
 	})
 }
 
+// steadyAfter is how long after its start a node may still find that a connection is not what it should be.
+const steadyAfter = 10 * time.Second
+
+// claimReady says that the readiness page has to say yes from now on.
+func (n *node) claimReady() {
+	n.mu.Lock()
+	from := n.since.Add(steadyAfter)
+	n.mu.Unlock()
+	if n.world.redis.unsteady {
+		return
+	}
+	n.claim(truth{bound: true, ready: true, from: from})
+}
+
 // watch asks for the readiness page until ctx ends, and whether it tells the truth.
 func (n *node) watch(ctx context.Context) {
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -166,6 +181,10 @@ func (n *node) watch(ctx context.Context) {
 		ready, why := n.page(ctx, a.Public)
 		if ctx.Err() != nil {
 			return
+		}
+		if !ready { // operators are told why
+			_, more := n.page(ctx, a.Admin)
+			why += more
 		}
 		n.mu.Lock()
 		if n.life == a.life {

@@ -56,7 +56,8 @@ const (
 	few         = "user:ada:events"
 )
 
-const configuration = `heartbeat: {interval: 1s}
+const configuration = `cluster: {node_name: n%d}
+heartbeat: {interval: 1s}
 limits:
   handshake_timeout: 30s
   request_timeout: 20s
@@ -89,7 +90,7 @@ func newWorld(t *testing.T, how topology) *world {
 	t.Cleanup(func() { _ = w.foreign.Close() })
 	for i := range 3 {
 		net := newNetwork(t, ports(w.redis.sentinels), ports(w.redis.servers))
-		w.nodes = append(w.nodes, newNode(w, "n"+strconv.Itoa(i+1), configuration+w.redis.section(net)+"    publish_wait: 3s\n", net))
+		w.nodes = append(w.nodes, newNode(w, "n"+strconv.Itoa(i+1), fmt.Sprintf(configuration, i+1)+w.redis.section(net)+"    publish_wait: 3s\n", net))
 	}
 	t.Cleanup(w.close)
 	errs := make(chan error, len(w.nodes))
@@ -249,7 +250,7 @@ func (w *world) settle() {
 	w.redis.whole()
 	for _, n := range w.nodes {
 		n.awaitReady(true, recoveryMax)
-		n.claim(truth{bound: true, ready: true, from: time.Now()})
+		n.claimReady()
 	}
 	// A node that has not noticed yet that the server is another one has a topic begin anew once more, and so may the next one: then the
 	// mark was of an epoch that is over.
