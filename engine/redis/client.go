@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -82,6 +83,9 @@ func (t *TLS) load(dir string) (*tls.Config, error) {
 	}
 	return cfg, nil
 }
+
+// Quiet keeps the library from writing to standard error what its callers are told anyway. It is for a program's main.
+func Quiet() { logging.Disable() }
 
 // Do returns the library's client for ordinary commands.
 func (c *Client) Do() goredis.UniversalClient { return c.universal }

@@ -76,7 +76,7 @@ func TestTheSimulationIsAsBusyAsTheModelSays(t *testing.T) {
 	for _, l := range loads() {
 		_, p, err := c.Cells(l)
 		require.NoError(t, err)
-		seconds := min(20, 5e5/p.Load.publications())
+		seconds := max(0.2, min(20, 1e5/p.Load.publications()))
 		out := c.Simulate(p.Load, p.Nodes, p.Primaries, seconds, 1)
 		t.Logf("%s: nodes %.2f (model %.2f), primaries %.2f (%.2f), p50 %.2f ms, p99 %.2f ms", l.Name, out.Node, p.Node.CPU, out.Primary, p.Primary.CPU, out.P50, out.P99)
 		require.InEpsilon(t, p.Node.CPU, out.Node, 0.1, "%s: a node's CPU", l.Name)

@@ -1,4 +1,4 @@
-// Command wse is the engine and the tools to use one: serve, token, tail, event, publish, feed, plugin, deadletter,
+// Command wse is the engine and the tools to use one: serve, token, tail, event, publish, feed, plugin, nodes, deadletter,
 // config check, version.
 //
 // Every command finds a local engine and its key through the same configuration. Exit codes: 0 done, 1 failed, 2 used wrongly,
@@ -21,6 +21,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/redis"
 )
 
 // The exit codes.
@@ -33,6 +34,7 @@ const (
 
 func main() {
 	plugin.CompileChildMain() // does not return where this process was started to compile a plugin
+	redis.Quiet()
 	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
