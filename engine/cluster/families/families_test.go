@@ -188,9 +188,11 @@ func TestARecordExpiresByItselfAndOnlyAfterItsTokens(t *testing.T) {
 func TestARecordIsSafeOnlyOnceAReplicaHasIt(t *testing.T) {
 	primary := redistest.Single(t)
 	replica := redistest.Single(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(primary.Port))
-	require.Eventually(t, func() bool {
-		info, _ := replica.Client().Info(t.Context(), "replication").Result()
-		return strings.Contains(info, "master_link_status:up")
+	conn := primary.Client().Conn()
+	defer conn.Close()
+	require.Eventually(t, func() bool { // both say that they are connected before what is written comes over
+		require.NoError(t, conn.Set(t.Context(), "ready", 1, 0).Err())
+		return conn.Wait(t.Context(), 1, 100*time.Millisecond).Val() == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	started(t, primary)
 	r := families.New(open(t, primary.Addr(), nil))
