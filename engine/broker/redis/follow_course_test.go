@@ -319,6 +319,7 @@ func forAll(steps, n int, f func([]int)) {
 }
 
 func TestInLongRunsOfAccidentsNothingIsLostUntold(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for _, steps := range []int{honest, truthful, anything} {
 		for _, keep := range []int{0, 3, 1000} {
 			t.Run(fmt.Sprintf("%d kinds of accidents, %d kept", steps, keep), func(t *testing.T) {

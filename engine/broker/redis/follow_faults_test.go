@@ -224,6 +224,7 @@ func (p *passage) pass(to io.WriteCloser, from io.Reader) {
 }
 
 func TestConnectionsThatGoSilentAreMadeAgain(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	way := server.Config()
 	gate := newGate(t, server.Addr())

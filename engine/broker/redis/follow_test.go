@@ -375,6 +375,7 @@ func TestPatternsAreRefusedWhereTheyCannotBeFollowed(t *testing.T) {
 }
 
 func TestWithoutRedisATopicIsNotFollowedAndThatIsSaid(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), nil)
 	n.awaitReady(true, patience)

@@ -34,6 +34,7 @@ func (n *node) complete(topic message.Topic, accepted []string) (restarts int) {
 }
 
 func TestFollowingSurvivesAFailoverOfSentinel(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	servers := redistest.Sentinel(t, redistest.Options{})
 	change := func(c *Config) { c.PublishWait = patience }
 	a, b := startNode(t, servers.Config(), change), startNode(t, servers.Config(), change)
@@ -57,6 +58,7 @@ func TestFollowingSurvivesAFailoverOfSentinel(t *testing.T) {
 }
 
 func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for name, change := range map[string]func(*Config){
 		"plain":                     func(*Config) {},
 		"sharded":                   func(c *Config) { c.Sharded = true },

@@ -46,6 +46,7 @@ func TestBrokerOnSentinel(t *testing.T) {
 }
 
 func TestBrokerOnACluster(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	c := redistest.Cluster(t, redistest.Options{})
 	t.Run("plain", func(t *testing.T) { suite(t, c.Config(), nil) })
 	t.Run("sharded with plain copies", func(t *testing.T) {

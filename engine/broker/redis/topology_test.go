@@ -110,6 +110,7 @@ func TestPublishingSurvivesAFailoverOfSentinel(t *testing.T) {
 }
 
 func TestAPrimaryThatWasStoppedAndComesBackAcceptsNothingOnItsOwn(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	w := redistest.Sentinel(t, redistest.Options{})
 	b := running(t, w.Config(), patient, class(1_000_000))
 	topics := someTopics(6)
@@ -126,6 +127,7 @@ func TestAPrimaryThatWasStoppedAndComesBackAcceptsNothingOnItsOwn(t *testing.T) 
 }
 
 func TestPublishingSurvivesWhatHappensToACluster(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	c := redistest.Cluster(t, redistest.Options{Replicas: true})
 	b := running(t, c.Config(), patient, class(1_000_000))
 	topics := someTopics(12)
