@@ -18,6 +18,7 @@ type File struct {
 	Forms     []string          // of messages, in which it is played; nil: in all
 	Files     map[string]string // by name, put into the engine's directory before it starts; wse.yaml is its config
 	Fixtures  []string          // files of the scenarios' testdata that are put there too
+	Alone     bool              // what it shows is of one node that keeps its topics itself
 	Scenarios []*Scenario
 }
 
@@ -50,7 +51,7 @@ var verbs = []string{"user", "token", "connect", "open", "send", "send-binary", 
 	"sequence", "write", "unordered", "ask", "tick", "restart", "file"}
 
 // directives are what is said of a whole file. It is read-only.
-var directives = []string{"set", "tls", "once", "forms", "fixture"}
+var directives = []string{"set", "tls", "once", "forms", "fixture", "alone"}
 
 // isBlock reports whether lines up to "end" belong to a step.
 func isBlock(verb string) bool { return verb == "write" || verb == "unordered" }
@@ -131,6 +132,9 @@ func (f *File) add(s Step) error {
 		return nil
 	case s.Verb == "once":
 		f.Forms = []string{silent}
+		return nil
+	case s.Verb == "alone":
+		f.Alone = true
 		return nil
 	case s.Verb == "forms":
 		f.Forms = strings.Fields(s.Rest)
