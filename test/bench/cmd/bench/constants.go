@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"reflect"
+	"strconv"
 
 	"github.com/wse-engine/wse/test/bench/internal/figure"
 	"github.com/wse-engine/wse/test/bench/internal/row"
@@ -50,8 +50,11 @@ func constants(ctx context.Context, args []string) error {
 	c.Origin = origin.String()
 	for v, i := reflect.ValueOf(&c).Elem(), 0; i < v.NumField(); i++ { // three digits say all that there is to know
 		if f := v.Field(i); f.Kind() == reflect.Float64 && f.Float() > 0 {
-			step := math.Pow(10, math.Floor(math.Log10(f.Float()))-2)
-			f.SetFloat(math.Round(f.Float()/step) * step)
+			short, err := strconv.ParseFloat(strconv.FormatFloat(f.Float(), 'g', 3, 64), 64)
+			if err != nil {
+				return err
+			}
+			f.SetFloat(short)
 		}
 	}
 	text, err := json.MarshalIndent(&c, "", "  ")

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/wse-engine/wse/test/bench/internal/figure"
 	"github.com/wse-engine/wse/test/bench/internal/swarm"
@@ -15,12 +15,12 @@ import (
 
 // What the constants are measured with.
 const (
-	constantsClients  = 5000 // each with a topic of its own
-	constantsRequests = 400
-	constantsItems    = 25 // publications in a request
-	constantsEvery    = 10 * time.Millisecond
-	constantsPayload  = 300
-	relayed           = 20_000
+	constantsClients    = 5000 // each with a topic of its own
+	constantsRequests   = 2000
+	constantsItems      = 25 // publications in a request
+	constantsPublishers = 128
+	constantsPayload    = 300
+	relayed             = 20_000
 )
 
 // spent is what processes have used so far.
@@ -66,7 +66,7 @@ func Constants(ctx context.Context, b *Bench, c *scaling.Constants) (err error) 
 	if err := m.deliver(ctx, b, sw, c); err != nil {
 		return err
 	}
-	p50, _, err := m.redis.PublishTimes(ctx, "bench", string(payload(1, payloadBytes)))
+	p50, _, err := m.redis.PublishTimes(ctx, "bench", strings.Repeat("x", payloadBytes))
 	if err != nil {
 		return err
 	}
@@ -131,24 +131,35 @@ func (m *many) comeAndPublish(ctx context.Context, b *Bench, sw *swarm.Swarm, c 
 	return nil
 }
 
-// publishEach publishes to one topic after the other, some in each request, at an even pace.
+// publishEach publishes to one topic after the other, by many publishers at once, as fast as they are answered: what an operation
+// costs where there is much to do.
 func (m *many) publishEach(ctx context.Context, topic func(i int) string) error {
-	next := time.Now()
-	for r := range constantsRequests {
-		if err := sleep(ctx, time.Until(next)); err != nil {
-			return err
-		}
-		next = next.Add(constantsEvery)
-		pubs := make([]target.Publication, constantsItems)
-		for i := range pubs {
-			n := r*constantsItems + i
-			pubs[i] = target.Publication{Topic: topic(n % constantsClients), Type: eventType, Payload: payload(n, constantsPayload)}
-		}
-		if err := m.publisher.Publish(ctx, pubs...); err != nil {
-			return err
-		}
+	errs, requests := make(chan error, constantsPublishers), make(chan int)
+	for range constantsPublishers {
+		go func() {
+			var err error
+			for r := range requests {
+				pubs := make([]target.Publication, constantsItems)
+				for i := range pubs {
+					n := r*constantsItems + i
+					pubs[i] = target.Publication{Topic: topic(n % constantsClients), Type: eventType, Payload: payload(n, constantsPayload)}
+				}
+				if err == nil {
+					err = m.publisher.Publish(ctx, pubs...)
+				}
+			}
+			errs <- err
+		}()
 	}
-	return nil
+	for r := range constantsRequests {
+		requests <- r
+	}
+	close(requests)
+	var all error
+	for range constantsPublishers {
+		all = errors.Join(all, <-errs)
+	}
+	return all
 }
 
 // deliver measures what a subscriber more costs, on a topic of many.
