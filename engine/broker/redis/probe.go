@@ -38,6 +38,7 @@ type probe struct {
 	f       *follower
 	channel string
 	key     string // tells messages of this process from those of another one of the same name
+	wake    chan struct{}
 	lag     atomic.Int64
 
 	mu      sync.Mutex
@@ -55,7 +56,7 @@ type round struct {
 
 func newProbe(f *follower) *probe {
 	return &probe{
-		f: f, channel: redis.Prefix + "_probe:" + f.b.node, key: strconv.FormatInt(time.Now().UnixNano(), 36),
+		f: f, wake: make(chan struct{}, 1), channel: redis.Prefix + "_probe:" + f.b.node, key: strconv.FormatInt(time.Now().UnixNano(), 36),
 		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{},
 	}
 }
@@ -68,8 +69,17 @@ func (p *probe) run(ctx context.Context) {
 		p.send(ctx)
 		select {
 		case <-ticker.C:
+		case <-p.wake:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// now has a probe sent at once: a connection that is new is known for good as soon as one comes back on it.
+func (p *probe) now() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 	pingEvery      = time.Second
 	silenceMax     = 3 * time.Second       // of a server that was asked for a sign of life every second
 	reconnectFirst = 20 * time.Millisecond // before another connection is tried
-	reconnectLast  = time.Second
+	reconnectLast  = 500 * time.Millisecond
 	flushEvery     = 2 * time.Millisecond // at most: what is wanted meanwhile goes into one command
 	namesMax       = 1000                 // channels of one SUBSCRIBE
 )
@@ -149,6 +149,7 @@ func (s *subscriber) serve(ctx context.Context) error {
 	}
 	s.begin(cancel, probe)
 	defer s.begin(nil, "")
+	s.f.probe.now()
 	if s.ended.Load() > 0 {
 		s.f.b.log.Info("a connection receives from Redis again", "connection", s.index, "server", addr)
 	}
