@@ -58,7 +58,7 @@ func (e *Engine) openTrading() (err error) {
 		Strategies: e.strategies, Collector: e.collector, Log: e.log,
 	}
 	if e.cluster != nil {
-		deps.Registry, deps.Peers = e.cluster.sessions, e.cluster.sessions
+		deps.Shared = e.cluster.sessions
 	}
 	if e.trading, err = trading.New(e.cfg.Trading, deps); err != nil {
 		return err

@@ -83,7 +83,7 @@ func (t *Trading) pass(ctx context.Context, node string, who *auth.Identity, bod
 	if err != nil {
 		return nil, err
 	}
-	answer, err := t.deps.Peers.Pass(ctx, node, request)
+	answer, err := t.deps.Shared.Pass(ctx, node, request)
 	if coded := (*message.Error)(nil); errors.As(err, &coded) {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (t *Trading) elsewhere(ctx context.Context, who *auth.Identity, request mes
 
 // atHome has the node answer that serves the user's trading. It returns nil where that is this one, or there is none.
 func (t *Trading) atHome(ctx context.Context, who *auth.Identity, request message.Body, claim bool) (message.ReplyBody, error) {
-	node, here, err := t.deps.Peers.Home(ctx, who.UserID, claim)
+	node, here, err := t.deps.Shared.Home(ctx, who.UserID, claim)
 	switch {
 	case err != nil:
 		return nil, blind(err)
@@ -156,7 +156,7 @@ func (t *Trading) aboutSession(ctx context.Context, who *auth.Identity, id strin
 	if owner, ok := t.ended.owner(id); ok && mayTouch(who, owner) {
 		return nil, nil
 	}
-	s, err := t.deps.Registry.Find(ctx, id)
+	s, err := t.deps.Shared.Find(ctx, id)
 	switch {
 	case err != nil:
 		return nil, blind(err)
@@ -178,7 +178,7 @@ func (t *Trading) aboutNewest(ctx context.Context, who *auth.Identity, request m
 	if answer, err := t.atHome(ctx, who, request, false); answer != nil || err != nil {
 		return answer, err
 	}
-	list, err := t.deps.Registry.List(ctx, who.UserID, 1)
+	list, err := t.deps.Shared.List(ctx, who.UserID, 1)
 	switch {
 	case err != nil:
 		return nil, blind(err)
@@ -228,10 +228,10 @@ func lost(s *SharedSession, request message.Body) (message.ReplyBody, error) {
 
 // listElsewhere returns sessions that other nodes have, as lists show them.
 func (t *Trading) listElsewhere(ctx context.Context, user string, most int) ([]*message.Session, error) {
-	if t.deps.Registry == nil {
+	if t.deps.Shared == nil {
 		return nil, nil
 	}
-	list, err := t.deps.Registry.List(ctx, user, most)
+	list, err := t.deps.Shared.List(ctx, user, most)
 	if err != nil {
 		return nil, blind(err)
 	}

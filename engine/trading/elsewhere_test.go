@@ -32,11 +32,7 @@ type resident struct {
 	name string
 }
 
-var (
-	_ Registry = resident{}
-	_ Peers    = resident{}
-	_ Claims   = resident{}
-)
+var _ Shared = resident{}
 
 func (r resident) Claim(_ context.Context, owner, session string, symbols []string) (bool, error) {
 	r.mu.Lock()
@@ -158,7 +154,7 @@ func newTown() *town {
 // settle has a node live in the town, on dir.
 func (o *town) settle(t *testing.T, name, dir string) *world {
 	t.Helper()
-	w, _ := openWith(t, dir, func(c *Config) { c.ShareInterval = 100 * time.Millisecond }, func(d *Deps) { d.Registry = resident{o, name} })
+	w, _ := openWith(t, dir, func(c *Config) { c.ShareInterval = 100 * time.Millisecond }, func(d *Deps) { d.Shared = resident{o, name} })
 	o.mu.Lock()
 	o.traders[name] = w
 	o.mu.Unlock()
@@ -369,22 +365,12 @@ func TestWithoutTheOthersOnlyWhatIsHereIsAnswered(t *testing.T) {
 
 func TestASessionThatEndsWithTheEngineIsToldOfBeforeTheNodeLeaves(t *testing.T) {
 	o := newTown()
-	w, stop := openWith(t, t.TempDir(), nil, func(d *Deps) { r := resident{o, "a"}; d.Registry, d.Peers, d.Claims = r, r, r })
+	w, stop := openWith(t, t.TempDir(), nil, func(d *Deps) { d.Shared = resident{o, "a"} })
 	o.traders["a"] = w
 	id := must[*message.SessionStarted](t, w, user("u1", "trader"), start("paper", `{"s":["A"]}`, "")).Session.ID
 	stop()
 	require.Equal(t, "engine_restarted", o.sessions[id].Reason)
 	require.NotZero(t, o.sessions[id].EndedMS)
-}
-
-// registry is a Registry and nothing else.
-type registry struct{ Registry }
-
-func TestARegistryWithoutPeersAndClaimsIsRefused(t *testing.T) {
-	_, err := New(DefaultConfig(), Deps{Registry: registry{resident{}}})
-	require.ErrorContains(t, err, "peers and claims")
-	_, err = New(DefaultConfig(), Deps{Registry: registry{resident{}}, Peers: resident{}})
-	require.ErrorContains(t, err, "peers and claims")
 }
 
 func TestEveryRequestAndItsAnswerCanBePassed(t *testing.T) {

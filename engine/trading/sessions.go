@@ -40,10 +40,10 @@ func (t *Trading) Current(ctx context.Context, user string) (id string, symbols 
 	if s := t.newest(user); s != nil {
 		return s.id, s.plan.symbols
 	}
-	if t.deps.Registry == nil {
+	if t.deps.Shared == nil {
 		return "", nil
 	}
-	list, err := t.deps.Registry.List(ctx, user, t.cfg.SessionsPerUserMax)
+	list, err := t.deps.Shared.List(ctx, user, t.cfg.SessionsPerUserMax)
 	if err != nil {
 		t.log.Debug("whether a user has a session on another node is not known", "user", user, "error", err)
 	}

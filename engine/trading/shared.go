@@ -53,6 +53,13 @@ type Claims interface {
 	Release(ctx context.Context, owner, session string, symbols []string) error
 }
 
+// Shared is what nodes that serve together know of each other's trading.
+type Shared interface {
+	Registry
+	Peers
+	Claims
+}
+
 // reasonLost is why a session is in the state error whose node is dead.
 const reasonLost = "node_lost"
 
@@ -73,7 +80,7 @@ type sharing struct {
 // share has other nodes hear of a session: of a new state at once, of anything else every share_interval. It runs on the session's
 // goroutine, or before that is there.
 func (t *Trading) share(s *session) {
-	if t.deps.Registry == nil || s.plan.kind == watch || s.opened == nil {
+	if t.deps.Shared == nil || s.plan.kind == watch || s.opened == nil {
 		return
 	}
 	state, _, _, _ := s.current()
@@ -86,7 +93,7 @@ func (t *Trading) share(s *session) {
 
 // shareSoon puts a change where the goroutine that shares takes it from.
 func (t *Trading) shareSoon(c SessionChange) {
-	if t.deps.Registry == nil {
+	if t.deps.Shared == nil {
 		return
 	}
 	t.mu.Lock()
@@ -143,7 +150,7 @@ func (t *Trading) shareNow(ctx context.Context) error {
 	t.adopt, t.unshared, t.released = false, map[string]SessionChange{}, nil
 	t.mu.Unlock()
 	for i, s := range released {
-		if err := t.deps.Claims.Release(ctx, s.owner, s.id, s.plan.symbols); err != nil {
+		if err := t.deps.Shared.Release(ctx, s.owner, s.id, s.plan.symbols); err != nil {
 			t.mu.Lock()
 			t.released = append(t.released, released[i:]...)
 			t.mu.Unlock()
@@ -152,7 +159,7 @@ func (t *Trading) shareNow(ctx context.Context) error {
 		}
 	}
 	for batch := range slices.Chunk(slices.Collect(maps.Values(changes)), shareBatch) {
-		if err := t.deps.Registry.Share(ctx, batch); err != nil {
+		if err := t.deps.Shared.Share(ctx, batch); err != nil {
 			t.putBackUnshared(changes, adopt)
 			return err
 		}
@@ -203,7 +210,7 @@ func (t *Trading) adoptAll(ctx context.Context) error {
 	}
 	ids := append(t.ended.newestOf("", t.cfg.SessionsKeptMax), slices.Collect(maps.Keys(running))...)
 	for batch := range slices.Chunk(ids, adoptBatch) {
-		unknown, err := t.deps.Peers.Adopt(ctx, batch)
+		unknown, err := t.deps.Shared.Adopt(ctx, batch)
 		if err != nil {
 			return err
 		}
@@ -222,21 +229,21 @@ func (t *Trading) stillMine(ctx context.Context, s *session) (bool, error) {
 	if s.awaitReady(ctx) != nil || s.ending() {
 		return true, nil // it ends anyway
 	}
-	if _, here, err := t.deps.Peers.Home(ctx, s.owner, true); err != nil || !here {
+	if _, here, err := t.deps.Shared.Home(ctx, s.owner, true); err != nil || !here {
 		return false, err
 	}
 	if s.plan.kind != live {
 		return true, nil
 	}
-	return t.deps.Claims.Claim(ctx, s.owner, s.id, s.plan.symbols)
+	return t.deps.Shared.Claim(ctx, s.owner, s.id, s.plan.symbols)
 }
 
 // claim takes the symbols of a live session that is about to start.
 func (t *Trading) claim(ctx context.Context, s *session) error {
-	if t.deps.Registry == nil || s.plan.kind != live {
+	if t.deps.Shared == nil || s.plan.kind != live {
 		return nil
 	}
-	free, err := t.deps.Claims.Claim(ctx, s.owner, s.id, s.plan.symbols)
+	free, err := t.deps.Shared.Claim(ctx, s.owner, s.id, s.plan.symbols)
 	if err != nil {
 		return blind(err)
 	}
@@ -248,7 +255,7 @@ func (t *Trading) claim(ctx context.Context, s *session) error {
 
 // release gives up what a live session claimed.
 func (t *Trading) release(s *session) {
-	if t.deps.Registry == nil || s.plan.kind != live {
+	if t.deps.Shared == nil || s.plan.kind != live {
 		return
 	}
 	t.mu.Lock()
@@ -274,7 +281,7 @@ func (t *Trading) shareEnded(ctx context.Context, ids []string) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return t.deps.Registry.Share(ctx, changes)
+	return t.deps.Shared.Share(ctx, changes)
 }
 
 // shareLast tells what there is to tell when Run ends.

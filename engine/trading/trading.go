@@ -47,9 +47,7 @@ type Deps struct {
 	Activations Records
 	Strategies  *strategies.Directory
 	Collector   *collection.Collector
-	Registry    Registry // of the sessions of all nodes; nil: this one is alone
-	Peers       Peers    // nil: what Registry is; there is one where there is a Registry
-	Claims      Claims   // likewise
+	Shared      Shared // what all nodes know of each other's trading; nil: this one is alone
 	Log         hclog.Logger
 }
 
@@ -86,9 +84,6 @@ func New(cfg Config, deps Deps) (*Trading, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if err := deps.together(); err != nil {
-		return nil, err
-	}
 	if deps.Log == nil {
 		deps.Log = hclog.NewNullLogger()
 	}
@@ -100,23 +95,6 @@ func New(cfg Config, deps Deps) (*Trading, error) {
 	return t, t.load()
 }
 
-// together has what is known of other nodes' sessions be the Peers and the Claims too, where nothing else is.
-func (d *Deps) together() error {
-	if d.Registry == nil {
-		return nil
-	}
-	if d.Peers == nil {
-		d.Peers, _ = d.Registry.(Peers)
-	}
-	if d.Claims == nil {
-		d.Claims, _ = d.Registry.(Claims)
-	}
-	if d.Peers == nil || d.Claims == nil {
-		return errors.New("trading: with a registry of sessions there have to be peers and claims")
-	}
-	return nil
-}
-
 // Run serves until ctx is cancelled. Sessions that run then are stopped and kept as what they came to.
 func (t *Trading) Run(ctx context.Context) error {
 	t.mu.Lock()
@@ -124,7 +102,7 @@ func (t *Trading) Run(ctx context.Context) error {
 	t.mu.Unlock()
 	t.restoreWatches(ctx)
 	var telling sync.WaitGroup
-	if t.deps.Registry != nil {
+	if t.deps.Shared != nil {
 		telling.Go(func() { t.shareUntil(ctx) })
 	}
 	err := t.checkpoints(ctx)
@@ -132,7 +110,7 @@ func (t *Trading) Run(ctx context.Context) error {
 	t.over = true
 	t.mu.Unlock()
 	t.group.Wait()
-	if telling.Wait(); t.deps.Registry != nil {
+	if telling.Wait(); t.deps.Shared != nil {
 		t.shareLast(ctx)
 	}
 	return errors.Join(err, t.flush())
@@ -151,7 +129,7 @@ func (t *Trading) Route(ctx context.Context, s *router.Client, req *message.Requ
 // Answer answers a request of somebody who has been found to be allowed to make requests of its kind. The error is a
 // *[message.Error] where the client is to know. It may block until ctx ends.
 func (t *Trading) Answer(ctx context.Context, who *auth.Identity, request message.Body) (message.ReplyBody, error) {
-	if t.deps.Registry != nil {
+	if t.deps.Shared != nil {
 		if answer, err := t.elsewhere(ctx, who, request); answer != nil || err != nil {
 			return answer, err
 		}

@@ -60,7 +60,7 @@ const (
 	takeTries = 5
 )
 
-// Sessions implements [trading.Registry], [trading.Peers] and [trading.Claims].
+// Sessions implements [trading.Shared].
 type Sessions struct {
 	client *redis.Client
 	node   *cluster.Node
@@ -69,11 +69,7 @@ type Sessions struct {
 	shareScript, listScript, adoptScript, homeScript, claimScript, releaseScript *goredis.Script
 }
 
-var (
-	_ trading.Registry = (*Sessions)(nil)
-	_ trading.Peers    = (*Sessions)(nil)
-	_ trading.Claims   = (*Sessions)(nil)
-)
+var _ trading.Shared = (*Sessions)(nil)
 
 // New returns the sessions of all nodes, of which cfg.SessionsMax are known.
 func New(cfg cluster.Config, client *redis.Client, node *cluster.Node) *Sessions {
