@@ -54,11 +54,13 @@ const (
 	all     = tag + "all"
 	live    = tag + "live"
 	subject = "sessions.request"
-	// homeKept is how long a user who asks for nothing has a home still.
+	// homeKept is how long a user has a home still who asks for nothing, and of whose sessions there is nothing to tell.
 	homeKept = 7 * 24 * time.Hour
 	// takeTries is how often what is wanted may be found to be a dead node's, and be another dead node's before it is taken.
 	takeTries = 5
 )
+
+func homeOf(user string) string { return tag + "home:" + user }
 
 // Sessions implements [trading.Shared].
 type Sessions struct {
@@ -121,7 +123,7 @@ func decode(id, raw string) (*message.Session, error) {
 
 // Share implements [trading.Registry].
 func (s *Sessions) Share(ctx context.Context, changes []trading.SessionChange) error {
-	keys, args := []string{docs, nodes, all}, []any{s.node.ID(), s.max}
+	keys, args := []string{docs, nodes, all}, []any{s.node.ID(), s.max, homeKept.Milliseconds()}
 	place := map[string]int{}
 	for _, c := range changes {
 		if c.Gone {
@@ -133,8 +135,8 @@ func (s *Sessions) Share(ctx context.Context, changes []trading.SessionChange) e
 			return fmt.Errorf("sessions: the session %s: %w", c.ID, err)
 		}
 		if place[c.Owner] == 0 {
-			keys = append(keys, tag+"of:"+c.Owner)
-			place[c.Owner] = len(keys)
+			place[c.Owner] = len(keys) + 1
+			keys = append(keys, tag+"of:"+c.Owner, homeOf(c.Owner))
 		}
 		args = append(args, c.ID, c.CreatedMS, place[c.Owner], doc)
 	}
@@ -232,7 +234,7 @@ func (s *Sessions) Home(ctx context.Context, user string, claim bool) (node stri
 		wants = s.node.ID()
 	}
 	for range takeTries {
-		node, err = s.homeScript.Run(ctx, s.client.Do(), []string{tag + "home:" + user}, wants, dead, homeKept.Milliseconds()).Text()
+		node, err = s.homeScript.Run(ctx, s.client.Do(), []string{homeOf(user)}, wants, dead, homeKept.Milliseconds()).Text()
 		if err != nil {
 			return "", false, fmt.Errorf("sessions: %w", err)
 		}

@@ -175,6 +175,23 @@ func TestAUserHasOneHomeWhichIsAnotherOnceItIsDead(t *testing.T) {
 	require.Equal(t, other.node.ID(), home(join(t, server, "c", 100), false))
 }
 
+func TestAHomeStandsForAsLongAsASessionThereGoesOn(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := join(t, server, "a", 100), join(t, server, "b", 100)
+	node, _, err := a.Home(t.Context(), "u1", true)
+	require.NoError(t, err)
+	require.Equal(t, a.node.ID(), node)
+	const soonOver = time.Hour
+	home := homeOf("u1")
+	left := func() time.Duration { return server.Client().TTL(t.Context(), home).Val() }
+	require.NoError(t, server.Client().Expire(t.Context(), home, soonOver).Err())
+	require.NoError(t, b.Share(t.Context(), []trading.SessionChange{change("s1", "u1", 1, "running")}))
+	require.LessOrEqual(t, left(), soonOver, "it is not b's")
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{change("s2", "u2", 2, "running"), change("s3", "u1", 3, "running"), change("s4", "u1", 4, "running")}))
+	require.Greater(t, left(), homeKept-soonOver)
+	require.Zero(t, server.Client().Exists(t.Context(), homeOf("u2")).Val(), "to tell of a session makes nobody a home")
+}
+
 func TestASymbolIsOneOwnersForHisLiveSessionsOnAllNodes(t *testing.T) {
 	server := redistest.Single(t)
 	a, b := join(t, server, "a", 100), join(t, server, "b", 100)

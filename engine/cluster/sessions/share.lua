@@ -1,8 +1,8 @@
--- KEYS: docs (hash id -> JSON), nodes (hash id -> who has it), all (zset id -> ms of creation), the like of each owner.
--- ARGV: the caller, how many there may be, then for each session its id, when it was created, the place of its owner's key, and its
--- document; '' for one that is gone. Only who has a session can forget it.
+-- KEYS: docs (hash id -> JSON), nodes (hash id -> who has it), all (zset id -> ms of creation), then of each owner the like, and his home.
+-- ARGV: the caller, how many there may be, how long a home is kept in ms, then for each session its id, when it was created, the place of
+-- its owner's first key, and its document; '' for one that is gone. Only who has a session can forget it.
 local node, most = ARGV[1], tonumber(ARGV[2])
-for i = 3, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   local id, doc = ARGV[i], ARGV[i + 3]
   if doc ~= '' then
     redis.call('HSET', KEYS[1], id, doc)
@@ -14,6 +14,9 @@ for i = 3, #ARGV, 4 do
     redis.call('HDEL', KEYS[2], id)
     redis.call('ZREM', KEYS[3], id)
   end
+end
+for i = 5, #KEYS, 2 do -- a home stands for as long as a session there goes on
+  if redis.call('GET', KEYS[i]) == node then redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 end
 local surplus = redis.call('ZCARD', KEYS[3]) - most
 if surplus > 0 then
