@@ -187,10 +187,20 @@ func (t *Trading) aboutNewest(ctx context.Context, who *auth.Identity, request m
 	case list[0].Lost && list[0].EndedMS == 0:
 		return lost(&list[0], request)
 	}
-	if r, ok := request.(*message.ResultsRequest); ok && !list[0].Lost {
-		asked := *r
-		asked.SessionID = list[0].ID
-		return t.pass(ctx, list[0].Node, who, &asked)
+	id, node := list[0].ID, list[0].Node
+	switch r := request.(type) {
+	case *message.ResultsRequest:
+		if !list[0].Lost {
+			asked := *r
+			asked.SessionID = id
+			return t.pass(ctx, node, who, &asked)
+		}
+	case *message.SessionQuery:
+		if list[0].EndedMS == 0 { // it runs on, and has outlived the user's home
+			asked := *r
+			asked.SessionID = id
+			return t.pass(ctx, node, who, &asked)
+		}
 	}
 	return nil, nil
 }

@@ -373,6 +373,21 @@ func TestASessionThatEndsWithTheEngineIsToldOfBeforeTheNodeLeaves(t *testing.T) 
 	require.NotZero(t, o.sessions[id].EndedMS)
 }
 
+func TestASessionThatRunsElsewhereIsTheUsersAlsoWithoutAHome(t *testing.T) {
+	o := newTown()
+	a, b := o.settle(t, "a", t.TempDir()), o.settle(t, "b", t.TempDir())
+	u1 := user("u1", "trader")
+	id := must[*message.SessionStarted](t, a, u1, start("paper", `{"s":["A"]}`, "")).Session.ID
+	o.awaitShared(t, id, "running")
+	o.mu.Lock()
+	delete(o.homes, "u1") // he asked for nothing for so long
+	o.mu.Unlock()
+	require.Equal(t, id, must[*message.SessionStatus](t, b, u1, &message.SessionQuery{}).Session.ID)
+	must[*message.SessionChanged](t, b, u1, &message.SessionChange{SessionID: id, Change: message.SessionStop})
+	o.awaitShared(t, id, "stopped")
+	require.Nil(t, must[*message.SessionStatus](t, b, u1, &message.SessionQuery{}).Session, "it is not his newest that runs any more")
+}
+
 func TestEveryRequestAndItsAnswerCanBePassed(t *testing.T) {
 	o := newTown()
 	a, b := o.settle(t, "a", t.TempDir()), o.settle(t, "b", t.TempDir())
