@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -18,10 +19,10 @@ var errForeign = errors.New("broker/redis: no numbered publication")
 // numbered reports whether raw begins as a numbered publication does.
 func numbered(raw []byte) bool { return len(raw) > len(head) && string(raw[:len(head)]) == head }
 
-// decode reads a numbered publication of topic. The envelope's Epoch is 0 where the topic's class keeps no history; the second
-// result is the epoch of the text. The envelope points into raw, which nobody may write to any more. An error wraps errForeign:
-// the text was not written by a node.
-func (b *Broker) decode(topic message.Topic, raw []byte) (*message.Envelope, message.Epoch, error) {
+// decode reads a numbered publication of topic, whose class is given. The envelope's Epoch is 0 where the class keeps no history;
+// the second result is the epoch of the text. The envelope points into raw, which nobody may write to any more. An error wraps
+// errForeign: the text was not written by a node.
+func decode(class *broker.CompiledClass, topic message.Topic, raw []byte) (*message.Envelope, message.Epoch, error) {
 	if !numbered(raw) {
 		return nil, 0, errForeign
 	}
@@ -30,7 +31,6 @@ func (b *Broker) decode(topic message.Topic, raw []byte) (*message.Envelope, mes
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: %s: %w", errForeign, topic, err)
 	}
-	class := b.classes.For(topic)
 	class.Fill(env)
 	if class.KeepsHistory() {
 		env.Epoch = epoch

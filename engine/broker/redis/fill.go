@@ -108,7 +108,7 @@ func (f *follower) fill(ctx context.Context) {
 	for ctx.Err() == nil {
 		for _, t := range f.reads.take(ctx, 1) {
 			if q, ok := t.begin(false); ok {
-				h, epoch, err := f.read(ctx, t.topic, q.query())
+				h, epoch, err := f.read(ctx, t, q.query())
 				t.end(q, err, func(c *course) { c.answer(q, h, epoch) })
 			}
 		}
@@ -117,12 +117,12 @@ func (f *follower) fill(ctx context.Context) {
 
 // read reads a topic's history, with the epoch also where the class keeps none. That epoch is asked for before: if it changes
 // in between, the next publication shows it.
-func (f *follower) read(ctx context.Context, topic message.Topic, q broker.Query) (broker.History, message.Epoch, error) {
+func (f *follower) read(ctx context.Context, t *followed, q broker.Query) (broker.History, message.Epoch, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	var epoch message.Epoch
-	if !f.b.classes.For(topic).KeepsHistory() {
-		at, err := f.positions(ctx, []message.Topic{topic})
+	if !t.class.KeepsHistory() {
+		at, err := f.positions(ctx, []message.Topic{t.topic})
 		if err == nil {
 			err = at[0].err
 		}
@@ -131,7 +131,7 @@ func (f *follower) read(ctx context.Context, topic message.Topic, q broker.Query
 		}
 		epoch = at[0].epoch
 	}
-	h, err := f.b.read(ctx, topic, q)
+	h, err := f.b.read(ctx, t.topic, q)
 	if h.Position.Epoch != 0 {
 		epoch = h.Position.Epoch
 	}

@@ -349,7 +349,7 @@ func (t *followed) unplaced(err error) bool {
 func (f *follower) placeOne(ctx context.Context, o orphan, at position) error {
 	after, told := place{at.epoch, at.offset}, true
 	if !at.at.Before(o.since) {
-		if told = !o.blind && f.b.classes.For(o.topic).KeepsHistory(); told {
+		if told = !o.blind && o.class.KeepsHistory(); told {
 			texts, err := f.b.client.Do().LRange(ctx, "{"+channelOf(o.topic)+"}:h", 0, -1).Result()
 			if err != nil {
 				return errUnavailable(err)

@@ -124,7 +124,8 @@ func (f *follower) close() {}
 type followed struct {
 	f     *follower
 	topic message.Topic
-	used  atomic.Int64 // when it was last heard of, as follower.now
+	class *broker.CompiledClass // of the topic
+	used  atomic.Int64          // when it was last heard of, as follower.now
 
 	wanted bool        // guarded by follower.mu; by name
 	own    *subscriber // guarded by follower.mu; subscribed to it by name; nil: a pattern carries it
@@ -145,7 +146,7 @@ var _ outlet = (*followed)(nil)
 
 // add makes a topic followed. f.mu is held.
 func (f *follower) add(topic message.Topic) *followed {
-	t := &followed{f: f, topic: topic, settled: make(chan struct{})}
+	t := &followed{f: f, topic: topic, class: f.b.classes.For(topic), settled: make(chan struct{})}
 	t.course = course{out: t, tally: &f.tally, seed: f.seed}
 	t.used.Store(f.now.Load())
 	f.topics[topic] = t
@@ -184,7 +185,7 @@ func (f *follower) lookup(topic message.Topic) *followed {
 }
 
 func (t *followed) decode(raw string) (*message.Envelope, error) {
-	env, _, err := t.f.b.decode(t.topic, []byte(raw))
+	env, _, err := decode(t.class, t.topic, []byte(raw))
 	return env, err
 }
 

@@ -47,7 +47,7 @@ func (b *Broker) read(ctx context.Context, topic message.Topic, q broker.Query) 
 	if err := b.ask(ctx, c); err != nil {
 		return broker.History{}, err
 	}
-	h, err := b.history(class, topic, q, cmd.Val())
+	h, err := readHistory(class, topic, q, cmd.Val())
 	if errors.Is(err, errDamaged) {
 		b.log.Warn("broker/redis: a history was damaged by another program and is left out", "topic", string(topic), "fault", err)
 		if err := b.clearHistory(ctx, topic); err != nil {
@@ -82,8 +82,8 @@ func (b *Broker) ask(ctx context.Context, c *call) error {
 // errDamaged says that a key of a topic holds what no script wrote.
 var errDamaged = errors.New("broker/redis: a key holds what the broker did not write")
 
-// history reads the answer of script_read.lua.
-func (b *Broker) history(class *broker.CompiledClass, topic message.Topic, q broker.Query, answer []any) (h broker.History, err error) {
+// readHistory reads the answer of script_read.lua.
+func readHistory(class *broker.CompiledClass, topic message.Topic, q broker.Query, answer []any) (h broker.History, err error) {
 	if len(answer) != 5 {
 		return h, fmt.Errorf("broker/redis: %s: the script answered with %d parts, not 5", topic, len(answer))
 	}
@@ -97,10 +97,10 @@ func (b *Broker) history(class *broker.CompiledClass, topic message.Topic, q bro
 		h.Position.Epoch = at.epoch
 	}
 	h.Recovered = answer[2] == "recovered"
-	if h.Snapshots, err = b.decodeAll(topic, h.Position.Epoch, answer[3]); err != nil {
+	if h.Snapshots, err = decodeAll(class, topic, h.Position.Epoch, answer[3]); err != nil {
 		return h, err
 	}
-	if h.Publications, err = b.decodeAll(topic, h.Position.Epoch, answer[4]); err != nil {
+	if h.Publications, err = decodeAll(class, topic, h.Position.Epoch, answer[4]); err != nil {
 		return h, err
 	}
 	first := at.offset - uint64(len(h.Publications)) + 1
@@ -129,7 +129,7 @@ func without(publications, snapshots []*message.Envelope, limit int) []*message.
 
 // decodeAll decodes publications. What was published in an earlier epoch of the topic, before its server became another, belongs to
 // the present one.
-func (b *Broker) decodeAll(topic message.Topic, epoch message.Epoch, texts any) ([]*message.Envelope, error) {
+func decodeAll(class *broker.CompiledClass, topic message.Topic, epoch message.Epoch, texts any) ([]*message.Envelope, error) {
 	list, _ := texts.([]any)
 	if len(list) == 0 {
 		return nil, nil
@@ -137,7 +137,7 @@ func (b *Broker) decodeAll(topic message.Topic, epoch message.Epoch, texts any) 
 	envs := make([]*message.Envelope, len(list))
 	for i, text := range list {
 		s, _ := text.(string)
-		env, _, err := b.decode(topic, []byte(s))
+		env, _, err := decode(class, topic, []byte(s))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errDamaged, err)
 		}

@@ -12,13 +12,12 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 )
 
-// still returns a broker that never runs.
-func still(t testing.TB, classes ...broker.Class) *Broker {
+// compiled returns c ready for use.
+func compiled(t testing.TB, c broker.Class) *broker.CompiledClass {
 	t.Helper()
-	compiled, err := broker.CompileClasses(classes)
+	classes, err := broker.CompileClasses([]broker.Class{c})
 	require.NoError(t, err)
-	b := &Broker{classes: compiled}
-	return b
+	return classes.List()[0]
 }
 
 // written is a publication as the script makes it.
@@ -28,26 +27,24 @@ func written(seq uint64, epoch string, env *message.Envelope) []byte {
 }
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
-	b := still(t, class(10))
 	sent := message.Envelope{
 		Type: "order_update", Topic: topicOne, Payload: []byte(`{"a":"\"}"}`), ID: `evt"1`, TimeMS: 1_763_800_000_123, Priority: 7,
 		CID: "c1", TraceID: "tr1", EventVersion: 3, LatencyMS: 12, Encrypted: true,
 	}
-	got, epoch, err := b.decode(topicOne, written(42, "0badcafe", &sent))
+	got, epoch, err := decode(compiled(t, class(10)), topicOne, written(42, "0badcafe", &sent))
 	require.NoError(t, err)
 	require.Equal(t, message.Epoch(0x0badcafe), epoch)
 	sent.Seq, sent.Epoch, sent.Level = 42, epoch, message.Normal
 	require.Equal(t, sent, *got)
 
-	b = still(t, class(0))
-	got, epoch, err = b.decode(topicOne, written(42, "0badcafe", &sent))
+	got, epoch, err = decode(compiled(t, class(0)), topicOne, written(42, "0badcafe", &sent))
 	require.NoError(t, err)
 	require.Zero(t, got.Epoch, "a class without history shows none")
 	require.NotZero(t, epoch)
 }
 
 func TestWhatNoNodeWroteIsForeign(t *testing.T) {
-	b := still(t, class(10))
+	keeping := compiled(t, class(10))
 	whole := string(written(42, "0badcafe", update(topicOne)))
 	for name, raw := range map[string]string{
 		"nothing":               "",
@@ -67,7 +64,7 @@ func TestWhatNoNodeWroteIsForeign(t *testing.T) {
 		"no payload":            strings.Replace(whole, `"p":{"a":1}`, `"x":1`, 1),
 		"priority 11":           strings.Replace(whole, `"ms":`, `"pri":11,"ms":`, 1),
 	} {
-		_, _, err := b.decode(topicOne, []byte(raw))
+		_, _, err := decode(keeping, topicOne, []byte(raw))
 		require.ErrorIs(t, err, errForeign, name)
 	}
 }
@@ -77,16 +74,16 @@ func FuzzDecode(f *testing.F) {
 	f.Add(written(1<<63, "ffffffff", &message.Envelope{Type: "x_snapshot", Payload: []byte(`{}`), ID: "\x00\u2028", CID: "c", Encrypted: true}))
 	f.Add([]byte(head))
 	f.Add([]byte(`{"v":2,"seq":1,"epoch":"00000001","t":"a","p":{},"p":{"b":[]},"pri":3,"latency_ms":-5}`))
-	b := still(f, class(10))
+	keeping := compiled(f, class(10))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		env, epoch, err := b.decode(topicOne, bytes.Clone(raw))
+		env, epoch, err := decode(keeping, topicOne, bytes.Clone(raw))
 		if err != nil {
 			require.ErrorIs(t, err, errForeign)
 			return
 		}
 		require.NotZero(t, epoch)
 		require.NotZero(t, env.Seq)
-		again, _, err := b.decode(topicOne, written(env.Seq, string(appendEpoch(nil, epoch)), env))
+		again, _, err := decode(keeping, topicOne, written(env.Seq, string(appendEpoch(nil, epoch)), env))
 		require.NoError(t, err)
 		env.LatencyMS, again.LatencyMS = max(env.LatencyMS, 0), max(again.LatencyMS, 0) // 0 or less is none
 		require.Equal(t, env, again, "what was read is written as it was")
@@ -113,6 +110,6 @@ func TestWritingAndReadingAllocateLittle(t *testing.T) {
 	env := &message.Envelope{Type: "order_update", Topic: topicOne, Payload: []byte(`{"order_id":"ord_1"}`), ID: "evt_1", TimeMS: 1, CID: "c"}
 	buf := make([]byte, 0, 1024)
 	require.Zero(t, testing.AllocsPerRun(100, func() { buf = appendPublication(buf[:0], env) }))
-	b, raw := still(t, class(10)), written(1, "0badcafe", env)
-	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _, _ = b.decode(topicOne, raw) }), 4.0, "the envelope and its texts")
+	keeping, raw := compiled(t, class(10)), written(1, "0badcafe", env)
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _, _ = decode(keeping, topicOne, raw) }), 4.0, "the envelope and its texts")
 }
