@@ -20,27 +20,37 @@ type discard struct{}
 
 func (discard) Deliver(*message.Envelope) {}
 
-// running returns a broker on the servers of at, as change makes its configuration, that runs until the test ends.
-func running(t testing.TB, at redis.Config, change func(c *Config), classes ...broker.Class) *Broker {
+// opened returns a broker on the servers of at, as change, which may be nil, makes its configuration. It runs from when run is
+// called until the test ends.
+func opened(t testing.TB, at redis.Config, change func(c *Config), classes *broker.Classes, sink broker.Sink) (b *Broker, run func()) {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Config = at
 	if change != nil {
 		change(&cfg)
 	}
-	compiled, err := broker.CompileClasses(classes)
-	require.NoError(t, err)
 	client, err := redis.Open(cfg.Config, "")
 	require.NoError(t, err)
-	b, err := New(cfg, client, compiled, discard{})
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	b, err = New(cfg, client, classes, sink)
 	require.NoError(t, err)
-	ended := make(chan error, 1)
-	go func() { ended <- b.Run(context.Background()) }()
-	t.Cleanup(func() {
-		require.NoError(t, b.Close())
-		require.NoError(t, <-ended)
-		require.NoError(t, client.Close())
-	})
+	return b, func() {
+		ended := make(chan error, 1)
+		go func() { ended <- b.Run(context.Background()) }()
+		t.Cleanup(func() {
+			require.NoError(t, b.Close())
+			require.NoError(t, <-ended)
+		})
+	}
+}
+
+// running returns a broker that runs already, for tests of the publishing side.
+func running(t testing.TB, at redis.Config, change func(c *Config), classes ...broker.Class) *Broker {
+	t.Helper()
+	compiled, err := broker.CompileClasses(classes)
+	require.NoError(t, err)
+	b, run := opened(t, at, change, compiled, discard{})
+	run()
 	return b
 }
 

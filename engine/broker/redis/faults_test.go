@@ -305,6 +305,30 @@ func TestAServerThatForgetsTheScriptsIsTaughtThemAgain(t *testing.T) {
 	require.EqualValues(t, 50, history(t, b, "user:u0:events", all()).Position.Offset)
 }
 
+func TestAScriptThatManyCallsNeedIsLoadedOnce(t *testing.T) {
+	s := redistest.Single(t)
+	classes, err := broker.CompileClasses([]broker.Class{class(100)})
+	require.NoError(t, err)
+	const n = 50
+	b, run := opened(t, s.Config(), func(c *Config) { c.PublishConnections = 1 }, classes, discard{})
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			_, err := b.Publish(context.Background(), update(topicOne))
+			assert.NoError(t, err)
+		})
+	}
+	queue := func() int {
+		b.lanes[0].mu.Lock()
+		defer b.lanes[0].mu.Unlock()
+		return len(b.lanes[0].queue)
+	}
+	require.Eventually(t, func() bool { return queue() == n }, patience, time.Millisecond)
+	run() // all of them go out together, to a server that has no scripts
+	wg.Wait()
+	require.Equal(t, 1, calls(t, s, "script|load"))
+}
+
 func TestALowerFenceThanTheTopicHasSeenIsRefused(t *testing.T) {
 	b := running(t, redistest.Single(t).Config(), nil, class(100))
 	for i, c := range []struct {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -303,7 +304,9 @@ func (l *lane) settle(ctx context.Context, k *link, calls []*call, wait *goredis
 			l.answer(c, refusal(c, err))
 			continue
 		case faultLoad:
-			load = append(load, c.script)
+			if !slices.ContainsFunc(load, func(s *script) bool { return s.sha == c.script.sha }) {
+				load = append(load, c.script)
+			}
 		case faultMoved:
 			l.b.route.moved(err.Error())
 			moved = true

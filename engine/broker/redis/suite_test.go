@@ -1,10 +1,7 @@
 package redis
 
 import (
-	"context"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/broker/brokertest"
@@ -15,22 +12,8 @@ import (
 // suite runs the promises of every broker on servers.
 func suite(t *testing.T, at redis.Config, change func(*Config)) {
 	brokertest.Run(t, func(t *testing.T, classes *broker.Classes, sink broker.Sink) broker.Broker {
-		cfg := DefaultConfig()
-		cfg.Config = at
-		if change != nil {
-			change(&cfg)
-		}
-		client, err := redis.Open(at, "")
-		require.NoError(t, err)
-		b, err := New(cfg, client, classes, sink)
-		require.NoError(t, err)
-		ended := make(chan error, 1)
-		go func() { ended <- b.Run(context.Background()) }()
-		t.Cleanup(func() {
-			require.NoError(t, b.Close())
-			require.NoError(t, <-ended)
-			require.NoError(t, client.Close())
-		})
+		b, run := opened(t, at, change, classes, sink)
+		run()
 		return b
 	})
 }
