@@ -57,10 +57,9 @@ func (b *Broker) PublishFenced(ctx context.Context, env *message.Envelope, fence
 
 // prepare makes c the publication of env.
 func (b *Broker) prepare(ctx context.Context, c *call, class *broker.CompiledClass, env *message.Envelope) error {
+	remembered := env.ID
 	if env.ID == "" {
 		env.ID = b.ids.Next()
-	} else if class.IdempotencyTTL > 0 {
-		c.id = idOf(env.ID)
 	}
 	if class.Snapshots && message.CategoryOf(env.Type) == message.Snapshot {
 		c.kind = env.Type
@@ -69,8 +68,12 @@ func (b *Broker) prepare(ctx context.Context, c *call, class *broker.CompiledCla
 	c.deadline = b.deadline(ctx)
 	buf := appendKey(c.buf[:0], env.Topic)
 	key := len(buf)
+	if class.IdempotencyTTL > 0 {
+		buf = appendID(buf, remembered)
+	}
+	id := len(buf)
 	buf = appendPublication(buf, env)
-	c.buf, c.key, c.rest = buf, buf[:key:key], buf[key:]
+	c.buf, c.key, c.id, c.rest = buf, buf[:key:key], buf[key:id:id], buf[id:]
 	if most := b.cfg.PublicationKiBMax << 10; len(c.rest) > most {
 		return &message.Error{Code: message.CodeMessageTooLarge, Message: fmt.Sprintf("the publication has %d bytes, at most %d are allowed", len(c.rest), most)}
 	}
@@ -82,13 +85,13 @@ func appendKey(dst []byte, topic message.Topic) []byte {
 	return append(append(append(dst, "{wse:"...), topic...), "}:m"...)
 }
 
-// idOf returns what of a publisher's id is remembered: itself, or where it is long its hash.
-func idOf(id string) []byte {
+// appendID writes what of a publisher's id is remembered: itself, or where it is long its hash.
+func appendID(dst []byte, id string) []byte {
 	if len(id) <= idBytesMax {
-		return []byte(id)
+		return append(dst, id...)
 	}
 	sum := sha256.Sum256([]byte(id))
-	return []byte("sha256:" + hex.EncodeToString(sum[:]))
+	return hex.AppendEncode(append(dst, "sha256:"...), sum[:])
 }
 
 func (b *Broker) deadline(ctx context.Context) time.Time {

@@ -43,7 +43,7 @@ type scripts struct {
 	publish, read, position *script
 }
 
-// idsBytesMax is what a publisher's id may take of the memory for ids that are remembered.
+// idBytesMax is what a publisher's id may take of the memory for ids that are remembered.
 const idBytesMax = 512
 
 // compileScripts returns the scripts of class. The lives of keys have a step added, since they are extended only so often.
