@@ -123,17 +123,14 @@ func laneOf(lanes []*lane, slot uint16) *lane { return lanes[int(slot)*len(lanes
 func (b *Broker) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer cancel()
 		select {
 		case <-b.closing:
-			cancel()
 		case <-ctx.Done():
 		}
-	}()
-	defer func() { cancel(); <-watched }()
-	var wg sync.WaitGroup
+	})
 	for _, l := range append(slices.Clip(b.lanes), b.readers...) {
 		wg.Go(func() { l.run(ctx) })
 	}
@@ -149,7 +146,6 @@ func (b *Broker) Close() error {
 	b.once.Do(func() {
 		b.closed.Store(true)
 		close(b.closing)
-		b.follower.close()
 	})
 	return nil
 }

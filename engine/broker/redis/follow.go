@@ -118,8 +118,6 @@ func (f *follower) run(ctx context.Context) error {
 	return nil
 }
 
-func (f *follower) close() {}
-
 // followed is a topic that this node follows, because somebody wants it by name or it was heard of through a pattern.
 type followed struct {
 	f     *follower
