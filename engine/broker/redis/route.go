@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,11 +26,35 @@ type route struct {
 
 	watchers []*goredis.SentinelClient
 
-	table   atomic.Pointer[[slots]string] // of a Cluster; nil: not read yet
-	mu      sync.Mutex                    // held while the table is read, or Sentinels are asked
-	read    time.Time                     // guarded by mu; when the table was read
-	primary string                        // guarded by mu; what Sentinels named last
-	asked   time.Time                     // guarded by mu; when they did
+	table   atomic.Pointer[table] // of a Cluster; nil: not read yet
+	mu      sync.Mutex            // held while the table is read, or Sentinels are asked
+	read    time.Time             // guarded by mu; when the table was read
+	primary string                // guarded by mu; what Sentinels named last
+	asked   time.Time             // guarded by mu; when they did
+}
+
+// table is who has which slot of a Cluster. It is immutable once it is in a route.
+type table struct {
+	primaries []string      // that have slots, in order as they were read
+	places    [slots]uint16 // in primaries, from 1; 0: nobody has the slot
+}
+
+// owner returns the address of who has a slot, "" where nobody is known to.
+func (t *table) owner(slot uint16) string {
+	if at := t.places[slot]; at > 0 {
+		return t.primaries[at-1]
+	}
+	return ""
+}
+
+// place returns what stands in places for addr.
+func (t *table) place(addr string) uint16 {
+	at := slices.Index(t.primaries, addr)
+	if at < 0 {
+		at = len(t.primaries)
+		t.primaries = append(slices.Clip(t.primaries), addr)
+	}
+	return uint16(at + 1)
 }
 
 func newRoute(client *redis.Client) *route {
@@ -67,7 +92,7 @@ func (r *route) of(ctx context.Context, slot uint16) (string, error) {
 		}
 		table = r.table.Load()
 	}
-	if addr := table[slot]; addr != "" {
+	if addr := table.owner(slot); addr != "" {
 		return addr, nil
 	}
 	return "", fmt.Errorf("no node of the Cluster has slot %d", slot)
@@ -79,7 +104,7 @@ func (r *route) has(name string) bool {
 		return name != unrouted
 	}
 	table := r.table.Load()
-	return table != nil && slices.Contains(table[:], name)
+	return table != nil && slices.Contains(table.primaries, name)
 }
 
 // dial returns the address to connect to for a name that of returned: with Sentinels they are asked for the primary, unless they
@@ -189,17 +214,19 @@ func (r *route) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the Cluster's slots: %w", err)
 	}
-	table := new([slots]string)
+	slices.SortFunc(found, func(a, b goredis.ClusterSlot) int { return cmp.Compare(a.Start, b.Start) })
+	next := new(table)
 	for _, s := range found {
 		if len(s.Nodes) == 0 || s.Start < 0 || s.End >= slots || s.Start > s.End {
 			return errors.New("the Cluster's slots: a node tells what cannot be")
 		}
+		at := next.place(s.Nodes[0].Addr)
 		for slot := s.Start; slot <= s.End; slot++ {
-			table[slot] = s.Nodes[0].Addr
+			next.places[slot] = at
 		}
 	}
 	r.read = time.Now()
-	r.table.Store(table)
+	r.table.Store(next)
 	return nil
 }
 
@@ -216,9 +243,9 @@ func (r *route) moved(answer string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if table := r.table.Load(); table != nil && table[slot] != words[1] {
+	if table := r.table.Load(); table != nil && table.owner(uint16(slot)) != words[1] {
 		next := *table
-		next[slot] = words[1]
+		next.places[slot] = next.place(words[1])
 		r.table.Store(&next)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +23,7 @@ func (s *subscriber) server(ctx context.Context) (string, error) {
 	err := route.reload(ctx)
 	var primaries []string
 	if table := route.table.Load(); table != nil {
-		primaries = slices.Compact(slices.Sorted(slices.Values(table[:])))
-		primaries = slices.DeleteFunc(primaries, func(addr string) bool { return addr == "" })
+		primaries = table.primaries
 	}
 	if len(primaries) == 0 {
 		return "", errors.Join(errNoPrimary, err)

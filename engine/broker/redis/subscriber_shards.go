@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ func (sh *shards) ring() {
 // home returns the subscriber of a topic by the table of slots as it is known. f.mu is held.
 func (f *follower) home(topic message.Topic) *subscriber {
 	if table := f.b.route.table.Load(); table != nil {
-		if s := f.shards.byAddr[table[slotOf(topic)]]; s != nil {
+		if s := f.shards.byAddr[table.owner(slotOf(topic))]; s != nil {
 			return s
 		}
 	}
@@ -78,15 +79,11 @@ func (f *follower) reshard(ctx context.Context) {
 
 // owners adjusts the subscribers to who has slots.
 func (f *follower) owners() (started, stopped []*subscriber) {
-	table := f.b.route.table.Load()
-	there := map[string]bool{}
-	for _, addr := range table {
-		there[addr] = addr != ""
-	}
+	there := f.b.route.table.Load().primaries
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for addr, ok := range there {
-		if ok && f.shards.byAddr[addr] == nil {
+	for _, addr := range there {
+		if f.shards.byAddr[addr] == nil {
 			s := newSubscriber(f, f.b.cfg.SubscriberConnections+f.shards.made)
 			s.addr = addr
 			f.shards.made++
@@ -95,7 +92,7 @@ func (f *follower) owners() (started, stopped []*subscriber) {
 		}
 	}
 	for addr, s := range f.shards.byAddr {
-		if !there[addr] {
+		if !slices.Contains(there, addr) {
 			delete(f.shards.byAddr, addr)
 			stopped = append(stopped, s)
 		}
@@ -174,7 +171,7 @@ func (s *subscriber) probeChannel() string {
 		return name
 	}
 	for n := range slots {
-		if sharded := name + ":" + strconv.Itoa(n); table[slotOfChannel(sharded)] == s.addr {
+		if sharded := name + ":" + strconv.Itoa(n); table.owner(slotOfChannel(sharded)) == s.addr {
 			return sharded
 		}
 	}

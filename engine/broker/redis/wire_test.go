@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/broker"
@@ -104,6 +105,29 @@ func TestSlotsAreThoseOfRedis(t *testing.T) {
 	}
 	require.Same(t, lanes[0], laneOf(lanes, 0))
 	require.Same(t, lanes[6], laneOf(lanes, slots-1))
+}
+
+func TestAServerThatTookOverASlotHasIt(t *testing.T) {
+	r := &route{options: goredis.UniversalOptions{IsClusterMode: true}}
+	r.moved("MOVED 5 127.0.0.1:2") // nothing is known of any slot
+	require.Nil(t, r.table.Load())
+	read := new(table)
+	for slot, addr := range []string{"127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:2"} {
+		read.places[slot] = read.place(addr)
+	}
+	r.table.Store(read)
+	for _, answer := range []string{"MOVED 1 127.0.0.1:3", "ERR a script says: MOVED 2 127.0.0.1:1 and no more", "MOVED 0 :7", "MOVED 16384 127.0.0.1:4", "MOVED 0"} {
+		r.moved(answer)
+	}
+	for slot, want := range []string{"127.0.0.1:1", "127.0.0.1:3", "127.0.0.1:1", ""} {
+		addr, err := r.of(t.Context(), uint16(slot))
+		require.Equal(t, want, addr)
+		require.Equal(t, want == "", err != nil)
+	}
+	require.True(t, r.has("127.0.0.1:3"))
+	require.False(t, r.has("127.0.0.1:4"))
+	require.Equal(t, "127.0.0.1:1", read.owner(1), "what others have read stays as it was")
+	require.Len(t, read.primaries, 2)
 }
 
 func TestWritingAndReadingAllocateLittle(t *testing.T) {
