@@ -31,6 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is an engine as far as the admin API sees one: a real broker and a real ingest, and the rest as a test sets it.
 type world struct {
 	intake *intake.Stats
+	joined *admin.ClusterFigures
 	broker *memory.Broker
 	mu     sync.Mutex
 	conns  []admin.Connection // guarded by mu
@@ -101,7 +102,7 @@ func (w *world) Measure() admin.Measurements {
 		Connections: 3, Deliveries: 42, Dropped: map[string]uint64{"queue": 7},
 		Presence: admin.PresenceFigures{Members: 5, Notices: map[string]uint64{"presence_join": 6}, Refused: map[string]uint64{"data": 8}},
 		Broker:   admin.BrokerFigures{Topics: s.Topics, BytesKept: s.BytesKept, Published: s.Published},
-		Intake:   w.intake,
+		Intake:   w.intake, Cluster: w.joined,
 	}
 }
 

@@ -21,15 +21,19 @@ func (e emitter) cluster(f *ClusterFigures) {
 	e.following(&f.Following)
 	e.node(&f.Node)
 	const presence = "wse_redis_presence_"
+	e.gauge(presence+"down", "1 while Redis does not answer about who is on topics.", oneIf(f.Presence.Down))
+	e.gauge(presence+"topics", "Topics that this node knows who is on: those that somebody is on here, and those it was asked about or heard of.", float64(f.Presence.TopicsKnown))
 	e.counter(presence+"scripts_total", "Calls of the script that keeps who is on topics.", f.Presence.Commands)
 	e.counter(presence+"failed_total", "Those that failed, and were or will be made again.", f.Presence.Failures)
 	e.counter(presence+"gaps_total", "Times that notices were missed, and what they told was found by reading.", f.Presence.Gaps)
+	e.counter(presence+"malformed_total", "Notices of who comes and goes that were none.", f.Presence.Garbage)
 	e.counter(presence+"restored_total", "Topics of which Redis had lost who is on them, and got it back from here.", f.Presence.Restorations)
 }
 
 func (e emitter) carriage(c *redisbroker.Carriage) {
 	e.gauge("wse_redis_pending", "Publications that wait for Redis on this node.", float64(c.Pending))
 	e.gauge("wse_redis_pending_max", "How many may.", float64(c.PendingMax))
+	e.gauge("wse_redis_fault", "1 while publications are not carried out, for a fault of Redis, which publishers are told.", oneIf(c.Fault != nil))
 	e.counter("wse_redis_unavailable_total", "Publications and readings refused because Redis did not answer in time.", c.Unavailable)
 	e.counter("wse_redis_fenced_total", "Publications refused because their publisher's turn was over.", c.Fenced)
 	e.counter("wse_redis_retries_total", "Batches of which something had to be tried again.", c.Retries)

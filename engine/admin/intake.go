@@ -13,7 +13,7 @@ func (e emitter) intake(s *intake.Stats) {
 
 func (e emitter) stream(s *intake.StreamStats) {
 	name := label{"stream", s.Stream}
-	e.gauge("wse_stream_reading", "Whether this node is the one that reads the stream.", float64(oneIf(s.Reading)), name)
+	e.gauge("wse_stream_reading", "Whether this node is the one that reads the stream.", oneIf(s.Reading), name)
 	e.counter("wse_stream_lease_changes_total", "Turns that this node had at reading the stream.", s.LeaseChanges, name)
 	e.counter("wse_stream_consumed_total", "Entries of the stream that were read; those that came again are counted again.", s.Consumed, name)
 	e.counter("wse_stream_claims_total", "Entries that another reader had begun.", s.Claims, name)
@@ -35,7 +35,7 @@ func (e emitter) stream(s *intake.StreamStats) {
 }
 
 func (e emitter) ingress(s *intake.IngressStats) {
-	e.gauge("wse_ingress_hearing", "Whether this node is the one that hears what foreign programs publish.", float64(oneIf(s.Hearing)))
+	e.gauge("wse_ingress_hearing", "Whether this node is the one that hears what foreign programs publish.", oneIf(s.Hearing))
 	e.counter("wse_ingress_lease_changes_total", "Turns that this node had at hearing.", s.LeaseChanges)
 	e.counter("wse_ingress_passed_total", "Publications of nodes, which are passed over.", s.Passed)
 	e.counter("wse_ingress_heard_total", "Publications of foreign programs.", s.Heard)
@@ -46,11 +46,4 @@ func (e emitter) ingress(s *intake.IngressStats) {
 		map[string]uint64{
 			"published": s.Published, "duplicate": s.Duplicates, "dropped": s.Dropped, "dead_letter": s.DeadLetters, "fenced": s.Fenced, "lost": s.Lost,
 		})
-}
-
-func oneIf(is bool) int {
-	if is {
-		return 1
-	}
-	return 0
 }

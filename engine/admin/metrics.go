@@ -105,6 +105,14 @@ func (e emitter) counter(name, help string, v uint64, labels ...label) {
 	e.send(prometheus.CounterValue, name, help, float64(v), labels)
 }
 
+// oneIf is the gauge of something that is so or not.
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 // counters makes one counter per key of byLabel.
 func (e emitter) counters(name, help, key string, byLabel map[string]uint64) {
 	for value, n := range byLabel {
@@ -224,11 +232,7 @@ func (e emitter) plugin(st *plugin.Stats) {
 	e.counter("wse_plugin_batches_failed_total", "Batches whose events were then asked about one by one.", st.BatchesFailed, who...)
 	e.counter("wse_plugin_log_lines_dropped_total", "Log lines of the guest over its cap.", st.LinesDropped, who...)
 	for _, state := range []string{"closed", "half_open", "open"} {
-		v := 0.0
-		if st.Breaker == state {
-			v = 1
-		}
-		e.gauge("wse_plugin_breaker", "The breaker's state: 1 for the one it is in.", v, with(label{"state", state})...)
+		e.gauge("wse_plugin_breaker", "The breaker's state: 1 for the one it is in.", oneIf(st.Breaker == state), with(label{"state", state})...)
 	}
 	for name, v := range st.Metrics {
 		e.gauge("wse_plugin_guest_metric", "What the guest counts itself.", v, with(label{"name", name})...)
@@ -255,14 +259,11 @@ func (e emitter) life(d *plugin.Detail) {
 	e.gauge("wse_plugin_strategies", "Strategies that run, by whether their version is the one that serves.", float64(d.Strategies), name, label{"version", "serving"})
 	e.gauge("wse_plugin_strategies", "Strategies that run, by whether their version is the one that serves.", float64(d.StrategiesBefore), name, label{"version", "earlier"})
 	var c plugin.Comparison
-	running := 0.0
+	running := false
 	if d.Shadow != nil {
-		c = d.Shadow.Comparison
-		if d.Shadow.Phase == plugin.PhaseRunning {
-			running = 1
-		}
+		c, running = d.Shadow.Comparison, d.Shadow.Phase == plugin.PhaseRunning
 	}
-	e.gauge("wse_plugin_shadow_running", "1 while a candidate runs beside what serves.", running, name)
+	e.gauge("wse_plugin_shadow_running", "1 while a candidate runs beside what serves.", oneIf(running), name)
 	for result, n := range map[string]int{"same": c.Same, "different": c.Different, "failed": c.Failed, "skipped": c.Skipped} {
 		e.gauge("wse_plugin_shadow_events", "What the shadow that runs found, or the last one.", float64(n), name, label{"result", result})
 	}

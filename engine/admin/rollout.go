@@ -125,11 +125,7 @@ func (e emitter) rollout(s rollout.Stats) {
 	e.counter(followed, "Times that a plugin was to follow what the cluster wants.", s.Failed, label{"result", "failed"})
 	e.counter("wse_cluster_plugin_restored_total", "Times that what Redis had lost of a plugin was put back.", s.Restored)
 	for _, w := range s.Wanted {
-		serves := 0.0
-		if w.Serves {
-			serves = 1
-		}
-		e.gauge("wse_cluster_plugin_serves", "1 where the version that the cluster wants serves here.", serves, label{"plugin", w.Plugin}, label{"version", w.Version})
+		e.gauge("wse_cluster_plugin_serves", "1 where the version that the cluster wants serves here.", oneIf(w.Serves), label{"plugin", w.Plugin}, label{"version", w.Version})
 	}
 	for name, n := range s.Differing {
 		e.gauge("wse_cluster_plugin_differing_nodes", "Nodes that serve another version than this one; there is no figure where none does.", float64(n), label{"plugin", name})
