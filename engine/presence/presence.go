@@ -50,7 +50,7 @@ type Presence struct {
 	classes *broker.Classes
 	out     Deliverer
 	ids     *message.IDSource
-	alarms  alarms
+	alarms  *Alarms[due]
 
 	mu     sync.RWMutex
 	topics map[message.Topic]*topic // those with a member; guarded by mu
@@ -65,7 +65,7 @@ type Presence struct {
 type topic struct {
 	name    message.Topic
 	class   *broker.CompiledClass
-	notices alarm // of the changes
+	notices Alarm[due] // of the changes
 
 	mu      sync.Mutex         // guards all that follows, and the members
 	dropped bool               // out of the index: look it up again
@@ -78,6 +78,12 @@ type topic struct {
 	due     bool               // notices is set
 }
 
+// due is what an alarm is for: a member's departure, or, without a member, the notices of a topic.
+type due struct {
+	topic  *topic
+	member *member
+}
+
 // member is a user on a topic.
 type member struct {
 	user        string
@@ -85,7 +91,7 @@ type member struct {
 	sinceMS     int64
 	connections int
 	lost        time.Time // when a connection that has not come back was lost; zero: none was
-	departure   alarm
+	departure   Alarm[due]
 	gone        bool
 	known       bool // to the subscribers
 	listed      bool // in an answer since the changes were told last
@@ -99,38 +105,23 @@ func New(cfg Config, classes *broker.Classes, out Deliverer) (*Presence, error) 
 		return nil, err
 	}
 	return &Presence{
-		cfg: cfg, classes: classes, out: out, ids: message.NewIDSource("prs"), alarms: alarms{wake: make(chan struct{}, 1)},
+		cfg: cfg, classes: classes, out: out, ids: message.NewIDSource("prs"), alarms: NewAlarms[due](),
 		topics: make(map[message.Topic]*topic),
 	}, nil
 }
 
 // Run lets members depart and tells of changes when their time has come, until ctx is cancelled.
 func (p *Presence) Run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-p.alarms.wake:
-		case <-timer.C:
-		}
-		a, in := p.alarms.due()
-		for ; a != nil; a, in = p.alarms.due() {
-			p.ring(a)
-		}
-		if in > 0 {
-			timer.Reset(in)
-		}
-	}
+	p.alarms.Run(ctx, p.ring)
+	return nil
 }
 
 // ring does what an alarm is for, if that is still to be done: it may have been overtaken on the way.
-func (p *Presence) ring(a *alarm) {
-	t := a.topic
+func (p *Presence) ring(d due) {
+	t := d.topic
 	t.mu.Lock()
 	defer p.release(t)
-	switch m := a.member; {
+	switch m := d.member; {
 	case t.dropped:
 	case m == nil:
 		p.tell(t)
@@ -141,17 +132,7 @@ func (p *Presence) ring(a *alarm) {
 
 // Tracks reports whether a topic has members. A pattern has none.
 func (p *Presence) Tracks(name message.Topic) bool {
-	return !name.IsPattern() && p.classes.For(name).Presence
-}
-
-// untracked refuses what only a topic with members has.
-func untracked(name message.Topic) error {
-	reason := "presence is not on for this topic"
-	if name.IsPattern() {
-		reason = "a pattern has no members; name a topic"
-	}
-	return message.Errorf(message.CodeSubscriptionFailed, "%s: %s", name, reason).
-		WithDetails(map[string]string{"topic": string(name), "reason": reason})
+	return Tracks(p.classes, name)
 }
 
 // Enter counts a connection of a user who is on a topic from now on. Doing so again changes nothing. It is refused with
@@ -170,10 +151,10 @@ func (p *Presence) Enter(_ context.Context, name message.Topic, user, conn strin
 // could not enter before does so if there is room now.
 func (p *Presence) Update(_ context.Context, name message.Topic, user, conn string, data []byte) error {
 	if !p.Tracks(name) {
-		return untracked(name)
+		return Untracked(name)
 	}
-	if limit := p.cfg.DataKiBMax << 10; len(data) > limit {
-		return message.Errorf(message.CodeMessageTooLarge, "p.data has %d bytes, at most %d are allowed", len(data), limit)
+	if err := p.cfg.CheckData(data); err != nil {
+		return err
 	}
 	t := p.acquire(name)
 	defer p.release(t)
@@ -183,7 +164,7 @@ func (p *Presence) Update(_ context.Context, name message.Topic, user, conn stri
 	}
 	if !p.take(t, len(data)-len(m.data)) {
 		p.refusedData.Add(1)
-		return message.Errorf(message.CodeUnavailable, "there is no room for what the members of %s say of themselves; say less, or try again", name)
+		return NoRoom(name)
 	}
 	m.data, m.updated = data, true
 	t.change(m)
@@ -211,7 +192,7 @@ func (p *Presence) Leave(_ context.Context, name message.Topic, conn string, los
 		return nil
 	}
 	if until := m.lost.Add(p.cfg.Grace); !m.lost.IsZero() && time.Until(until) > 0 {
-		p.alarms.set(&m.departure, until)
+		p.alarms.Set(&m.departure, until)
 	} else {
 		p.depart(t, m)
 	}
@@ -222,7 +203,7 @@ func (p *Presence) Leave(_ context.Context, name message.Topic, conn string, los
 // shown are handed on after show returns, so show must not wait. It may keep the list.
 func (p *Presence) Members(_ context.Context, name message.Topic, show func(*message.Members)) error {
 	if !p.Tracks(name) {
-		return untracked(name)
+		return Untracked(name)
 	}
 	t := p.acquire(name)
 	defer p.release(t)

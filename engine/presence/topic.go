@@ -43,7 +43,7 @@ func newTopic(name message.Topic, class *broker.CompiledClass) *topic {
 		name: name, class: class, version: uint64(time.Now().UnixMicro()),
 		users: make(map[string]*member), conns: make(map[string]*member),
 	}
-	t.notices.topic = t
+	t.notices.Of = due{topic: t}
 	return t
 }
 
@@ -56,7 +56,7 @@ func (p *Presence) release(t *topic) {
 		p.tell(t)
 	case len(t.changes) > 0 && !t.due:
 		t.due = true
-		p.alarms.set(&t.notices, time.Now().Add(p.cfg.NoticeDelay))
+		p.alarms.Set(&t.notices, time.Now().Add(p.cfg.NoticeDelay))
 	}
 	if len(t.users) == 0 && !t.dropped {
 		t.dropped = true
@@ -74,13 +74,11 @@ func (p *Presence) enter(t *topic, user, conn string) (*member, error) {
 	m := t.users[user]
 	if (m == nil || m.gone) && t.present >= p.cfg.MembersMax {
 		p.refusedMembers.Add(1)
-		return nil, message.Errorf(message.CodeSubscriptionLimit,
-			"%s has %d members, the most allowed; you are subscribed and not listed: try again by presence_update", t.name, p.cfg.MembersMax).
-			WithDetails(map[string]string{"topic": string(t.name)})
+		return nil, p.cfg.Full(t.name)
 	}
 	if m == nil {
 		m = &member{user: user, gone: true}
-		m.departure.topic, m.departure.member = t, m
+		m.departure.Of = due{t, m}
 		t.users[user] = m
 	}
 	if m.gone {
@@ -92,7 +90,7 @@ func (p *Presence) enter(t *topic, user, conn string) (*member, error) {
 	t.conns[conn] = m
 	m.connections++
 	m.lost = time.Time{}
-	p.alarms.cancel(&m.departure)
+	p.alarms.Cancel(&m.departure)
 	return m, nil
 }
 
@@ -148,24 +146,16 @@ func (p *Presence) tell(t *topic) {
 	t.changes = t.changes[:0]
 	if t.due {
 		t.due = false
-		p.alarms.cancel(&t.notices)
+		p.alarms.Cancel(&t.notices)
 	}
 }
 
-// notify hands on one notice. It is shed for a slow subscriber where its class sheds by age, and else kept: to conflate
-// it there would have to be a key that no publication has.
+// notify hands on one notice.
 func (p *Presence) notify(t *topic, kind message.PresenceKind, m *member) {
 	t.version++
 	p.told[kind].Add(1)
-	overflow := t.class.OnOverflow
-	if overflow == message.Conflate {
-		overflow = message.Keep
-	}
-	p.out.Deliver(&message.Envelope{
-		Type: kind.String(), Topic: t.name, ID: p.ids.Next(), TimeMS: time.Now().UnixMilli(),
-		Level: t.class.Level, Overflow: overflow, Linger: t.class.Linger,
-		Notice: &message.PresenceNotice{Kind: kind, Topic: t.name, Version: t.version, Member: m.shown()},
-	})
+	p.out.Deliver(Envelope(t.class, p.ids.Next(), time.Now().UnixMilli(),
+		&message.PresenceNotice{Kind: kind, Topic: t.name, Version: t.version, Member: m.shown()}))
 }
 
 // shown is the member as others see him.

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-
-	"github.com/wse-engine/wse/engine/message"
 )
 
 // How calls are made. They are made together where they wait together.
@@ -248,7 +246,7 @@ func (p *Presence) crash(t *topic, c *call, sent []written, err error) (away boo
 		t.blamed = true
 		p.failed(t.name, err)
 	}
-	p.alarms.set(t, time.Now().Add(faultRetry))
+	p.alarms.SetBy(&t.alarm, time.Now().Add(faultRetry))
 	return false
 }
 
@@ -330,9 +328,7 @@ func (p *Presence) refuse(t *topic, u *user, turn uint64) {
 			t.leave(u, w.conn, false)
 		}
 		p.refusedMembers.Add(1)
-		w.done <- message.Errorf(message.CodeSubscriptionLimit,
-			"%s has %d members, the most allowed; you are subscribed and not listed: try again by presence_update", t.name, p.limits.MembersMax).
-			WithDetails(map[string]string{"topic": string(t.name)})
+		w.done <- p.limits.Full(t.name)
 		return true
 	}
 	u.waiters, u.updates = without(u.waiters, full), without(u.updates, full)
@@ -374,13 +370,13 @@ func (p *Presence) admit(t *topic, u *user, turn uint64, r result) {
 func (p *Presence) remind(t *topic, c *call, a *answer) {
 	if a.tell >= 0 {
 		t.telling = true
-		p.alarms.set(t, time.Now().Add(a.tell+alarmSlack))
+		p.alarms.SetBy(&t.alarm, time.Now().Add(a.tell+alarmSlack))
 	}
 	if a.over >= 0 {
 		if c.mindful() {
 			t.minding = true
 		}
-		p.alarms.set(t, time.Now().Add(a.over+alarmSlack))
+		p.alarms.SetBy(&t.alarm, time.Now().Add(a.over+alarmSlack))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/jsonscan"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/presence"
 )
 
 // notice is one change of one member, as the script numbered it.
@@ -95,23 +96,15 @@ func (t *topic) follows(n notice) bool {
 	return n.version == n.life+1 && n.life >= t.version && len(t.told) == 0 // a new life, and nobody was left from the old one
 }
 
-// hand hands a notice to the topic's subscribers here. It is shed for a slow subscriber where its class sheds by age, and else
-// kept: to conflate it there would have to be a key that no publication has.
+// hand hands a notice to the topic's subscribers here.
 func (p *Presence) hand(t *topic, n notice) {
 	t.version = n.version
 	if t.logging {
 		t.log = append(t.log, n)
 	}
 	p.learn(t, n)
-	overflow := t.class.OnOverflow
-	if overflow == message.Conflate {
-		overflow = message.Keep
-	}
-	p.out.Deliver(&message.Envelope{
-		Type: n.kind.String(), Topic: t.name, ID: n.id, TimeMS: n.timeMS,
-		Level: t.class.Level, Overflow: overflow, Linger: t.class.Linger,
-		Notice: &message.PresenceNotice{Kind: n.kind, Topic: t.name, Version: n.version, Member: n.member},
-	})
+	p.out.Deliver(presence.Envelope(t.class, n.id, n.timeMS,
+		&message.PresenceNotice{Kind: n.kind, Topic: t.name, Version: n.version, Member: n.member}))
 }
 
 // learn takes over what a notice tells: of whom subscribers know, and of a user who is here too.

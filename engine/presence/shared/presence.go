@@ -57,7 +57,7 @@ type Presence struct {
 	ids     *message.IDSource
 	turns   atomic.Uint64
 	queue   queue
-	alarms  alarms
+	alarms  *presence.Alarms[*topic] // one at most for each topic
 	graves  graves
 	seed    maphash.Seed
 	down    atomic.Bool // Redis did not answer the last time
@@ -96,7 +96,7 @@ func New(cfg Config, limits presence.Config, classes *broker.Classes, client *re
 	}
 	p := &Presence{
 		cfg: cfg, limits: limits, classes: classes, client: client, out: out, node: node, ways: "p", sha: digest(script), failed: opts.Failed,
-		ids: message.NewIDSource("prs"), alarms: alarms{wake: make(chan struct{}, 1)}, queue: queue{wake: make(chan struct{}, workers)},
+		ids: message.NewIDSource("prs"), alarms: presence.NewAlarms[*topic](), queue: queue{wake: make(chan struct{}, workers)},
 		graves: graves{wake: make(chan struct{}, 1)}, seed: maphash.MakeSeed(), topics: make(map[message.Topic]*topic),
 	}
 	switch {
@@ -113,17 +113,7 @@ func New(cfg Config, limits presence.Config, classes *broker.Classes, client *re
 
 // Tracks reports whether a topic has members. A pattern has none.
 func (p *Presence) Tracks(name message.Topic) bool {
-	return !name.IsPattern() && p.classes.For(name).Presence
-}
-
-// untracked refuses what only a topic with members has.
-func untracked(name message.Topic) error {
-	reason := "presence is not on for this topic"
-	if name.IsPattern() {
-		reason = "a pattern has no members; name a topic"
-	}
-	return message.Errorf(message.CodeSubscriptionFailed, "%s: %s", name, reason).
-		WithDetails(map[string]string{"topic": string(name), "reason": reason})
+	return presence.Tracks(p.classes, name)
 }
 
 // Enter counts a connection of a user who is on a topic from now on. Doing so again changes nothing. It is refused with
@@ -169,10 +159,10 @@ func (p *Presence) Enter(ctx context.Context, name message.Topic, user, conn str
 // could not enter before does so if there is room now.
 func (p *Presence) Update(ctx context.Context, name message.Topic, user, conn string, data []byte) error {
 	if !p.Tracks(name) {
-		return untracked(name)
+		return presence.Untracked(name)
 	}
-	if limit := p.limits.DataKiBMax << 10; len(data) > limit {
-		return message.Errorf(message.CodeMessageTooLarge, "p.data has %d bytes, at most %d are allowed", len(data), limit)
+	if err := p.limits.CheckData(data); err != nil {
+		return err
 	}
 	t := p.acquire(name)
 	defer func() { p.release(t) }()
@@ -213,7 +203,7 @@ func (p *Presence) Update(ctx context.Context, name message.Topic, user, conn st
 
 func (p *Presence) noRoom(name message.Topic) error {
 	p.refusedData.Add(1)
-	return message.Errorf(message.CodeUnavailable, "there is no room for what the members of %s say of themselves; say less, or try again", name)
+	return presence.NoRoom(name)
 }
 
 // Leave ends what Enter began. With lost the connection did not say so itself, and its user has some time to come back
@@ -243,7 +233,7 @@ func (p *Presence) Leave(_ context.Context, name message.Topic, conn string, los
 // shown are handed on after show returns, so show must not wait. It may keep the list, and not change it.
 func (p *Presence) Members(ctx context.Context, name message.Topic, show func(*message.Members)) error {
 	if !p.Tracks(name) {
-		return untracked(name)
+		return presence.Untracked(name)
 	}
 	t := p.acquire(name)
 	defer func() { p.release(t) }()

@@ -17,7 +17,7 @@ func (p *Presence) Run(ctx context.Context) error {
 	for range workers {
 		running.Go(func() { p.work(ctx) })
 	}
-	running.Go(func() { p.ringAll(ctx) })
+	running.Go(func() { p.alarms.Run(ctx, p.ring) })
 	running.Go(func() { p.dig(ctx) })
 	ticker := time.NewTicker(max(p.cfg.CheckInterval/checkParts, time.Millisecond))
 	defer ticker.Stop()
@@ -54,27 +54,6 @@ func (p *Presence) checkAll(which func(*topic) bool, suspect bool) {
 			p.kick(t)
 		}
 		p.release(t)
-	}
-}
-
-// ringAll has done what alarms are set for.
-func (p *Presence) ringAll(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.alarms.wake:
-		case <-timer.C:
-		}
-		t, in := p.alarms.due()
-		for ; t != nil; t, in = p.alarms.due() {
-			p.ring(t)
-		}
-		if in > 0 {
-			timer.Reset(in)
-		}
 	}
 }
 

@@ -8,17 +8,17 @@ import (
 
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/presence"
 )
 
 // topic is what this node knows of a topic: who is on it here, and what was told here of everybody.
 type topic struct {
-	home       *Presence
-	name       message.Topic
-	class      *broker.CompiledClass
-	part       uint64      // of those that are checked together
-	peopled    atomic.Bool // somebody is on it here
-	alarmAt    time.Time   // guarded by alarms.mu, as is alarmPlace
-	alarmPlace int         // in alarms.queue plus one; 0: it is not set
+	home    *Presence
+	name    message.Topic
+	class   *broker.CompiledClass
+	part    uint64      // of those that are checked together
+	peopled atomic.Bool // somebody is on it here
+	alarm   presence.Alarm[*topic]
 
 	mu      sync.Mutex       // guards all that follows, and the users
 	dropped bool             // out of the index: look it up again
@@ -132,6 +132,7 @@ func (p *Presence) find(name message.Topic) *topic {
 			home: p, name: name, class: p.classes.For(name), part: maphash.String(p.seed, string(name)) % checkParts, users: make(map[string]*user), conns: make(map[string]*user),
 			waiting: make(map[string]struct{}), told: make(map[string]told),
 		}
+		t.alarm.Of = t
 		p.topics[name] = t
 	}
 	return t
@@ -191,7 +192,7 @@ func (p *Presence) drop(t *topic) {
 
 // unused reports that nothing is kept of a topic but what was heard. The topic's lock is held, as in all that follows.
 func (t *topic) unused() bool {
-	return len(t.users) == 0 && len(t.askers) == 0 && !t.queued && !t.gap && t.stands == 0 && !t.home.alarms.isSet(t)
+	return len(t.users) == 0 && len(t.askers) == 0 && !t.queued && !t.gap && t.stands == 0 && !t.home.alarms.IsSet(&t.alarm)
 }
 
 // enter makes a connection one of a user's.
