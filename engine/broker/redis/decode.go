@@ -13,6 +13,10 @@ import (
 // head begins every numbered publication, on the channel and in the history, and nothing else.
 const head = `{"v":2,"seq":`
 
+// placeBytesMax is what the script puts before what the publishing node wrote takes at most: the head, the number, the epoch and the
+// time.
+const placeBytesMax = 96
+
 // errForeign says that a text is no numbered publication.
 var errForeign = errors.New("broker/redis: no numbered publication")
 

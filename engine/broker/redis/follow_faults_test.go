@@ -332,6 +332,24 @@ func TestWhatIsLargerThanAPublicationCanBeIsNotTaken(t *testing.T) {
 	require.Zero(t, n.FollowStats().HeldBytes)
 }
 
+func TestWhatIsAsLargeAsAPublicationCanBeIsTakenFromTheChannel(t *testing.T) {
+	server := redistest.Single(t)
+	n := startNode(t, server.Config(), func(c *Config) { c.PublicationKiBMax = 16 })
+	topic := message.Topic("public:news")
+	n.follow(topic)
+	env := news(topic, "1")
+	env.Payload = []byte(`{"a":1` + strings.Repeat(" ", 16<<10-len(appendPublication(nil, env))) + `}`)
+	_, err := n.Publish(t.Context(), env)
+	require.NoError(t, err)
+	n.received(t, topic, []string{"1"})
+	env.ID, env.Payload = "2", append(env.Payload, ' ')
+	_, err = n.Publish(t.Context(), env)
+	require.Error(t, err, "with one byte more it is too large")
+	s := n.FollowStats()
+	require.Zero(t, s.Malformed)
+	require.Zero(t, s.Restarts)
+}
+
 func TestTopicsThatAPatternHasNeverSeenAreMadeUpForAfterAnInterruption(t *testing.T) {
 	server := redistest.Single(t)
 	gate := newGate(t, server.Addr())

@@ -356,7 +356,7 @@ func (f *follower) message(s *subscriber, m *goredis.Message) {
 	switch {
 	case strings.HasPrefix(body, head):
 		at, ok := readPlace(body)
-		if !ok || len(body) > f.b.cfg.PublicationKiBMax<<10 {
+		if !ok || len(body) > f.b.cfg.PublicationKiBMax<<10+placeBytesMax {
 			f.tally.malformed.Add(1)
 			return
 		}
