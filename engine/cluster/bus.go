@@ -236,7 +236,7 @@ const (
 func (n *Node) listen(ctx context.Context, listening chan struct{}) {
 	l := listener{node: n, under: make(map[string]bool), listening: listening}
 	defer l.handlers.Wait()
-	wait := hearAgain
+	wait := time.Duration(0)
 	for {
 		began := time.Now()
 		l.hear(ctx)
@@ -244,15 +244,21 @@ func (n *Node) listen(ctx context.Context, listening chan struct{}) {
 			return
 		}
 		n.figures.reconnects.Add(1)
-		if wait *= 2; time.Since(began) > pingAfter {
-			wait = hearAgain
-		}
+		wait = hearWait(wait, time.Since(began))
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(min(wait, hearAtMost)):
+		case <-time.After(wait):
 		}
 	}
+}
+
+// hearWait is the wait before the bus is heard again, after one before it and a connection that was of use for so long.
+func hearWait(before, lasted time.Duration) time.Duration {
+	if lasted > pingAfter {
+		return hearAgain
+	}
+	return min(max(2*before, hearAgain), hearAtMost)
 }
 
 // listener is the one who hears the bus.

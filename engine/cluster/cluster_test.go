@@ -279,7 +279,9 @@ func TestTimeWithoutRedisIsHeldAgainstNobody(t *testing.T) {
 	a := start(t, server.Addr(), "a", quick(), nil)
 	b := start(t, server.Addr(), "b", quick(), nil)
 	server.Pause()
-	time.Sleep(2 * quick().NodeTimeout) // the fault itself is this long
+	for _, n := range []*peer{a, b} {
+		require.Eventually(t, func() bool { return n.Stats().BeatAgo > 2*quick().NodeTimeout }, soon, 5*time.Millisecond)
+	}
 	server.Resume()
 	list, err := a.Alive(t.Context())
 	require.NoError(t, err)
