@@ -32,7 +32,7 @@ func (p *slow) Publish(_ context.Context, env *message.Envelope) (broker.Publish
 	p.now++
 	p.most = max(p.most, p.now)
 	p.mu.Unlock()
-	time.Sleep(p.delay())
+	<-time.After(p.delay())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now--

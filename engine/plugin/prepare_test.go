@@ -71,11 +71,11 @@ func TestAPreparedVersionIsGivenUpWhenNobodyAsksForItInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, err := h.Prepare(context.Background(), "say", serving, time.Minute)
 		require.NoError(t, err)
-		time.Sleep(time.Minute - time.Nanosecond)
+		<-time.After(time.Minute - time.Nanosecond)
 		synctest.Wait()
 		q, err := h.Prepare(context.Background(), "say", serving, time.Minute)
 		require.NoError(t, err)
-		time.Sleep(time.Nanosecond)
+		<-time.After(time.Nanosecond)
 		synctest.Wait()
 		_, err = p.Commit(plugin.HowCluster, "")
 		require.ErrorContains(t, err, "nobody asked for it within 1m0s")
