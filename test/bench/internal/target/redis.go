@@ -133,20 +133,29 @@ func StartCluster(ctx context.Context, dir string, n int) (servers []*Redis, err
 			return servers, fmt.Errorf("target: %w", err)
 		}
 	}
-	for end := time.Now().Add(startWait); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		ready := 0
-		for _, s := range servers {
-			info, err := s.Client.ClusterInfo(ctx).Result()
-			if err != nil {
-				return servers, fmt.Errorf("target: %w", err)
-			}
-			if strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:"+strconv.Itoa(n)) {
-				ready++
-			}
+	return servers, awaitWhole(ctx, servers)
+}
+
+// awaitWhole waits until every server knows all of them and that every slot is served.
+func awaitWhole(ctx context.Context, servers []*Redis) error {
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for whole := 0; whole < len(servers); {
+		info, err := servers[whole].Client.ClusterInfo(ctx).Result()
+		if err != nil {
+			return fmt.Errorf("target: %w", err)
 		}
-		if ready == n {
-			return servers, nil
+		if strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:"+strconv.Itoa(len(servers))) {
+			whole++
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("target: the Cluster did not come up: %w", ctx.Err())
+		case <-ticker.C:
 		}
 	}
-	return servers, errors.New("target: the Cluster did not come up")
+	return nil
 }
