@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/Shopify/toxiproxy/v2/toxics"
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,6 +20,7 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxics write to a logger of their own
 	toxics.Register("readdress", new(readdress))
 	flag.Parse()
 	parallel := false

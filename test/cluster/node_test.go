@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -29,7 +31,6 @@ type node struct {
 	moved   sync.Cond
 	engine  *scenario.Engine // nil while none runs; guarded by mu
 	life    int              // the how many-th it is; guarded by mu
-	since   time.Time        // when it began; guarded by mu
 	excused bool             // connections may be lost: the process is stopped, or was; guarded by mu
 	ready   bool             // what the readiness page said last; guarded by mu
 	asked   int              // how often it was asked; guarded by mu
@@ -61,7 +62,7 @@ func (n *node) start() error {
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
 	n.change(func() {
-		n.engine, n.excused, n.ready, n.since = engine, false, true, time.Now()
+		n.engine, n.excused, n.ready = engine, false, true
 		n.life++
 	})
 	return nil
@@ -145,18 +146,9 @@ func (n *node) claim(what truth) {
 	})
 }
 
-// steadyAfter is how long after its start a node may still find that a connection is not what it should be.
-const steadyAfter = 10 * time.Second
-
 // claimReady says that the readiness page has to say yes from now on.
 func (n *node) claimReady() {
-	n.mu.Lock()
-	from := n.since.Add(steadyAfter)
-	n.mu.Unlock()
-	if n.world.redis.unsteady {
-		return
-	}
-	n.claim(truth{bound: true, ready: true, from: from})
+	n.claim(truth{bound: true, ready: true, from: n.world.calm})
 }
 
 // watch asks for the readiness page until ctx ends, and whether it tells the truth.
@@ -178,25 +170,70 @@ func (n *node) watch(ctx context.Context) {
 		before := n.truth
 		n.mu.Unlock()
 		began := time.Now()
-		ready, why := n.page(ctx, a.Public)
+		ready, why := n.pages(ctx, a)
 		if ctx.Err() != nil {
 			return
-		}
-		if !ready { // operators are told why
-			_, more := n.page(ctx, a.Admin)
-			why += more
 		}
 		n.mu.Lock()
 		if n.life == a.life {
 			n.ready = ready
 			n.asked++
 		}
-		if before.bound && before.n == n.truth.n && ready != before.ready && began.After(before.from) {
+		late := began.After(before.from.Add(redWithin))
+		if before.bound && before.n == n.truth.n && ready != before.ready && (late || !asOf(began, why).Before(before.from)) {
 			n.world.fail(fmt.Errorf("%s says that it is ready: %v, and that is not so for %s: %s", n.name, ready, time.Since(before.from), why))
 		}
 		n.moved.Broadcast()
 		n.mu.Unlock()
 	}
+}
+
+// pages asks for the page of balancers, and where that is red for the one of operators, which says why.
+func (n *node) pages(ctx context.Context, a alive) (ready bool, why string) {
+	for ctx.Err() == nil {
+		ready, public := n.page(ctx, a.Public)
+		if ready || !strings.Contains(public, "not_ready") { // or it does not answer
+			return ready, public
+		}
+		ready, admin := n.page(ctx, a.Admin)
+		if !ready {
+			return false, public + admin
+		}
+	} // the node became ready between the two
+	return false, ""
+}
+
+// asOf returns when that began what a page says, which was asked for at some time. A node that was disturbed for less than the three
+// seconds after which it turns red does so all the same when the next probe is too late: the page tells the truth, of a time when it
+// was disturbed. That it may do for as long as it may take to turn red. What does not tell how long it is so, is so since it was asked.
+func asOf(asked time.Time, why string) time.Time {
+	if tells := since.FindAllStringSubmatch(why, -1); tells != nil {
+		if lasts, err := time.ParseDuration(tells[len(tells)-1][1]); err == nil {
+			return asked.Add(-lasts - pageRounds)
+		}
+	}
+	return asked
+}
+
+// since finds for how long a page says that something is so.
+var since = regexp.MustCompile(` (?:for|was last read) (\d[\dhms.]*)`)
+
+// pageRounds is how exact a page tells how long something lasts.
+const pageRounds = 100 * time.Millisecond
+
+func TestWhatAPageSaysBeganWhenItSays(t *testing.T) {
+	at := time.Date(2026, 11, 22, 0, 0, 10, 0, time.UTC)
+	const page = `{"status":"not_ready"}{"title":"Service Unavailable","status":503,"detail":"broker.redis: %s","code":"NOT_READY"}`
+	for why, began := range map[string]time.Time{
+		"nothing has come back on connection 0 for 3.1s":                                   at.Add(-3100*time.Millisecond - pageRounds),
+		"7 topics are being compared, one of them for 1m2s":                                at.Add(-62*time.Second - pageRounds),
+		"which versions the cluster wants was last read 4.022s ago: it cannot be asked: x": at.Add(-4022*time.Millisecond - pageRounds),
+		"the node waits for a server":                                                      at,
+		"which plugins the cluster wants is not known for some time":                       at,
+	} {
+		require.Equal(t, began, asOf(at, fmt.Sprintf(page, why)), why)
+	}
+	require.Equal(t, at, asOf(at, "connection refused"))
 }
 
 func (n *node) page(ctx context.Context, addr string) (ready bool, body string) {

@@ -142,21 +142,21 @@ type held struct{ tail []byte }
 func (r *readdress) NewState() any { return &held{} }
 
 // Pipe implements toxics.Toxic.
-func (r *readdress) Pipe(stub *toxics.ToxicStub) {
-	state := stub.State.(*held)
+func (r *readdress) Pipe(way *toxics.ToxicStub) {
+	before := way.State.(*held)
 	for {
 		select {
-		case <-stub.Interrupt:
+		case <-way.Interrupt:
 			return
-		case c := <-stub.Input:
+		case c := <-way.Input:
 			if c == nil {
-				stub.Close()
+				way.Close()
 				return
 			}
 			var data []byte
-			data, state.tail = r.replace(append(state.tail, c.Data...))
+			data, before.tail = r.replace(append(before.tail, c.Data...))
 			if len(data) > 0 {
-				stub.Output <- &stream.StreamChunk{Data: data, Timestamp: c.Timestamp}
+				way.Output <- &stream.StreamChunk{Data: data, Timestamp: c.Timestamp}
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func (s *subscriber) play() {
 		case errors.As(err, &wrong), errors.Is(err, errLost) && !n.lost(a.life):
 			s.world.fail(fmt.Errorf("%s on %s: %w; before that:\n  %s", s.name, n.name, err, strings.Join(s.came, "\n  ")))
 			return
-		default: // it may be refused for now; and who is refused does not come back at once
+		default: // it is refused while the node cannot reach Redis; and who is refused does not come back at once
 			select {
 			case <-s.world.ctx.Done():
 			case <-time.After(time.Duration(50+s.rng.IntN(100)) * time.Millisecond):
@@ -121,10 +121,10 @@ func (s *subscriber) choose() *node {
 // wrongError is what must not happen, whatever is done to servers and nodes.
 type wrongError struct{ error }
 
-// errLost says that the connection ended, which it may when the node does; errRefused that the node cannot subscribe now.
+// errLost says that the connection ended, which it may when the node does; errRefused that the node could not reach Redis.
 var (
 	errLost    = errors.New("the connection was lost")
-	errRefused = errors.New("the subscription was refused for now")
+	errRefused = errors.New("the subscription was refused while the node cannot reach Redis")
 )
 
 // visit connects, subscribes and reads until the connection ends.

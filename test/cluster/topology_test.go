@@ -24,7 +24,7 @@ func topologies() []topology {
 		{"cluster", false, func(t testing.TB) *redisServers { return startCluster(t, redistest.Options{Replicas: true}) }},
 		{"cluster-sharded", true, func(t testing.TB) *redisServers {
 			r := startCluster(t, redistest.Options{Replicas: true})
-			r.more, r.unsteady = "    sharded: true\n    plain_copy: true\n", true
+			r.more = "    sharded: true\n    plain_copy: true\n"
 			return r
 		}},
 		{"single-tls-acl", true, func(t testing.TB) *redisServers {
@@ -42,7 +42,6 @@ type redisServers struct {
 	servers, sentinels []*redistest.Server
 	config             redis.Config
 	more               string // of the configuration of nodes
-	unsteady           bool   // a node may say for some seconds that it is not ready when it has to connect to another server
 }
 
 func single(s *redistest.Server) *redisServers {

@@ -32,6 +32,7 @@ type world struct {
 	subscribers []*subscriber
 	refused     atomic.Int64 // publications that were not taken
 	marks       int          // of the test's own goroutine
+	calm        time.Time    // since when nothing happens that was not over; of the test's own goroutine
 
 	mu     sync.Mutex
 	moved  sync.Cond
@@ -244,10 +245,11 @@ func (w *world) awaitRefused(n int64) {
 }
 
 // settle waits until all nodes say that they are ready, publishes a mark to each topic, and waits until every subscriber
-// is that far. From then on the nodes have to stay ready.
+// is that far. From then on the nodes have to stay ready, but for what they find out of the time before.
 func (w *world) settle() {
 	w.t.Helper()
 	w.redis.whole()
+	w.calm = time.Now()
 	for _, n := range w.nodes {
 		n.awaitReady(true, recoveryMax)
 		n.claimReady()
