@@ -122,3 +122,20 @@ func TestShardedTopicsAreFollowedAtTheOwnersOfTheirSlots(t *testing.T) {
 	require.Zero(t, b.FollowStats().Fills)
 	require.Eventually(t, func() bool { return b.FollowStats().Topics == 0 }, patience, time.Millisecond)
 }
+
+func TestAConnectionIsNotLeftForAnotherServersAbsence(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	cluster := redistest.Cluster(t, redistest.Options{})
+	n := startNode(t, cluster.Config(), func(c *Config) { c.SubscriberConnections = 1 })
+	n.awaitReady(true, patience)
+	for _, s := range cluster.Nodes {
+		if subscribed, err := s.Client().PubSubNumSub(t.Context(), n.follower.probe.channel).Result(); err == nil && subscribed[n.follower.probe.channel] > 0 {
+			continue
+		}
+		s.Kill()
+		n.awaitReady(false, 5*time.Second)
+		s.Start()
+		n.awaitReady(true, patience)
+	}
+	require.Zero(t, n.FollowStats().Reconnects, "it brings what the other servers publish")
+}

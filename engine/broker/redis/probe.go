@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +45,7 @@ type probe struct {
 	n       uint64               // guarded by mu; of the last one
 	rounds  map[round]time.Time  // guarded by mu; the last round trips
 	servers map[string]time.Time // guarded by mu; the primaries there are, and since when
+	taking  map[round]time.Time  // guarded by mu; where the last probe was taken for publication, and since when each is
 }
 
 // round is a way that probes go.
@@ -54,10 +54,13 @@ type round struct {
 	connection int    // that received
 }
 
+// plainOnes stands for all connections of plain Pub/Sub, which one probe is for.
+const plainOnes = -1
+
 func newProbe(f *follower) *probe {
 	return &probe{
 		f: f, wake: make(chan struct{}, 1), channel: redis.Prefix + "_probe:" + f.b.node, key: strconv.FormatInt(time.Now().UnixNano(), 36),
-		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{},
+		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{}, taking: map[round]time.Time{},
 	}
 }
 
@@ -99,94 +102,119 @@ func (p *probe) send(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
 	var wg sync.WaitGroup
+	sent := answers{took: map[round]bool{}}
 	all := p.f.subscribers()
 	for _, s := range all {
 		if s.addr != "" {
-			wg.Go(func() { p.sendShard(ctx, s, n) })
+			wg.Go(func() { sent.add(round{s.addr, s.index}, p.sendShard(ctx, s, n)) })
 		}
 	}
-	servers := make(chan string, 1024)
 	var err error
 	if len(p.f.plain) > 0 {
 		err = p.f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
 			addr := primary.Options().Addr
-			select {
-			case servers <- addr:
-			default:
-			}
-			return primary.Eval(ctx, probeScript, nil, p.channel, p.text(n, addr)).Err()
+			err := primary.Eval(ctx, probeScript, nil, p.channel, p.text(n, addr)).Err()
+			sent.add(round{addr, plainOnes}, err)
+			return err
 		})
 	}
-	close(servers)
 	wg.Wait()
-	p.count(servers, err == nil)
-	for _, w := range p.ways(all) {
-		if err == nil && w.age > roundMax {
-			w.subscriber.leaveServer(time.Now().Add(-roundMax))
+	now := time.Now()
+	p.count(sent.took, err == nil, now)
+	for _, w := range p.ways(all, now) {
+		if w.unheard > roundMax {
+			w.subscriber.leaveServer(now.Add(-roundMax))
 		}
 	}
+}
+
+// answers tell where a probe was taken for publication.
+type answers struct {
+	mu   sync.Mutex
+	took map[round]bool // guarded by mu
+}
+
+func (a *answers) add(r round, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.took[r] = err == nil
 }
 
 func (p *probe) text(n uint64, server string) string {
 	return fmt.Sprintf("%s %d %s", p.key, n, server)
 }
 
-// sendShard publishes a probe for a subscriber of sharded Pub/Sub. That it fails shows where it does not come back.
-func (p *probe) sendShard(ctx context.Context, s *subscriber, n uint64) {
+// sendShard publishes a probe for a subscriber of sharded Pub/Sub.
+func (p *probe) sendShard(ctx context.Context, s *subscriber, n uint64) error {
 	s.mu.Lock()
 	channel := s.probe
 	s.mu.Unlock()
-	if channel != "" {
-		_ = p.f.b.client.Do().Eval(ctx, probeShardScript, []string{channel}, p.text(n, s.addr)).Err()
+	if channel == "" {
+		return errUnconnected
 	}
+	return p.f.b.client.Do().Eval(ctx, probeShardScript, []string{channel}, p.text(n, s.addr)).Err()
 }
 
-// count takes note of which primaries there are; those that are missing may only not have answered where not all have.
-func (p *probe) count(servers <-chan string, all bool) {
+var errUnconnected = errors.New("broker/redis: there is no connection")
+
+// count takes note of which primaries there are, and of who takes probes; primaries that are missing may only not have answered
+// where not all have.
+func (p *probe) count(took map[round]bool, all bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	there := map[string]time.Time{}
-	for addr := range servers {
-		since, known := p.servers[addr]
-		if !known {
-			since = time.Now()
+	there, taking := map[string]time.Time{}, map[round]time.Time{}
+	for r, ok := range took {
+		if r.connection == plainOnes {
+			there[r.server] = since(p.servers, r.server, now)
 		}
-		there[addr] = since
+		if ok {
+			taking[r] = since(p.taking, r, now)
+		}
 	}
 	if !all {
 		maps.Copy(there, p.servers)
 	}
-	p.servers = there
+	p.servers, p.taking = there, taking
+}
+
+// since returns when something was first known: now, where it was not.
+func since[K comparable](known map[K]time.Time, k K, now time.Time) time.Time {
+	if at, ok := known[k]; ok {
+		return at
+	}
+	return now
 }
 
 // way is a round that probes are expected on.
 type way struct {
 	round
 	*subscriber
-	age  time.Duration // since the last one came back, or since one should have come back for the first time
-	ever bool
+	age     time.Duration // since the last one came back, or since one should have come back for the first time
+	unheard time.Duration // of that, since the server takes them: then it is the connection that does not bring them
 }
 
 // ways returns the rounds that probes are expected on.
-func (p *probe) ways(all []*subscriber) (ways []way) {
+func (p *probe) ways(all []*subscriber, now time.Time) (ways []way) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	add := func(s *subscriber, server string, since time.Time) {
-		r := round{server, s.index}
-		at, ever := p.rounds[r]
+	add := func(s *subscriber, server string, sent int, since time.Time) {
+		at := p.rounds[round{server, s.index}]
 		if at.Before(since) {
 			at = since
 		}
-		ways = append(ways, way{r, s, now.Sub(at), ever})
+		w := way{round: round{server, s.index}, subscriber: s, age: now.Sub(at)}
+		if taken, ok := p.taking[round{server, sent}]; ok {
+			w.unheard = min(w.age, now.Sub(taken))
+		}
+		ways = append(ways, w)
 	}
 	for _, s := range all {
 		if s.addr != "" {
-			add(s, s.addr, s.made)
+			add(s, s.addr, s.index, s.made)
 			continue
 		}
 		for server, since := range p.servers {
-			add(s, server, since)
+			add(s, server, plainOnes, since)
 		}
 	}
 	return ways
@@ -238,9 +266,12 @@ func (f *follower) interrupted() bool {
 }
 
 // ready returns why the node is not ready, or nil.
-func (p *probe) ready() error {
-	ways := p.ways(p.f.subscribers())
-	if !slices.ContainsFunc(ways, func(w way) bool { return w.ever }) {
+func (p *probe) ready(now time.Time) error {
+	ways := p.ways(p.f.subscribers(), now)
+	p.mu.Lock()
+	never := len(p.rounds) == 0
+	p.mu.Unlock()
+	if never || len(ways) == 0 {
 		return errors.New("broker/redis: no probe has come back yet")
 	}
 	for _, w := range ways {
@@ -260,7 +291,7 @@ func (f *follower) ready(now time.Time) error {
 	if f.b.closed.Load() {
 		return broker.ErrClosed
 	}
-	if err := f.probe.ready(); err != nil {
+	if err := f.probe.ready(now); err != nil {
 		return err
 	}
 	if oldest := f.oldest.Load(); oldest != 0 && now.Sub(time.Unix(0, oldest)) > unsettledMax {
