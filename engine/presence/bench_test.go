@@ -10,6 +10,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/presence"
+	"github.com/wse-engine/wse/engine/presence/presencetest"
 )
 
 // nowhere is where notices go that nobody follows.
@@ -18,7 +19,7 @@ type nowhere struct{}
 func (nowhere) Deliver(*message.Envelope) {}
 
 // crowd fills the room with n users and returns what one of them takes in memory.
-func crowd(b *testing.B, w *world, n int) (bytesEach float64) {
+func crowd(b *testing.B, w world, n int) (bytesEach float64) {
 	b.Helper()
 	users, conns := make([]string, n), make([]string, n)
 	for i := range n {
@@ -28,9 +29,9 @@ func crowd(b *testing.B, w *world, n int) (bytesEach float64) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range n {
-		w.enter(users[i], conns[i])
+		w.Come(users[i], conns[i])
 	}
-	require.NoError(b, w.Members(context.Background(), room, func(*message.Members) {})) // tells what is to be told
+	require.NoError(b, w.Members(context.Background(), presencetest.Room, func(*message.Members) {})) // tells what is to be told
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	runtime.KeepAlive(users)
@@ -45,8 +46,8 @@ func BenchmarkComeAndGo(b *testing.B) {
 	crowd(b, w, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		w.enter("guest", "g1")
-		w.leave("g1")
+		w.Come("guest", "g1")
+		w.Go("g1")
 	}
 }
 
@@ -56,8 +57,8 @@ func BenchmarkAgain(b *testing.B) {
 	crowd(b, w, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		w.enter("user1", "g1")
-		w.leave("g1")
+		w.Come("user1", "g1")
+		w.Go("g1")
 	}
 }
 
@@ -67,11 +68,7 @@ func BenchmarkMembers(b *testing.B) {
 	each := crowd(b, w, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		w.members1()
+		require.NoError(b, w.Members(context.Background(), presencetest.Room, func(*message.Members) {}))
 	}
 	b.ReportMetric(each, "heap-B/member")
-}
-
-func (w *world) members1() {
-	require.NoError(w.t, w.Members(context.Background(), room, func(*message.Members) {}))
 }

@@ -11,12 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/broker"
-	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/presence"
 	"github.com/wse-engine/wse/engine/presence/presencetest"
 )
-
-const room = message.Topic("public:room:a")
 
 // run runs a Presence until the end of the test.
 func run(t testing.TB, cfg presence.Config, classes *broker.Classes, out presence.Deliverer) *presence.Presence {
@@ -35,48 +32,27 @@ func TestANodesPresenceKeepsEveryPromise(t *testing.T) {
 	})
 }
 
-// world is a Presence that runs, with the board that its notices go to.
-type world struct {
-	*presence.Presence
-	t     testing.TB
-	board *presencetest.Board
+// world is a Presence that runs.
+type world struct{ *presencetest.Stage }
+
+func start(t testing.TB, change func(*presence.Config)) world {
+	return startWith(t, change, presencetest.NewBoard())
 }
 
-func start(t testing.TB, change func(*presence.Config)) *world {
-	board := presencetest.NewBoard()
-	w := startWith(t, change, board)
-	w.board = board
-	return w
-}
-
-func startWith(t testing.TB, change func(*presence.Config), out presence.Deliverer) *world {
+func startWith(t testing.TB, change func(*presence.Config), out presence.Deliverer) world {
 	cfg := presence.DefaultConfig()
 	if change != nil {
 		change(&cfg)
 	}
-	return &world{Presence: run(t, cfg, presencetest.Classes(t), out), t: t}
-}
-
-func (w *world) enter(user, conn string) {
-	w.t.Helper()
-	require.NoError(w.t, w.Enter(w.t.Context(), room, user, conn))
-}
-
-func (w *world) leave(conn string) {
-	w.t.Helper()
-	require.NoError(w.t, w.Leave(w.t.Context(), room, conn, false))
-}
-
-func (w *world) lose(conn string) {
-	w.t.Helper()
-	require.NoError(w.t, w.Leave(w.t.Context(), room, conn, true))
+	board, _ := out.(*presencetest.Board)
+	return world{presencetest.NewStage(t, "", run(t, cfg, presencetest.Classes(t), out), board)}
 }
 
 // after waits for d and returns the notices.
-func (w *world) after(d time.Duration) []string {
+func (w world) after(d time.Duration) []string {
 	time.Sleep(d)
 	synctest.Wait()
-	return presencetest.Texts(w.board.Rest())
+	return presencetest.Texts(w.Board.Rest())
 }
 
 // The delay within which changes are told, and a moment more than the grace period.
@@ -88,13 +64,13 @@ const (
 func TestChangesAreToldAndMembersDepartToTheMillisecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, nil)
-		w.enter("alice", "a1")
+		w.Come("alice", "a1")
 		require.Empty(t, w.after(delay-time.Millisecond))
 		require.Equal(t, []string{"join alice"}, w.after(time.Millisecond))
-		w.enter("alice", "a2")
-		w.lose("a1")
+		w.Come("alice", "a2")
+		w.Lose("a1")
 		w.after(6 * time.Second)
-		w.leave("a2")
+		w.Go("a2")
 		require.Empty(t, w.after(4*time.Second+delay-time.Millisecond))
 		require.Equal(t, []string{"leave alice"}, w.after(time.Millisecond), "ten seconds after the loss")
 	})
@@ -105,14 +81,14 @@ func TestThousandsThatAreLostAtOnceLeaveTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, func(cfg *presence.Config) { cfg.MembersMax = 5000 })
 		for i := range 5000 {
-			w.enter(fmt.Sprintf("u%d", i), fmt.Sprintf("c%d", i))
+			w.Come(fmt.Sprintf("u%d", i), fmt.Sprintf("c%d", i))
 		}
 		require.Len(t, w.after(delay), 5000)
 		for i := range 5000 {
-			w.lose(fmt.Sprintf("c%d", i))
+			w.Lose(fmt.Sprintf("c%d", i))
 		}
 		for i := range 1000 {
-			w.enter(fmt.Sprintf("u%d", 5*i), fmt.Sprintf("d%d", i))
+			w.Come(fmt.Sprintf("u%d", 5*i), fmt.Sprintf("d%d", i))
 		}
 		require.Len(t, w.after(grace), 4000)
 		require.Equal(t, 1000, w.Stats().Members)

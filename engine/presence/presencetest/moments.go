@@ -73,28 +73,32 @@ func Table(m *message.Members) map[string]string {
 // the order in which they were queued for him.
 func everyMoment(t *testing.T, open Open) {
 	s := start(t, open, func(cfg *presence.Config) { cfg.NoticeDelay, cfg.Grace = time.Millisecond, 5*time.Millisecond })
-	s.enter("anchor", "a1") // the subscriber himself: the topic has one life as long as he is there
-	s.told("join anchor")
+	s.Come("anchor", "a1") // the subscriber himself: the topic has one life as long as he is there
+	s.Told("join anchor")
 	var changers sync.WaitGroup
 	for i := range 4 {
-		changers.Go(func() { Bustle(t, s, room, i, 250) })
+		changers.Go(func() { Bustle(t, s, Room, i, 250) })
 	}
-	answers := []Answer{s.board.Ask(t, s, room)}
+	answers := []Answer{s.Board.Ask(t, s, Room)}
 	for range 100 {
 		<-time.After(time.Millisecond)
-		answers = append(answers, s.board.Ask(t, s, room))
+		answers = append(answers, s.Board.Ask(t, s, Room))
 	}
 	changers.Wait()
-	answers = append(answers, s.board.Ask(t, s, room))
-	time.Sleep(quiet) // who was lost last leaves
-	s.enter("zoe", "z1")
+	answers = append(answers, s.Board.Ask(t, s, Room))
+	var now Answer
+	s.Until(func() bool { // who was lost last leaves
+		now = s.Board.Ask(t, s, Room)
+		return !slices.ContainsFunc(now.Members.Members, func(m message.Member) bool { return m.Connections == 0 })
+	}, func() string { return fmt.Sprint("somebody neither comes back nor leaves: ", Lines(now.Members)) })
+	s.Come("zoe", "z1")
 	for zoe := false; !zoe; { // she is the last to be told of
-		next := s.board.Next(1)
+		next := s.Board.Next(1)
 		require.Len(t, next, 1)
 		zoe = next[0].Member.UserID == "zoe"
 	}
-	answers = append(answers, s.board.Ask(t, s, room))
-	all := s.board.All()
+	answers = append(answers, s.Board.Ask(t, s, Room))
+	all := s.Board.All()
 	want := answers[len(answers)-1].Follow(t, all)
 	require.Contains(t, want, "anchor")
 	for _, a := range answers {
@@ -187,25 +191,25 @@ func random(t *testing.T, open Open) {
 		conn := fmt.Sprintf("c%d of %s", dice.IntN(3), user)
 		switch dice.IntN(4) {
 		case 0:
-			s.enter(user, conn)
+			s.Come(user, conn)
 			o.enter(user, conn)
 		case 1:
 			data := fmt.Sprintf(`{"n":%d}`, step)
-			s.update(user, conn, data)
+			s.Say(user, conn, data)
 			o.enter(user, conn)
 			o.data[user] = data
 		case 2:
-			s.leave(conn)
+			s.Go(conn)
 			o.leave(conn, false)
 		default:
-			s.lose(conn)
+			s.Lose(conn)
 			o.leave(conn, true)
 		}
 		list, _ := s.answer()
 		require.Equal(t, o.lines(), list, "step %d: %s", step, conn)
 	}
 	for conn, user := range maps.Clone(o.conns) {
-		s.leave(conn)
+		s.Go(conn)
 		o.leave(conn, false)
 		list, _ := s.answer()
 		require.Equal(t, o.lines(), list, "at the end: %s of %s", conn, user)

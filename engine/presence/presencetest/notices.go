@@ -17,43 +17,43 @@ func telling() []promise {
 		{"changes of one member within the delay are told as one", func(t *testing.T, open Open) {
 			s := start(t, open, slowly)
 			began := time.Now()
-			s.enter("alice", "a1")
-			s.update("alice", "a1", `{"n":1}`)
-			s.enter("bob", "b1")
-			s.update("alice", "a1", `{"n":2}`)
-			s.enter("carol", "c1")
-			s.leave("c1")
-			s.told(`join alice {"n":2}`, "join bob") // who came and went was not there
+			s.Come("alice", "a1")
+			s.Say("alice", "a1", `{"n":1}`)
+			s.Come("bob", "b1")
+			s.Say("alice", "a1", `{"n":2}`)
+			s.Come("carol", "c1")
+			s.Go("c1")
+			s.Told(`join alice {"n":2}`, "join bob") // who came and went was not there
 			require.GreaterOrEqual(t, time.Since(began), window)
-			s.leave("a1")
-			s.enter("alice", "a2")
-			s.update("bob", "b1", `{"n":1}`)
-			s.leave("b1")
-			s.told("update alice", "leave bob") // who went and came says nothing of himself now
-			s.listed("alice 1")
+			s.Go("a1")
+			s.Come("alice", "a2")
+			s.Say("bob", "b1", `{"n":1}`)
+			s.Go("b1")
+			s.Told("update alice", "leave bob") // who went and came says nothing of himself now
+			s.Listed("alice 1")
 			s.silent()
 		}},
 		{"who was in an answer is told to have left", func(t *testing.T, open Open) {
 			s := start(t, open, slowly)
-			s.enter("alice", "a1")
-			s.told("join alice")
-			s.enter("bob", "b1")
-			s.listed("alice 1", "bob 1")
-			s.leave("b1")
-			s.listed("alice 1")
-			s.told("leave bob") // though nobody was told that he came
-			s.leave("a1")
-			s.listed()
-			s.enter("alice", "a2")
-			s.told("update alice") // an answer left her out
+			s.Come("alice", "a1")
+			s.Told("join alice")
+			s.Come("bob", "b1")
+			s.Listed("alice 1", "bob 1")
+			s.Go("b1")
+			s.Listed("alice 1")
+			s.Told("leave bob") // though nobody was told that he came
+			s.Go("a1")
+			s.Listed()
+			s.Come("alice", "a2")
+			s.Told("update alice") // an answer left her out
 		}},
 		{"without a delay every change is told at once", func(t *testing.T, open Open) {
 			s := start(t, open, func(cfg *presence.Config) { cfg.NoticeDelay, cfg.Grace = 0, 0 })
-			s.enter("alice", "a1")
-			s.update("alice", "a1", `{"n":1}`)
-			s.update("alice", "a1", `{"n":2}`)
-			s.lose("a1")
-			s.told("join alice", `update alice {"n":1}`, `update alice {"n":2}`, "leave alice")
+			s.Come("alice", "a1")
+			s.Say("alice", "a1", `{"n":1}`)
+			s.Say("alice", "a1", `{"n":2}`)
+			s.Lose("a1")
+			s.Told("join alice", `update alice {"n":1}`, `update alice {"n":2}`, "leave alice")
 		}},
 	}
 }
@@ -63,16 +63,16 @@ func numbers() []promise {
 	return []promise{
 		{"a notice has the level of its class and no number", func(t *testing.T, open Open) {
 			s := start(t, open, nil)
-			s.enter("alice", "a1")
-			s.enter("bob", "b1")
-			notices := s.board.Next(2)
+			s.Come("alice", "a1")
+			s.Come("bob", "b1")
+			notices := s.Board.Next(2)
 			require.Len(t, notices, 2)
 			for _, n := range notices {
 				require.Equal(t, message.Low, n.Envelope.Level)
 				require.Equal(t, message.DropOldest, n.Envelope.Overflow)
 				require.Equal(t, "presence_join", n.Envelope.Type)
-				require.Equal(t, room, n.Envelope.Topic)
-				require.Equal(t, room, n.Topic)
+				require.Equal(t, Room, n.Envelope.Topic)
+				require.Equal(t, Room, n.Topic)
 				require.Zero(t, n.Envelope.Seq)
 				require.Zero(t, n.Envelope.Epoch)
 				require.NotEmpty(t, n.Envelope.ID)
@@ -85,13 +85,13 @@ func numbers() []promise {
 			s := start(t, open, nil)
 			_, last := s.answer()
 			for range 3 {
-				s.enter("alice", "a1")
-				s.told("join alice")
+				s.Come("alice", "a1")
+				s.Told("join alice")
 				_, version := s.answer()
 				require.Greater(t, version, last)
-				s.leave("a1")
-				s.told("leave alice")
-				all := s.board.All()
+				s.Go("a1")
+				s.Told("leave alice")
+				all := s.Board.All()
 				require.Equal(t, version, all[len(all)-2].Version, "an answer has the version of the last notice before it")
 				require.Equal(t, version+1, all[len(all)-1].Version)
 				require.Less(t, version, uint64(1)<<53)
@@ -108,42 +108,42 @@ func asking() []promise {
 		{"asking does not hurry the notices", func(t *testing.T, open Open) {
 			s := start(t, open, func(cfg *presence.Config) { cfg.NoticeDelay = 3 * window })
 			began := time.Now()
-			s.enter("alice", "a1")
+			s.Come("alice", "a1")
 			_, first := s.answer()
 			for n := range 50 {
-				s.update("alice", "a1", fmt.Sprintf(`{"n":%d}`, n))
+				s.Say("alice", "a1", fmt.Sprintf(`{"n":%d}`, n))
 				list, version := s.answer()
 				require.Equal(t, []string{fmt.Sprintf(`alice 1 {"n":%d}`, n)}, list)
 				require.Equal(t, first, version, "nothing was told")
 			}
-			s.told(`join alice {"n":49}`)
+			s.Told(`join alice {"n":49}`)
 			require.GreaterOrEqual(t, time.Since(began), 3*window)
 			_, version := s.answer()
 			require.Equal(t, first+1, version)
 		}},
 		{"coming and going on a full topic does not hurry the notices", func(t *testing.T, open Open) {
 			s := start(t, open, func(cfg *presence.Config) { cfg.MembersMax, cfg.NoticeDelay = 1, 2*window })
-			s.enter("alice", "a1")
+			s.Come("alice", "a1")
 			for range 20 {
-				s.leave("a1")
-				s.enter("bob", "b1")
-				s.refused(message.CodeSubscriptionLimit, s.Enter(t.Context(), room, "alice", "a1"))
-				s.leave("b1")
-				s.enter("alice", "a1")
+				s.Go("a1")
+				s.Come("bob", "b1")
+				s.Refused(message.CodeSubscriptionLimit, s.Enter(t.Context(), Room, "alice", "a1"))
+				s.Go("b1")
+				s.Come("alice", "a1")
 			}
-			s.listed("alice 1")
-			require.Empty(t, s.board.All())
-			s.told("join alice")
+			s.Listed("alice 1")
+			require.Empty(t, s.Board.All())
+			s.Told("join alice")
 			s.silent()
 		}},
 		{"only topics of a class with presence have members", func(t *testing.T, open Open) {
 			s := start(t, open, nil)
-			require.True(t, s.Tracks(room))
+			require.True(t, s.Tracks(Room))
 			for _, topic := range []message.Topic{news, "public:room:*"} {
 				require.False(t, s.Tracks(topic))
 				require.NoError(t, s.Enter(t.Context(), topic, "alice", "a1"))
-				s.refused(message.CodeSubscriptionFailed, s.Update(t.Context(), topic, "alice", "a1", []byte(`{}`)))
-				s.refused(message.CodeSubscriptionFailed, s.Members(t.Context(), topic, func(*message.Members) { t.Error("shown") }))
+				s.Refused(message.CodeSubscriptionFailed, s.Update(t.Context(), topic, "alice", "a1", []byte(`{}`)))
+				s.Refused(message.CodeSubscriptionFailed, s.Members(t.Context(), topic, func(*message.Members) { t.Error("shown") }))
 				require.NoError(t, s.Leave(t.Context(), topic, "a1", true))
 			}
 			s.silent()
@@ -151,12 +151,12 @@ func asking() []promise {
 		}},
 		{"topics know nothing of each other", func(t *testing.T, open Open) {
 			s := start(t, open, nil)
-			s.enter("alice", "a1")
+			s.Come("alice", "a1")
 			require.NoError(t, s.Enter(t.Context(), corner, "bob", "a1")) // a connection of the same name
-			require.Len(t, s.board.Next(2), 2)
-			s.listed("alice 1")
-			s.leave("a1")
-			s.told("leave alice")
+			require.Len(t, s.Board.Next(2), 2)
+			s.Listed("alice 1")
+			s.Go("a1")
+			s.Told("leave alice")
 			require.NoError(t, s.Members(t.Context(), corner, func(m *message.Members) { require.Equal(t, []string{"bob 1"}, Lines(m)) }))
 		}},
 	}

@@ -6,7 +6,6 @@ package presencetest
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -81,9 +80,9 @@ const (
 	quiet    = 150 * time.Millisecond // how long a case listens for what must not come
 )
 
-// room is a topic of a class with presence; corner is another, and news one of a class without.
+// Room is a topic of a class with presence, the one that a [Stage] is about; corner is another, and news one of a class without.
 const (
-	room   = message.Topic("public:room:a")
+	Room   = message.Topic("public:room:a")
 	corner = message.Topic("public:room:b")
 	news   = message.Topic("public:news")
 )
@@ -144,8 +143,10 @@ func (b *Board) All() []Notice {
 }
 
 // Next waits for the next n notices and takes them; fewer where they do not come.
-func (b *Board) Next(n int) []Notice {
-	deadline := time.After(patience)
+func (b *Board) Next(n int) []Notice { return b.within(patience, n) }
+
+func (b *Board) within(d time.Duration, n int) []Notice {
+	deadline := time.After(d)
 	for {
 		b.mu.Lock()
 		more, left := b.more, len(b.all)-b.read
@@ -181,15 +182,8 @@ func Texts(notices []Notice) (out []string) {
 	return out
 }
 
-// stage is a store with its board.
-type stage struct {
-	Store
-	t     *testing.T
-	board *Board
-}
-
 // start opens a store with the times of the cases, as change makes them.
-func start(t *testing.T, open Open, change func(*presence.Config)) *stage {
+func start(t *testing.T, open Open, change func(*presence.Config)) *Stage {
 	t.Helper()
 	cfg := presence.DefaultConfig()
 	cfg.Grace, cfg.NoticeDelay = grace, delay
@@ -197,76 +191,8 @@ func start(t *testing.T, open Open, change func(*presence.Config)) *stage {
 		change(&cfg)
 	}
 	board := NewBoard()
-	return &stage{t: t, board: board, Store: open(t, cfg, Classes(t), board)}
+	return NewStage(t, "", open(t, cfg, Classes(t), board), board)
 }
 
 // slowly has several changes fall into one delay.
 func slowly(cfg *presence.Config) { cfg.NoticeDelay = window }
-
-func (s *stage) enter(user, conn string) {
-	s.t.Helper()
-	require.NoError(s.t, s.Enter(s.t.Context(), room, user, conn))
-}
-
-func (s *stage) leave(conn string) {
-	s.t.Helper()
-	require.NoError(s.t, s.Leave(s.t.Context(), room, conn, false))
-}
-
-func (s *stage) lose(conn string) {
-	s.t.Helper()
-	require.NoError(s.t, s.Leave(s.t.Context(), room, conn, true))
-}
-
-func (s *stage) update(user, conn, data string) {
-	s.t.Helper()
-	require.NoError(s.t, s.Update(s.t.Context(), room, user, conn, []byte(data)))
-}
-
-// told waits for as many notices as want has and requires them to be those.
-func (s *stage) told(want ...string) {
-	s.t.Helper()
-	require.Equal(s.t, want, Texts(s.board.Next(len(want))))
-}
-
-// silent requires that nothing is told for a moment.
-func (s *stage) silent() {
-	s.t.Helper()
-	time.Sleep(quiet)
-	require.Empty(s.t, Texts(s.board.Rest()))
-}
-
-// answer returns the members as "alice 2 {"a":1}", and the version.
-func (s *stage) answer() (list []string, version uint64) {
-	s.t.Helper()
-	require.NoError(s.t, s.Members(s.t.Context(), room, func(m *message.Members) { list, version = Lines(m), m.Version }))
-	return list, version
-}
-
-func (s *stage) listed(want ...string) {
-	s.t.Helper()
-	list, _ := s.answer()
-	require.Equal(s.t, want, list)
-}
-
-// Lines returns the members of an answer as "alice 2 {"a":1}".
-func Lines(m *message.Members) (out []string) {
-	for _, member := range m.Members {
-		out = append(out, strings.TrimSpace(fmt.Sprintf("%s %d %s", member.UserID, member.Connections, member.Data)))
-	}
-	return out
-}
-
-// eventually waits until the store's figures are as ok wants them.
-func (s *stage) eventually(ok func(presence.Stats) bool, what string) {
-	s.t.Helper()
-	for end := time.Now().Add(patience); !ok(s.Stats()); time.Sleep(time.Millisecond) {
-		require.True(s.t, time.Now().Before(end), "%s: %+v", what, s.Stats())
-	}
-}
-
-func (s *stage) refused(code message.Code, err error) {
-	s.t.Helper()
-	require.Error(s.t, err)
-	require.Equal(s.t, code, message.AsError(err).Code, "%v", err)
-}

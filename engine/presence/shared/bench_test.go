@@ -72,7 +72,7 @@ func BenchmarkCrowd(b *testing.B) {
 func BenchmarkMembers(b *testing.B) {
 	n := busy(b)
 	for b.Loop() {
-		_, err := n.lines()
+		_, err := n.Lines()
 		require.NoError(b, err)
 	}
 }

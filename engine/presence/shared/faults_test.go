@@ -17,7 +17,7 @@ import (
 // believed returns what a subscriber of a node holds for true who was there from the beginning and applies every notice.
 func (n *node) believed() map[string]string {
 	out := make(map[string]string)
-	for _, notice := range n.board.All() {
+	for _, notice := range n.Board.All() {
 		if notice.Topic != room {
 			continue
 		}
@@ -31,11 +31,11 @@ func (n *node) believed() map[string]string {
 }
 
 // rising requires that versions never fall.
-func (n *node) rising() {
-	n.t.Helper()
+func (n *node) rising(t *testing.T) {
+	t.Helper()
 	last := make(map[message.Topic]uint64)
-	for _, notice := range n.board.All() {
-		require.GreaterOrEqual(n.t, notice.Version, last[notice.Topic], n.name)
+	for _, notice := range n.Board.All() {
+		require.GreaterOrEqual(t, notice.Version, last[notice.Topic], n.name)
 		last[notice.Topic] = notice.Version
 	}
 }
@@ -48,33 +48,33 @@ func TestARedisThatLostEverythingGetsItBackAndNobodyIsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			a, b := r.start(t, "a"), r.start(t, "b")
-			a.enter("alice", "a1")
-			b.enter("alice", "b1")
-			b.enter("bob", "b2")
-			a.update("alice", "a1", `{"n":1}`)
-			b.update("bob", "b2", `{"n":2}`)
+			a.Come("alice", "a1")
+			b.Come("alice", "b1")
+			b.Come("bob", "b2")
+			a.Say("alice", "a1", `{"n":1}`)
+			b.Say("bob", "b2", `{"n":2}`)
 			want := []string{`alice 2 {"n":1}`, `bob 1 {"n":2}`}
-			a.settled(want...)
+			a.Settled(want...)
 			var before *message.Members
 			require.NoError(t, a.Members(t.Context(), room, func(m *message.Members) { before = m }))
-			a.until(func() bool {
+			a.Until(func() bool {
 				return fmt.Sprint(a.believed(), b.believed()) == fmt.Sprint(presencetest.Table(before), presencetest.Table(before))
 			}, func() string { return fmt.Sprint(a.believed(), b.believed()) })
-			a.board.Rest()
-			b.board.Rest()
+			a.Board.Rest()
+			b.Board.Rest()
 			lose(r)
-			a.until(func() bool { return a.Figures().Restorations+b.Figures().Restorations > 0 }, func() string { return fmt.Sprint(a.Figures()) })
-			a.settled(want...)
-			b.settled(want...)
+			a.Until(func() bool { return a.Figures().Restorations+b.Figures().Restorations > 0 }, func() string { return fmt.Sprint(a.Figures()) })
+			a.Settled(want...)
+			b.Settled(want...)
 			var after *message.Members
 			require.NoError(t, a.Members(t.Context(), room, func(m *message.Members) { after = m }))
 			require.Greater(t, after.Version, before.Version)
 			require.Equal(t, before.Members, after.Members, "also since when they are there")
-			b.leave("b2")
-			a.told("leave bob")
-			b.told("leave bob")
-			a.listed(`alice 2 {"n":1}`)
-			a.rising()
+			b.Go("b2")
+			a.Told("leave bob")
+			b.Told("leave bob")
+			a.Listed(`alice 2 {"n":1}`)
+			a.rising(t)
 		})
 	}
 }
@@ -83,13 +83,13 @@ func TestWhoDiedWhenEverythingWasLostIsToldToHaveLeft(t *testing.T) {
 	r := newRig(t)
 	r.cfg.CheckInterval = 100 * time.Millisecond
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	b.enter("bob", "b1")
-	a.told("join alice", "join bob")
+	a.Come("alice", "a1")
+	b.Come("bob", "b1")
+	a.Told("join alice", "join bob")
 	b.stop()
 	require.NoError(t, r.server.Client().FlushAll(t.Context()).Err())
-	a.told("leave bob")
-	a.listed("alice 1")
+	a.Told("leave bob")
+	a.Listed("alice 1")
 }
 
 func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) {
@@ -101,25 +101,25 @@ func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) 
 			r := newRig(t)
 			r.cfg.Wait = 100 * time.Millisecond
 			a, b := r.start(t, "a"), r.start(t, "b")
-			a.enter("alice", "a1")
-			b.enter("bob", "b1")
-			b.enter("gone", "b2")
-			a.update("alice", "a1", `{"n":1}`)
-			a.settled(`alice 1 {"n":1}`, "bob 1", "gone 1")
+			a.Come("alice", "a1")
+			b.Come("bob", "b1")
+			b.Come("gone", "b2")
+			a.Say("alice", "a1", `{"n":1}`)
+			a.Settled(`alice 1 {"n":1}`, "bob 1", "gone 1")
 			away.begin(r)
 			began := time.Now()
 			for i := range 20 {
-				a.enter(fmt.Sprintf("u%02d", i), fmt.Sprintf("of u%d", i))
+				a.Come(fmt.Sprintf("u%02d", i), fmt.Sprintf("of u%d", i))
 			}
-			a.leave("of u0")
-			b.leave("b2")
-			requireCode(t, message.CodeUnavailable, a.Update(t.Context(), room, "alice", "a1", []byte(`{"n":2}`)))
-			requireCode(t, message.CodeUnavailable, b.Members(t.Context(), room, func(*message.Members) { t.Error("shown") }))
+			a.Go("of u0")
+			b.Go("b2")
+			a.Refused(message.CodeUnavailable, a.Update(t.Context(), room, "alice", "a1", []byte(`{"n":2}`)))
+			b.Refused(message.CodeUnavailable, b.Members(t.Context(), room, func(*message.Members) { t.Error("shown") }))
 			require.Less(t, time.Since(began), 30*r.cfg.Wait)
-			a.until(func() bool { return a.Figures().Down }, func() string { return "it does not see that Redis is away" })
+			a.Until(func() bool { return a.Figures().Down }, func() string { return "it does not see that Redis is away" })
 			began = time.Now()
-			a.enter("late", "late1")
-			requireCode(t, message.CodeUnavailable, a.Update(t.Context(), room, "alice", "a1", []byte(`{"n":3}`)))
+			a.Come("late", "late1")
+			a.Refused(message.CodeUnavailable, a.Update(t.Context(), room, "alice", "a1", []byte(`{"n":3}`)))
 			require.Less(t, time.Since(began), r.cfg.Wait, "once it is known to be away, nobody waits")
 			away.end(r)
 			want := []string{`alice 1 {"n":1}`, "bob 1", "late 1"}
@@ -127,13 +127,13 @@ func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) 
 				want = append(want, fmt.Sprintf("u%02d 1", i))
 			}
 			// What alice said while Redis was only silent may have been heard: she was told that nobody knows.
-			a.until(func() bool {
-				list, err := a.lines()
+			a.Until(func() bool {
+				list, err := a.Lines()
 				return err == nil && strings.ReplaceAll(fmt.Sprint(list), `{"n":2}`, `{"n":1}`) == fmt.Sprint(want)
-			}, func() string { list, err := a.lines(); return fmt.Sprint(list, err) })
-			b.until(func() bool { return len(b.believed()) == len(want) }, func() string { return fmt.Sprint(b.believed()) })
-			a.rising()
-			b.rising()
+			}, func() string { list, err := a.Lines(); return fmt.Sprint(list, err) })
+			b.Until(func() bool { return len(b.believed()) == len(want) }, func() string { return fmt.Sprint(b.believed()) })
+			a.rising(t)
+			b.rising(t)
 		})
 	}
 }
@@ -141,50 +141,50 @@ func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) 
 func TestWhatANodeMissedIsTold(t *testing.T) {
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	b.enter("bob", "b1")
-	b.enter("carol", "b2")
-	a.told("join alice", "join bob", "join carol")
-	b.board.Next(3)
+	a.Come("alice", "a1")
+	b.Come("bob", "b1")
+	b.Come("carol", "b2")
+	a.Told("join alice", "join bob", "join carol")
+	b.Board.Next(3)
 	a.setDeaf(true)
-	b.leave("b1")
-	b.told("leave bob")
-	b.update("carol", "b2", `{"n":1}`)
-	b.told(`update carol {"n":1}`)
-	b.enter("dave", "b3")
-	b.told("join dave")
+	b.Go("b1")
+	b.Told("leave bob")
+	b.Say("carol", "b2", `{"n":1}`)
+	b.Told(`update carol {"n":1}`)
+	b.Come("dave", "b3")
+	b.Told("join dave")
 	a.setDeaf(false)
-	b.enter("erin", "b4")
-	b.told("join erin")
-	a.until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.board.All()) })
+	b.Come("erin", "b4")
+	b.Told("join erin")
+	a.Until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.Board.All()) })
 	require.EqualValues(t, 1, a.Figures().Gaps)
-	a.rising()
-	all := a.board.All()
-	require.Equal(t, b.board.All()[len(b.board.All())-1].Version, all[len(all)-1].Version)
+	a.rising(t)
+	all := a.Board.All()
+	require.Equal(t, b.Board.All()[len(b.Board.All())-1].Version, all[len(all)-1].Version)
 
 	a.setDeaf(true)
-	b.leave("b4")
-	b.told("leave erin")
+	b.Go("b4")
+	b.Told("leave erin")
 	a.setDeaf(false) // nothing comes after it: the check finds it
-	a.until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.board.All()) })
-	all = a.board.All()
-	require.Equal(t, b.board.All()[len(b.board.All())-1].Version, all[len(all)-1].Version)
+	a.Until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.Board.All()) })
+	all = a.Board.All()
+	require.Equal(t, b.Board.All()[len(b.Board.All())-1].Version, all[len(all)-1].Version)
 }
 
 func TestAReaderThatWasInterruptedComparesAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.cfg.CheckInterval = time.Hour
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	b.enter("bob", "b1")
-	a.told("join alice", "join bob")
+	a.Come("alice", "a1")
+	b.Come("bob", "b1")
+	a.Told("join alice", "join bob")
 	a.setDeaf(true)
-	b.leave("b1")
-	b.told("join alice", "join bob", "leave bob")
+	b.Go("b1")
+	b.Told("join alice", "join bob", "leave bob")
 	a.setDeaf(false)
 	a.Interrupted("public:room:b")
 	a.Interrupted(room)
-	a.told("leave bob")
+	a.Told("leave bob")
 }
 
 func TestAForeignKeyHarmsItsTopicOnly(t *testing.T) {
@@ -195,13 +195,13 @@ func TestAForeignKeyHarmsItsTopicOnly(t *testing.T) {
 	require.NoError(t, client.Set(t.Context(), "{wse:public:room:x}:p", "mine", 0).Err())
 	require.NoError(t, a.Enter(t.Context(), "public:room:x", "alice", "a1"))
 	err := a.Members(t.Context(), "public:room:x", func(*message.Members) { t.Error("shown") })
-	requireCode(t, message.CodeUnavailable, err)
+	a.Refused(message.CodeUnavailable, err)
 	require.ErrorContains(t, message.AsError(err).Err, "{wse:public:room:x}:p is of another program; delete it")
-	a.enter("bob", "b1")
-	a.listed("bob 1")
+	a.Come("bob", "b1")
+	a.Listed("bob 1")
 	require.False(t, a.Figures().Down)
 	require.NoError(t, client.Del(t.Context(), "{wse:public:room:x}:p").Err())
-	a.until(func() bool {
+	a.Until(func() bool {
 		var list []string
 		_ = a.Members(t.Context(), "public:room:x", func(m *message.Members) { list = presencetest.Lines(m) })
 		return len(list) == 1
@@ -211,8 +211,8 @@ func TestAForeignKeyHarmsItsTopicOnly(t *testing.T) {
 func TestForeignFieldsAndNoticesAreNobody(t *testing.T) {
 	r := newRig(t)
 	a := r.start(t, "a")
-	a.enter("alice", "a1")
-	a.told("join alice")
+	a.Come("alice", "a1")
+	a.Told("join alice")
 	client := r.server.Client()
 	require.NoError(t, client.HSet(t.Context(), "{wse:"+string("public:room:a")+"}:p", "mevil", "x", "mworse", "1,2,k,3,4,nothing", "zzz", "1", "c", "", "m", "").Err())
 	for _, body := range []string{
@@ -225,38 +225,38 @@ func TestForeignFieldsAndNoticesAreNobody(t *testing.T) {
 	// One that can be read is far ahead: it is looked up, and is not true.
 	require.NoError(t, client.Publish(t.Context(), "wse:"+string(room),
 		`{"v":2,"notice":"presence","life":1,"id":"x","ts":1,"changes":[{"ver":9007199254740991,"kind":"join","user":"eve","since":1,"stamp":1}]}`).Err())
-	a.until(func() bool { return a.Figures().Garbage == 5 && a.Figures().Gaps == 1 }, func() string { return fmt.Sprint(a.Figures()) })
-	a.listed("alice 1")
-	a.enter("bob", "b1")
-	a.told("join bob")
-	a.listed("alice 1", "bob 1")
+	a.Until(func() bool { return a.Figures().Garbage == 5 && a.Figures().Gaps == 1 }, func() string { return fmt.Sprint(a.Figures()) })
+	a.Listed("alice 1")
+	a.Come("bob", "b1")
+	a.Told("join bob")
+	a.Listed("alice 1", "bob 1")
 }
 
 // A failover to a replica that had not heard the last writes is a Redis that goes back in time.
 func TestARedisThatWentBackInTimeIsBroughtForward(t *testing.T) {
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	a.enter("anna", "a2")
-	b.enter("bob", "b1")
-	a.settled("alice 1", "anna 1", "bob 1")
-	a.until(func() bool { return len(a.believed()) == 3 && len(b.believed()) >= 1 }, func() string { return fmt.Sprint(a.believed()) })
+	a.Come("alice", "a1")
+	a.Come("anna", "a2")
+	b.Come("bob", "b1")
+	a.Settled("alice 1", "anna 1", "bob 1")
+	a.Until(func() bool { return len(a.believed()) == 3 && len(b.believed()) >= 1 }, func() string { return fmt.Sprint(a.believed()) })
 	client, key := r.server.Client(), "{wse:"+string(room)+"}:p"
 	old, err := client.Dump(t.Context(), key).Result()
 	require.NoError(t, err)
-	a.leave("a1")
-	b.enter("bob", "b2")
-	b.enter("carol", "b3")
-	b.update("bob", "b1", `{"n":1}`)
-	a.until(func() bool { return len(a.believed()) == 3 && a.believed()["bob"] != "" }, func() string { return fmt.Sprint(a.believed()) })
+	a.Go("a1")
+	b.Come("bob", "b2")
+	b.Come("carol", "b3")
+	b.Say("bob", "b1", `{"n":1}`)
+	a.Until(func() bool { return len(a.believed()) == 3 && a.believed()["bob"] != "" }, func() string { return fmt.Sprint(a.believed()) })
 	require.NoError(t, client.RestoreReplace(t.Context(), key, 0, old).Err())
-	a.settled("anna 1", `bob 2 {"n":1}`, "carol 1")
+	a.Settled("anna 1", `bob 2 {"n":1}`, "carol 1")
 	for _, n := range []*node{a, b} {
-		n.until(func() bool {
+		n.Until(func() bool {
 			return fmt.Sprint(n.believed()) == fmt.Sprint(map[string]string{"anna": "", "bob": `{"n":1}`, "carol": ""})
 		},
-			func() string { return fmt.Sprint(n.board.All()) })
-		n.rising()
+			func() string { return fmt.Sprint(n.Board.All()) })
+		n.rising(t)
 	}
 }
 
@@ -291,7 +291,7 @@ func TestMembersAreKeptByAClusterAndBySentinelsAndByAnACLUser(t *testing.T) {
 			everywhere := func(want string) {
 				t.Helper()
 				for _, topic := range topics {
-					a.until(func() bool {
+					a.Until(func() bool {
 						var list []string
 						err := a.Members(t.Context(), topic, func(m *message.Members) { list = presencetest.Lines(m) })
 						return err == nil && fmt.Sprint(list) == want

@@ -14,36 +14,30 @@ import (
 	"github.com/wse-engine/wse/engine/redis"
 )
 
-func requireCode(t *testing.T, code message.Code, err error) {
-	t.Helper()
-	require.Error(t, err)
-	require.Equal(t, code, message.AsError(err).Code, "%v", err)
-}
-
 func TestNodesHaveOneListAndTellTheSame(t *testing.T) {
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	a.told("join alice")
-	b.told("join alice")
-	b.enter("alice", "b1")
-	b.enter("alice", "b2")
-	b.update("alice", "b1", `{"n":1}`)
-	a.told(`update alice {"n":1}`)
-	b.told(`update alice {"n":1}`)
-	a.listed(`alice 3 {"n":1}`)
-	b.listed(`alice 3 {"n":1}`)
-	b.leave("b1")
-	b.leave("b2")
-	b.listed(`alice 1 {"n":1}`)
-	a.leave("b1") // a connection of another node is none of this one's
-	a.listed(`alice 1 {"n":1}`)
-	a.leave("a1")
-	a.told("leave alice")
-	b.told("leave alice")
-	for i, n := range a.board.All() {
-		require.Equal(t, n.Version, b.board.All()[i].Version)
-		require.Equal(t, n.Envelope.ID, b.board.All()[i].Envelope.ID)
+	a.Come("alice", "a1")
+	a.Told("join alice")
+	b.Told("join alice")
+	b.Come("alice", "b1")
+	b.Come("alice", "b2")
+	b.Say("alice", "b1", `{"n":1}`)
+	a.Told(`update alice {"n":1}`)
+	b.Told(`update alice {"n":1}`)
+	a.Listed(`alice 3 {"n":1}`)
+	b.Listed(`alice 3 {"n":1}`)
+	b.Go("b1")
+	b.Go("b2")
+	b.Listed(`alice 1 {"n":1}`)
+	a.Go("b1") // a connection of another node is none of this one's
+	a.Listed(`alice 1 {"n":1}`)
+	a.Go("a1")
+	a.Told("leave alice")
+	b.Told("leave alice")
+	for i, n := range a.Board.All() {
+		require.Equal(t, n.Version, b.Board.All()[i].Version)
+		require.Equal(t, n.Envelope.ID, b.Board.All()[i].Envelope.ID)
 	}
 	keys, err := r.server.Client().Keys(t.Context(), "*").Result()
 	require.NoError(t, err)
@@ -53,111 +47,103 @@ func TestNodesHaveOneListAndTellTheSame(t *testing.T) {
 func TestALostConnectionMayComeBackOnAnotherNode(t *testing.T) {
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	a.update("alice", "a1", `{"n":1}`)
-	a.lose("a1")
-	a.listed(`alice 0 {"n":1}`)
-	b.enter("alice", "b1")
-	time.Sleep(r.limits.Grace + 100*time.Millisecond)
-	a.listed(`alice 1 {"n":1}`)
-	b.enter("zoe", "z1")
-	b.until(func() bool { return len(b.board.All()) > 1 }, func() string { return "nothing is told" })
-	for _, n := range b.board.All() {
-		require.NotEqual(t, message.PresenceLeave, n.Kind)
-	}
-	b.leave("b1")
-	b.settled("zoe 1")
+	a.Come("alice", "a1")
+	a.Say("alice", "a1", `{"n":1}`)
+	a.Lose("a1")
+	a.Listed(`alice 0 {"n":1}`)
+	b.Come("alice", "b1")
+	require.NotContains(t, a.Outlast(), "leave alice")
+	a.Listed(`alice 1 {"n":1}`)
+	b.Come("zoe", "z1")
+	b.Go("b1")
+	b.Settled("zoe 1")
 }
 
 func TestLimitsAreThoseOfAllNodesTogether(t *testing.T) {
 	r := newRig(t)
 	r.limits.MembersMax, r.limits.DataKiBMax, r.limits.TopicKiBMax = 2, 1, 1
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	b.enter("bob", "b1")
+	a.Come("alice", "a1")
+	b.Come("bob", "b1")
 	for _, n := range []*node{a, b} {
-		requireCode(t, message.CodeSubscriptionLimit, n.Enter(t.Context(), room, "carol", "c1"))
-		n.enter("alice", "more of alice")
+		n.Refused(message.CodeSubscriptionLimit, n.Enter(t.Context(), room, "carol", "c1"))
+		n.Come("alice", "more of alice")
 	}
 	half := fmt.Appendf(nil, `{"n":"%0600d"}`, 1)
 	require.NoError(t, a.Update(t.Context(), room, "alice", "a1", half))
-	requireCode(t, message.CodeUnavailable, b.Update(t.Context(), room, "bob", "b1", half))
-	b.leave("b1")
-	a.settled("alice 3 " + string(half))
-	a.enter("carol", "c1")
-	a.until(func() bool { return b.Stats().Topics == 1 && b.Stats().Members == 1 }, func() string { return fmt.Sprint(b.Stats()) })
+	b.Refused(message.CodeUnavailable, b.Update(t.Context(), room, "bob", "b1", half))
+	b.Go("b1")
+	a.Settled("alice 3 " + string(half))
+	a.Come("carol", "c1")
+	a.Until(func() bool { return b.Stats().Topics == 1 && b.Stats().Members == 1 }, func() string { return fmt.Sprint(b.Stats()) })
 }
 
 func TestADeadNodesMembersLeaveAfterTheGracePeriodUnlessTheyCameBack(t *testing.T) {
 	r := newRig(t)
 	a, b, c := r.start(t, "a"), r.start(t, "b"), r.start(t, "c")
-	a.enter("anchor", "a1")
-	b.enter("bob", "b1")
-	b.enter("back", "b2")
-	b.enter("both", "b3")
-	c.enter("both", "c1")
-	a.board.Next(4)
+	a.Come("anchor", "a1")
+	b.Come("bob", "b1")
+	b.Come("back", "b2")
+	b.Come("both", "b3")
+	c.Come("both", "c1")
+	a.Board.Next(4)
 	require.NoError(t, b.Enter(t.Context(), "public:room:alone", "bob", "b1"))
-	a.board.Next(1) // by the pattern
+	a.Board.Next(1) // by the pattern
 	b.stop()
 	died := time.Now()
 	a.Dead("b")
 	a.Dead("b")
 	c.Dead("b")
-	a.settled("anchor 1", "back 0", "bob 0", "both 1")
-	c.enter("back", "c2")
-	left := a.board.Next(2)
+	a.Settled("anchor 1", "back 0", "bob 0", "both 1")
+	c.Come("back", "c2")
+	left := a.Board.Next(2)
 	require.ElementsMatch(t, []string{"leave bob", "leave bob"}, presencetest.Texts(left))
 	require.GreaterOrEqual(t, left[0].At.Sub(died), r.limits.Grace)
 	require.NotEqual(t, left[0].Topic, left[1].Topic, "also where nobody else was")
-	a.listed("anchor 1", "back 1", "both 1")
-	time.Sleep(100 * time.Millisecond)
-	require.Empty(t, presencetest.Texts(a.board.Rest()))
+	a.Listed("anchor 1", "back 1", "both 1")
+	require.Empty(t, a.Outlast())
 }
 
 func TestANodeThatIsSilentIsTakenForDead(t *testing.T) {
 	r := newRig(t)
 	r.cfg.CheckInterval = 50 * time.Millisecond
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	b.enter("bob", "b1")
-	a.told("join alice", "join bob")
+	a.Come("alice", "a1")
+	b.Come("bob", "b1")
+	a.Told("join alice", "join bob")
 	b.stop()
-	a.told("leave bob") // though nobody said that its node died
-	a.listed("alice 1")
+	a.Told("leave bob") // though nobody said that its node died
+	a.Listed("alice 1")
 }
 
 func TestANodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	b.enter("bob", "b1")
-	b.update("bob", "b1", `{"n":1}`)
-	a.told("join alice")
-	a.settled("alice 1", `bob 1 {"n":1}`)
+	a.Come("alice", "a1")
+	b.Come("bob", "b1")
+	b.Say("bob", "b1", `{"n":1}`)
+	a.Told("join alice")
+	a.Settled("alice 1", `bob 1 {"n":1}`)
 	a.Dead("b")
-	a.settled("alice 1", `bob 0 {"n":1}`)
-	b.settled("alice 1", `bob 1 {"n":1}`)
-	time.Sleep(r.limits.Grace)
-	a.listed("alice 1", `bob 1 {"n":1}`)
-	for _, n := range a.board.All() {
-		require.NotEqual(t, message.PresenceLeave, n.Kind)
-	}
+	a.Settled("alice 1", `bob 0 {"n":1}`)
+	b.Settled("alice 1", `bob 1 {"n":1}`)
+	require.NotContains(t, a.Outlast(), "leave bob")
+	a.Listed("alice 1", `bob 1 {"n":1}`)
 }
 
 func TestANodeThatWasAwayForLongPutsItsMembersBackAsNew(t *testing.T) {
 	r := newRig(t)
 	r.limits.Grace = 0
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
-	b.enter("bob", "b1")
-	b.update("bob", "b1", `{"n":1}`)
-	a.settled("alice 1", `bob 1 {"n":1}`)
-	a.until(func() bool { all := a.board.All(); return len(all) > 0 && all[len(all)-1].Member.Data != nil }, func() string { return fmt.Sprint(a.board.All()) })
-	a.board.Rest()
+	a.Come("alice", "a1")
+	b.Come("bob", "b1")
+	b.Say("bob", "b1", `{"n":1}`)
+	a.Settled("alice 1", `bob 1 {"n":1}`)
+	a.Until(func() bool { all := a.Board.All(); return len(all) > 0 && all[len(all)-1].Member.Data != nil }, func() string { return fmt.Sprint(a.Board.All()) })
+	a.Board.Rest()
 	a.Dead("b")
-	a.told("leave bob", `join bob {"n":1}`)
-	b.listed("alice 1", `bob 1 {"n":1}`)
+	a.Told("leave bob", `join bob {"n":1}`)
+	b.Listed("alice 1", `bob 1 {"n":1}`)
 }
 
 func TestWhoEntersCostsOneCallAndWhatIsToldOneMore(t *testing.T) {
@@ -170,11 +156,11 @@ func TestWhoEntersCostsOneCallAndWhatIsToldOneMore(t *testing.T) {
 		f()
 		require.LessOrEqual(t, a.Figures().Commands-before, uint64(want), what)
 	}
-	costs(3, "the first one brings the script", func() { a.enter("alice", "a1"); a.told("join alice") })
-	costs(2, "a user", func() { a.enter("bob", "b1"); a.told("join bob") })
-	costs(1, "a connection", func() { a.enter("bob", "b2"); a.listed("alice 1", "bob 2") })
-	costs(1, "a connection that leaves", func() { a.leave("b2"); a.listed("alice 1", "bob 1") })
-	costs(2, "a user who leaves", func() { a.leave("b1"); a.told("leave bob") })
+	costs(3, "the first one brings the script", func() { a.Come("alice", "a1"); a.Told("join alice") })
+	costs(2, "a user", func() { a.Come("bob", "b1"); a.Told("join bob") })
+	costs(1, "a connection", func() { a.Come("bob", "b2"); a.Listed("alice 1", "bob 2") })
+	costs(1, "a connection that leaves", func() { a.Go("b2"); a.Listed("alice 1", "bob 1") })
+	costs(2, "a user who leaves", func() { a.Go("b1"); a.Told("leave bob") })
 	costs(0, "a topic without presence", func() {
 		require.NoError(t, a.Enter(t.Context(), "public:news", "alice", "a1"))
 		require.NoError(t, a.Leave(t.Context(), "public:news", "a1", false))
@@ -195,17 +181,17 @@ func TestWhoEntersCostsOneCallAndWhatIsToldOneMore(t *testing.T) {
 func TestANodesEndWritesWhatItsConnectionsDid(t *testing.T) {
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
-	b.enter("bob", "b1")
-	a.enter("alice", "a1")
-	a.enter("anna", "a2")
-	b.told("join bob", "join alice", "join anna")
-	a.leave("a1")
-	a.lose("a2")
+	b.Come("bob", "b1")
+	a.Come("alice", "a1")
+	a.Come("anna", "a2")
+	b.Told("join bob", "join alice", "join anna")
+	a.Go("a1")
+	a.Lose("a2")
 	a.stop()
-	b.told("leave alice")
+	b.Told("leave alice")
 	b.Dead("a")
-	b.told("leave anna")
-	b.listed("bob 1")
+	b.Told("leave anna")
+	b.Listed("bob 1")
 }
 
 func TestNoticesGoByShardedPubSubToo(t *testing.T) {
@@ -259,13 +245,13 @@ func TestSoManyTopicsAreRememberedThatAreOnlyHeardOf(t *testing.T) {
 	r := newRig(t)
 	r.cfg.TopicsHeardMax = 10
 	a, b := r.start(t, "a"), r.start(t, "b")
-	a.enter("alice", "a1")
+	a.Come("alice", "a1")
 	for i := range 50 {
 		require.NoError(t, b.Enter(t.Context(), message.Topic(fmt.Sprintf("public:room:%d", i)), "bob", "b1"))
 	}
-	require.Len(t, a.board.Next(51), 51)
-	a.until(func() bool { return a.Figures().TopicsKnown <= 1+10 }, func() string { return fmt.Sprint(a.Figures()) })
+	require.Len(t, a.Board.Next(51), 51)
+	a.Until(func() bool { return a.Figures().TopicsKnown <= 1+10 }, func() string { return fmt.Sprint(a.Figures()) })
 	require.Equal(t, 51, b.Figures().TopicsKnown, "where somebody is on a topic, it is not among them")
 	require.NoError(t, b.Leave(t.Context(), "public:room:0", "b1", false))
-	require.Equal(t, []string{"leave bob"}, presencetest.Texts(a.board.Next(1)), "what is forgotten is told all the same")
+	require.Equal(t, []string{"leave bob"}, presencetest.Texts(a.Board.Next(1)), "what is forgotten is told all the same")
 }

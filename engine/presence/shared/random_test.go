@@ -98,7 +98,7 @@ func TestWhateverHappensNodesAgreeInTheEnd(t *testing.T) {
 				c.conns[conn] = i
 			}
 			for _, n := range c.nodes {
-				n.until(func() bool { return len(n.believed()) == 3 }, func() string { return fmt.Sprint(n.believed()) })
+				n.Until(func() bool { return len(n.believed()) == 3 }, func() string { return fmt.Sprint(n.believed()) })
 			}
 			for n := range 400 {
 				if c.dice.IntN(25) == 0 {
@@ -111,8 +111,8 @@ func TestWhateverHappensNodesAgreeInTheEnd(t *testing.T) {
 			}
 			r.server.Resume()
 			for _, n := range c.nodes {
-				n.until(func() bool { return c.agreed(n) == "" }, func() string { return c.agreed(n) })
-				n.rising()
+				n.Until(func() bool { return c.agreed(n) == "" }, func() string { return c.agreed(n) })
+				n.rising(t)
 			}
 		})
 	}

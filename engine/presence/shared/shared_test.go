@@ -3,7 +3,6 @@ package shared_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -21,16 +20,15 @@ import (
 )
 
 const (
-	room     = message.Topic("public:room:a")
+	room     = presencetest.Room
 	patience = 10 * time.Second
 )
 
 // node is one of several that share a Redis, with a reader of its own for the channels.
 type node struct {
 	*shared.Presence
-	t      testing.TB
+	*presencetest.Stage
 	name   string
-	board  *presencetest.Board
 	client *redis.Client
 	stop   func()
 
@@ -74,13 +72,15 @@ func (r *rig) start(t testing.TB, name string) *node {
 	}
 	client, err := redis.Open(cfg, "")
 	require.NoError(t, err)
-	n := &node{t: t, name: name, board: presencetest.NewBoard(), client: client, errs: make(map[message.Topic]int)}
-	var out presence.Deliverer = n.board
+	n := &node{name: name, client: client, errs: make(map[message.Topic]int)}
+	board := presencetest.NewBoard()
+	var out presence.Deliverer = board
 	if r.out != nil {
 		out = r.out
 	}
 	n.Presence, err = shared.New(r.cfg, r.limits, r.classes, client, name, out, shared.Options{Failed: n.failed})
 	require.NoError(t, err)
+	n.Stage = presencetest.NewStage(t, name, n.Presence, board)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	reader := client.Do().PSubscribe(ctx, "wse:*")
@@ -133,61 +133,6 @@ func (n *node) setDeaf(deaf bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.deaf = deaf
-}
-
-func (n *node) enter(user, conn string) {
-	n.t.Helper()
-	require.NoError(n.t, n.Enter(n.t.Context(), room, user, conn))
-}
-
-func (n *node) leave(conn string) {
-	n.t.Helper()
-	require.NoError(n.t, n.Leave(n.t.Context(), room, conn, false))
-}
-
-func (n *node) lose(conn string) {
-	n.t.Helper()
-	require.NoError(n.t, n.Leave(n.t.Context(), room, conn, true))
-}
-
-func (n *node) update(user, conn, data string) {
-	n.t.Helper()
-	require.NoError(n.t, n.Update(n.t.Context(), room, user, conn, []byte(data)))
-}
-
-// told waits for as many notices as want has and requires them to be those.
-func (n *node) told(want ...string) {
-	n.t.Helper()
-	require.Equal(n.t, want, presencetest.Texts(n.board.Next(len(want))), n.name)
-}
-
-func (n *node) lines() (list []string, err error) {
-	err = n.Members(n.t.Context(), room, func(m *message.Members) { list = presencetest.Lines(m) })
-	return list, err
-}
-
-func (n *node) listed(want ...string) {
-	n.t.Helper()
-	list, err := n.lines()
-	require.NoError(n.t, err)
-	require.Equal(n.t, want, list, n.name)
-}
-
-// settled waits until a node lists these members.
-func (n *node) settled(want ...string) {
-	n.t.Helper()
-	n.until(func() bool {
-		list, err := n.lines()
-		return err == nil && fmt.Sprint(list) == fmt.Sprint(want)
-	}, func() string { list, err := n.lines(); return fmt.Sprint(list, err, " instead of ", want) })
-}
-
-// until waits until something is so.
-func (n *node) until(ok func() bool, what func() string) {
-	n.t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		require.True(n.t, time.Now().Before(end), "%s: %s", n.name, what())
-	}
 }
 
 func TestASharedPresenceKeepsEveryPromise(t *testing.T) {
