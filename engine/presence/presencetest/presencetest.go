@@ -42,10 +42,14 @@ type Store interface {
 // Open makes a store that nobody is in yet and runs it until the end of the case, by t.Cleanup.
 type Open func(t *testing.T, cfg presence.Config, classes *broker.Classes, out presence.Deliverer) Store
 
-// Run runs every case in real time, for stores whose state is outside the process.
+// Run runs every case in real time, side by side with others since most of it is waiting: for stores whose state is outside the
+// process.
 func Run(t *testing.T, open Open) {
 	for _, c := range cases() {
-		t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, open)
+		})
 	}
 }
 

@@ -80,6 +80,7 @@ func TestARedisThatLostEverythingGetsItBackAndNobodyIsTold(t *testing.T) {
 }
 
 func TestWhoDiedWhenEverythingWasLostIsToldToHaveLeft(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := newRig(t)
 	r.cfg.CheckInterval = 100 * time.Millisecond
 	a, b := r.start(t, "a"), r.start(t, "b")
@@ -93,11 +94,13 @@ func TestWhoDiedWhenEverythingWasLostIsToldToHaveLeft(t *testing.T) {
 }
 
 func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for name, away := range map[string]struct{ begin, end func(*rig) }{
 		"killed": {func(r *rig) { r.server.Kill() }, func(r *rig) { r.server.Start() }},
 		"paused": {func(r *rig) { r.server.Pause() }, func(r *rig) { r.server.Resume() }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t)
 			r.cfg.Wait = 100 * time.Millisecond
 			a, b := r.start(t, "a"), r.start(t, "b")
@@ -188,6 +191,7 @@ func TestAReaderThatWasInterruptedComparesAtOnce(t *testing.T) {
 }
 
 func TestAForeignKeyHarmsItsTopicOnly(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := newRig(t)
 	r.cfg.Wait = 200 * time.Millisecond
 	a := r.start(t, "a")
@@ -261,6 +265,7 @@ func TestARedisThatWentBackInTimeIsBroughtForward(t *testing.T) {
 }
 
 func TestMembersAreKeptByAClusterAndBySentinelsAndByAnACLUser(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for name, remote := range map[string]func(t *testing.T) (cfg redis.Config, fail func()){
 		"ACL user": func(t *testing.T) (redis.Config, func()) {
 			return redistest.SingleWith(t, redistest.Options{Username: "engine"}).Config(), func() {}
@@ -278,6 +283,7 @@ func TestMembersAreKeptByAClusterAndBySentinelsAndByAnACLUser(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newRigOn(t)
 			cfg, fail := remote(t)
 			r.remote = &cfg

@@ -45,6 +45,7 @@ func TestNodesHaveOneListAndTellTheSame(t *testing.T) {
 }
 
 func TestALostConnectionMayComeBackOnAnotherNode(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
 	a.Come("alice", "a1")
@@ -79,6 +80,7 @@ func TestLimitsAreThoseOfAllNodesTogether(t *testing.T) {
 }
 
 func TestADeadNodesMembersLeaveAfterTheGracePeriodUnlessTheyCameBack(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := newRig(t)
 	a, b, c := r.start(t, "a"), r.start(t, "b"), r.start(t, "c")
 	a.Come("anchor", "a1")
@@ -105,6 +107,7 @@ func TestADeadNodesMembersLeaveAfterTheGracePeriodUnlessTheyCameBack(t *testing.
 }
 
 func TestANodeThatIsSilentIsTakenForDead(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := newRig(t)
 	r.cfg.CheckInterval = 50 * time.Millisecond
 	a, b := r.start(t, "a"), r.start(t, "b")
@@ -117,6 +120,7 @@ func TestANodeThatIsSilentIsTakenForDead(t *testing.T) {
 }
 
 func TestANodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
 	a.Come("alice", "a1")
@@ -179,6 +183,7 @@ func TestWhoEntersCostsOneCallAndWhatIsToldOneMore(t *testing.T) {
 }
 
 func TestANodesEndWritesWhatItsConnectionsDid(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := newRig(t)
 	a, b := r.start(t, "a"), r.start(t, "b")
 	b.Come("bob", "b1")

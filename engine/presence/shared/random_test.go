@@ -84,8 +84,10 @@ func (c *crowd) agreed(n *node) (problem string) {
 // TestWhateverHappensNodesAgreeInTheEnd has connections come and go on three nodes while Redis is killed, paused, emptied and cut
 // off, nodes are deaf, and nodes are taken for dead.
 func TestWhateverHappensNodesAgreeInTheEnd(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t)
 			r.cfg.Wait, r.cfg.CheckInterval, r.limits.Grace = 100*time.Millisecond, 100*time.Millisecond, 50*time.Millisecond
 			c := &crowd{t: t, dice: rand.New(rand.NewPCG(seed, 1)), conns: make(map[string]int)}

@@ -57,7 +57,7 @@ func newRig(t testing.TB) *rig {
 func newRigOn(t testing.TB) *rig {
 	r := &rig{limits: presence.DefaultConfig(), cfg: shared.DefaultConfig(), classes: presencetest.Classes(t)}
 	r.limits.NoticeDelay, r.limits.Grace = 5*time.Millisecond, time.Second
-	r.cfg.CheckInterval = 200 * time.Millisecond
+	r.cfg.CheckInterval, r.cfg.Wait = 500*time.Millisecond, patience/2
 	return r
 }
 
@@ -136,9 +136,11 @@ func (n *node) setDeaf(deaf bool) {
 }
 
 func TestASharedPresenceKeepsEveryPromise(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	presencetest.Run(t, func(t *testing.T, cfg presence.Config, classes *broker.Classes, out presence.Deliverer) presencetest.Store {
 		r := newRig(t)
 		r.limits, r.classes, r.out = cfg, classes, out
+		r.cfg.CheckInterval = shared.DefaultConfig().CheckInterval // what nobody touches for some checks is forgotten
 		return r.start(t, "only").Presence
 	})
 }
