@@ -25,7 +25,7 @@ check: ## the gate: format, vet, staticcheck, imports, style, generated files, t
 	.ci/check
 
 bench: build ## the benchmark table, ratios in one run
-	@.ci/setup go
+	@.ci/setup go redis
 	.ci/bench
 
 soak: build ## the long runs; the log is kept in test/bench
