@@ -64,6 +64,9 @@ func (r resident) Share(_ context.Context, changes []SessionChange) error {
 	defer r.mu.Unlock()
 	for _, c := range changes {
 		if c.Gone {
+			if s, ok := r.sessions[c.ID]; ok && s.Owner != c.Owner {
+				return errors.New("whose session is gone is not told")
+			}
 			delete(r.sessions, c.ID)
 			continue
 		}
@@ -371,6 +374,22 @@ func TestASessionThatEndsWithTheEngineIsToldOfBeforeTheNodeLeaves(t *testing.T) 
 	stop()
 	require.Equal(t, "engine_restarted", o.sessions[id].Reason)
 	require.NotZero(t, o.sessions[id].EndedMS)
+}
+
+func TestASessionThatIsNotKeptAnyMoreIsForgottenEverywhere(t *testing.T) {
+	o := newTown()
+	w, _ := openWith(t, t.TempDir(), func(c *Config) { c.SessionsKeptMax = 1 }, func(d *Deps) { d.Shared = resident{o, "a"} })
+	o.traders["a"] = w
+	u1 := user("u1", "trader")
+	for range 3 {
+		id := must[*message.SessionStarted](t, w, u1, start("paper", `{"s":["A"]}`, "")).Session.ID
+		must[*message.SessionChanged](t, w, u1, &message.SessionChange{SessionID: id, Change: message.SessionStop})
+	}
+	require.Eventually(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return len(o.sessions) == 1
+	}, waitMost, waitStep)
 }
 
 func TestASessionThatRunsElsewhereIsTheUsersAlsoWithoutAHome(t *testing.T) {

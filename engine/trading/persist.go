@@ -230,7 +230,7 @@ func (t *Trading) load() error {
 	if err != nil {
 		return fmt.Errorf("trading: sessions: %w", err)
 	}
-	for _, id := range t.ended.surplus(t.cfg.SessionsKeptMax) {
+	for id := range t.ended.surplus(t.cfg.SessionsKeptMax) {
 		changes[id] = nil
 	}
 	if len(changes) == 0 {
@@ -265,11 +265,11 @@ func head(raw []byte) (d document, err error) {
 // retire puts a session that has ended on the list of those, from which the oldest beyond sessions_kept_max go.
 func (t *Trading) retire(s *session) {
 	t.ended.add(s.id, past{owner: s.owner, createdMS: s.created.UnixMilli()})
-	for _, id := range t.ended.surplus(t.cfg.SessionsKeptMax) {
+	for id, old := range t.ended.surplus(t.cfg.SessionsKeptMax) {
 		t.mu.Lock()
 		t.dirty[id] = nil
 		t.mu.Unlock()
-		t.shareSoon(SessionChange{Session: &message.Session{ID: id}, Gone: true})
+		t.shareSoon(SessionChange{Session: &message.Session{ID: id, Owner: old.owner}, Gone: true})
 	}
 }
 
@@ -316,7 +316,7 @@ func (e *ended) newestOf(user string, most int) []string {
 }
 
 // surplus forgets the oldest sessions beyond most and returns them.
-func (e *ended) surplus(most int) []string {
+func (e *ended) surplus(most int) map[string]past {
 	if e.len() <= most {
 		return nil
 	}
@@ -326,8 +326,10 @@ func (e *ended) surplus(most int) []string {
 	if len(ids) <= most {
 		return nil // somebody else has taken them off
 	}
+	gone := make(map[string]past, len(ids)-most)
 	for _, id := range ids[most:] {
+		gone[id] = e.sessions[id]
 		delete(e.sessions, id)
 	}
-	return ids[most:]
+	return gone
 }

@@ -214,10 +214,8 @@ func (t *Trading) adoptAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for part := range slices.Chunk(unknown, shareBatch) {
-			if err := t.shareEnded(ctx, part); err != nil {
-				return err
-			}
+		if err := t.shareEnded(ctx, unknown); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -266,22 +264,27 @@ func (t *Trading) release(s *session) {
 
 // shareEnded tells of sessions that have ended.
 func (t *Trading) shareEnded(ctx context.Context, ids []string) error {
-	var changes []SessionChange
-	for _, id := range ids {
-		if _, ok := t.ended.owner(id); !ok {
+	for batch := range slices.Chunk(ids, shareBatch) {
+		var changes []SessionChange
+		for _, id := range batch {
+			if _, ok := t.ended.owner(id); !ok {
+				continue
+			}
+			shown, err := t.document(id)
+			if err != nil {
+				t.log.Error("other nodes cannot be told of a session", "session", id, "error", err)
+				continue
+			}
+			changes = append(changes, SessionChange{Session: shown})
+		}
+		if len(changes) == 0 {
 			continue
 		}
-		shown, err := t.document(id)
-		if err != nil {
-			t.log.Error("other nodes cannot be told of a session", "session", id, "error", err)
-			continue
+		if err := t.deps.Shared.Share(ctx, changes); err != nil {
+			return err
 		}
-		changes = append(changes, SessionChange{Session: shown})
 	}
-	if len(changes) == 0 {
-		return nil
-	}
-	return t.deps.Shared.Share(ctx, changes)
+	return nil
 }
 
 // shareLast tells what there is to tell when Run ends.

@@ -126,17 +126,16 @@ func (s *Sessions) Share(ctx context.Context, changes []trading.SessionChange) e
 	keys, args := []string{docs, nodes, all}, []any{s.node.ID(), s.max, homeKept.Milliseconds()}
 	place := map[string]int{}
 	for _, c := range changes {
-		if c.Gone {
-			args = append(args, c.ID, 0, 0, "")
-			continue
-		}
-		doc, err := json.Marshal(&record{Version: recordVersion, Session: c.Session})
-		if err != nil {
-			return fmt.Errorf("sessions: the session %s: %w", c.ID, err)
-		}
 		if place[c.Owner] == 0 {
 			place[c.Owner] = len(keys) + 1
 			keys = append(keys, tag+"of:"+c.Owner, homeOf(c.Owner))
+		}
+		var doc []byte
+		if !c.Gone {
+			var err error
+			if doc, err = json.Marshal(&record{Version: recordVersion, Session: c.Session}); err != nil {
+				return fmt.Errorf("sessions: the session %s: %w", c.ID, err)
+			}
 		}
 		args = append(args, c.ID, c.CreatedMS, place[c.Owner], doc)
 	}

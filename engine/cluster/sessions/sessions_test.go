@@ -68,6 +68,10 @@ func change(id, owner string, created int64, state string) trading.SessionChange
 	return trading.SessionChange{Session: &message.Session{ID: id, Owner: owner, CreatedMS: created, State: state, Config: []byte(`{"a":1}`)}}
 }
 
+func gone(id, owner string) trading.SessionChange {
+	return trading.SessionChange{Session: &message.Session{ID: id, Owner: owner}, Gone: true}
+}
+
 func list(t *testing.T, m *member, owner string, most int) (ids []string) {
 	all, err := m.List(t.Context(), owner, most)
 	require.NoError(t, err)
@@ -96,9 +100,9 @@ func TestEveryNodeKnowsTheSessionsOfAll(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, s)
 
-	require.NoError(t, b.Share(t.Context(), []trading.SessionChange{{Session: &message.Session{ID: "s1"}, Gone: true}}))
+	require.NoError(t, b.Share(t.Context(), []trading.SessionChange{gone("s1", "u1")}))
 	require.Equal(t, []string{"s3", "s1"}, list(t, b, "u1", 10), "it is not b's to forget")
-	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{{Session: &message.Session{ID: "s1"}, Gone: true}}))
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{gone("s1", "u1")}))
 	require.Equal(t, []string{"s3"}, list(t, b, "u1", 10))
 	require.Equal(t, []string{"s3", "s2"}, list(t, b, "", 10))
 }
@@ -136,6 +140,24 @@ func TestTheOldestBeyondSessionsMaxAreForgotten(t *testing.T) {
 	n, err := server.Client().ZCard(t.Context(), "wse:{_sessions}:of:u1").Result()
 	require.NoError(t, err)
 	require.EqualValues(t, 3, n, "what is forgotten leaves the list of its owner when that is looked at")
+}
+
+func TestWhatIsForgottenLeavesTheListOfItsOwnerAlsoWhereNobodyLooks(t *testing.T) {
+	server := redistest.Single(t)
+	a := join(t, server, "a", 3)
+	kept := func(owner string) []string {
+		ids, err := server.Client().ZRange(t.Context(), tag+"of:"+owner, 0, -1).Result()
+		require.NoError(t, err)
+		return ids
+	}
+	for i := range int64(20) {
+		require.NoError(t, a.Share(t.Context(), []trading.SessionChange{change("s"+string(rune('a'+i)), "u1", i, "stopped")}))
+	}
+	require.Subset(t, kept("u1"), []string{"sr", "ss", "st"})
+	require.LessOrEqual(t, len(kept("u1")), 5, "those beyond sessions_max go as others come")
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{change("s1", "u2", 100, "stopped")}))
+	require.NoError(t, a.Share(t.Context(), []trading.SessionChange{gone("s1", "u2")}))
+	require.Empty(t, kept("u2"), "one that its node forgets goes at once")
 }
 
 func TestAUserHasOneHomeWhichIsAnotherOnceItIsDead(t *testing.T) {
