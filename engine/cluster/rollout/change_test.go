@@ -17,6 +17,7 @@ func digest(b []byte) string {
 }
 
 func TestASwapIsMadeByAllNodesAndReportedInOneTable(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b", "c")
 	report, err := all[1].rollout.Swap(t.Context(), "say", candidate(1))
@@ -33,6 +34,7 @@ func TestASwapIsMadeByAllNodesAndReportedInOneTable(t *testing.T) {
 }
 
 func TestARollbackGoesBackOnAllNodesOneVersionAtATime(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	for i := 1; i <= 2; i++ {
@@ -57,6 +59,7 @@ func TestARollbackGoesBackOnAllNodesOneVersionAtATime(t *testing.T) {
 }
 
 func TestANodeThatCameLaterCanGoBackToVersionsThatItNeverHad(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a")
 	for i := 1; i <= 2; i++ {
@@ -77,6 +80,7 @@ func TestANodeThatCameLaterCanGoBackToVersionsThatItNeverHad(t *testing.T) {
 }
 
 func TestARollbackWithoutASwapBeforeGoesToWhatServedBeforeOnTheNodeThatIsAsked(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	_, err := all[0].rollout.Rollback(t.Context(), "say", "", "bob")
@@ -91,6 +95,7 @@ func TestARollbackWithoutASwapBeforeGoesToWhatServedBeforeOnTheNodeThatIsAsked(t
 }
 
 func TestOneNodeThatRefusesKeepsAllFromSwitchingAndIsNamed(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	pinned := files()
@@ -109,6 +114,7 @@ func TestOneNodeThatRefusesKeepsAllFromSwitchingAndIsNamed(t *testing.T) {
 }
 
 func TestANodeWithoutThePluginIsToldByName(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a")
 	other := files()
@@ -127,6 +133,7 @@ func TestANodeWithoutThePluginIsToldByName(t *testing.T) {
 }
 
 func TestACandidateThatIsNoneIsRefusedBeforeAnyNodeIsAsked(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	a := g.start("a")[0]
 	_, err := a.rollout.Swap(t.Context(), "say", plugin.Candidate{})
@@ -139,6 +146,7 @@ func TestACandidateThatIsNoneIsRefusedBeforeAnyNodeIsAsked(t *testing.T) {
 }
 
 func TestAConfigTravelsAsItIs(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	_, err := all[0].rollout.Swap(t.Context(), "say", plugin.Candidate{Config: []byte(`{"b": 1,  "a": [2]}`)})
@@ -156,6 +164,7 @@ func TestAConfigTravelsAsItIs(t *testing.T) {
 }
 
 func TestAShadowThatRunsOnOneNodeKeepsAllFromSwitching(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	_, err := all[1].host.Swap(t.Context(), "say", candidate(2), plugin.Shadow{Events: 1000})
@@ -167,6 +176,7 @@ func TestAShadowThatRunsOnOneNodeKeepsAllFromSwitching(t *testing.T) {
 }
 
 func TestWhatTheClusterWantsIsChangedForAllNodesUntilItIsForgotten(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	_, err := all[0].rollout.Forget(t.Context(), "say", "")
@@ -199,6 +209,7 @@ func keys(t *testing.T, g *group, pattern string) []string {
 }
 
 func TestOnlyAsManyVersionsAreKeptAsTheConfigurationSays(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	a := g.start("a")[0]
 	for i := 1; i <= 4; i++ {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAFaultyConfigurationIsRefusedByField(t *testing.T) {
+	t.Parallel()
 	good := rollout.DefaultConfig()
 	require.NoError(t, good.Validate())
 	for want, change := range map[string]func(*rollout.Config){
@@ -28,6 +29,7 @@ func TestAFaultyConfigurationIsRefusedByField(t *testing.T) {
 }
 
 func TestNobodyWaitsLongerThanPrepareTimeoutForANode(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	g.cfg.PrepareTimeout = 300 * time.Millisecond

@@ -53,6 +53,7 @@ func (m *member) beforeFollow(f func()) {
 }
 
 func TestACoordinatorThatDiesBetweenPrepareAndCommitLeavesEverythingAsItWas(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	g.nodes.NodeTimeout = 5 * time.Second
 	g.cfg.CommitTimeout = 300 * time.Millisecond // of the one that dies, since there nobody notices that it is dead
@@ -81,6 +82,7 @@ func TestACoordinatorThatDiesBetweenPrepareAndCommitLeavesEverythingAsItWas(t *t
 }
 
 func TestACoordinatorThatIsTakenForDeadAndComesBackCommitsNothing(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	b := all[1]
@@ -99,6 +101,7 @@ func TestACoordinatorThatIsTakenForDeadAndComesBackCommitsNothing(t *testing.T) 
 }
 
 func TestALeaseEndsByItself(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	g.cfg.PrepareTimeout, g.cfg.CommitTimeout = 2*time.Second, 500*time.Millisecond
 	a := g.start("a")[0]
@@ -110,6 +113,7 @@ func TestALeaseEndsByItself(t *testing.T) {
 }
 
 func TestACoordinatorThatDiesBehindTheCommitIsFollowedByAllOthers(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b", "c")
 	all[0].beforeFollow(func() { _ = all[0].client.Close() })
@@ -128,6 +132,7 @@ func TestACoordinatorThatDiesBehindTheCommitIsFollowedByAllOthers(t *testing.T) 
 }
 
 func TestANodeThatDiesAfterItSaidReadyFollowsWhenItIsBack(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b", "c")
 	all[0].behindPrepare(all[2].crash)
@@ -146,6 +151,7 @@ func TestANodeThatDiesAfterItSaidReadyFollowsWhenItIsBack(t *testing.T) {
 }
 
 func TestANodeThatLeavesAfterItSaidReadyIsNotedAsGone(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b", "c")
 	all[0].behindPrepare(all[2].stop)
@@ -156,6 +162,7 @@ func TestANodeThatLeavesAfterItSaidReadyIsNotedAsGone(t *testing.T) {
 }
 
 func TestANodeThatIsSilentKeepsAllFromSwitching(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b", "c")
 	release := make(chan struct{})
@@ -177,6 +184,7 @@ func TestANodeThatIsSilentKeepsAllFromSwitching(t *testing.T) {
 }
 
 func TestARedisThatDiesBetweenPrepareAndCommitMakesTheOutcomeUnknownAndNeverTwoVersions(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	g.cfg.CommitTimeout = time.Second
 	all := g.start("a", "b", "c")
@@ -203,6 +211,7 @@ func TestARedisThatDiesBetweenPrepareAndCommitMakesTheOutcomeUnknownAndNeverTwoV
 }
 
 func TestARedisThatStandsStillBetweenPrepareAndCommitEndsInOneVersionForAll(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	g.cfg.CommitTimeout = time.Second
 	all := g.start("a", "b", "c")
@@ -222,6 +231,7 @@ func TestARedisThatStandsStillBetweenPrepareAndCommitEndsInOneVersionForAll(t *t
 }
 
 func TestARedisThatIsEmptiedBehindTheCommitIsToldAgain(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	all[0].beforeFollow(g.server.FlushAll)
@@ -236,6 +246,7 @@ func TestARedisThatIsEmptiedBehindTheCommitIsToldAgain(t *testing.T) {
 }
 
 func TestARedisThatWasEmptiedWhileANodeWasCutOffTakesNothingOldFromIt(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	_, err := all[0].rollout.Swap(t.Context(), "say", candidate(1))
@@ -253,6 +264,7 @@ func TestARedisThatWasEmptiedWhileANodeWasCutOffTakesNothingOldFromIt(t *testing
 }
 
 func TestOneOfManyCoordinatorsAtOnceIsFollowedByAll(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b", "c")
 	for round := range 5 {
@@ -285,6 +297,7 @@ func TestOneOfManyCoordinatorsAtOnceIsFollowedByAll(t *testing.T) {
 }
 
 func TestANodeThatWasCutOffFollowsWhenItIsBackAndIsNotReadyBefore(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	all[1].cut.pull()
@@ -300,6 +313,7 @@ func TestANodeThatWasCutOffFollowsWhenItIsBackAndIsNotReadyBefore(t *testing.T) 
 }
 
 func TestANodeThatStartsLaterAndCannotServeWhatIsWantedIsNotReadyAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	a := g.start("a")[0]
 	_, err := a.rollout.Swap(t.Context(), "say", candidate(1))
@@ -329,6 +343,7 @@ func TestANodeThatStartsLaterAndCannotServeWhatIsWantedIsNotReadyAndSaysWhy(t *t
 }
 
 func TestBytesThatAreNotWhatWasAnnouncedServeNowhere(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	var once sync.Once
@@ -349,6 +364,7 @@ func TestBytesThatAreNotWhatWasAnnouncedServeNowhere(t *testing.T) {
 }
 
 func TestBytesThatRedisEvictedArePutBackByWhoServesThem(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	a := g.start("a")[0]
 	_, err := a.rollout.Swap(t.Context(), "say", candidate(1))
@@ -369,6 +385,7 @@ func TestBytesThatRedisEvictedArePutBackByWhoServesThem(t *testing.T) {
 }
 
 func TestForeignValuesAtTheKeysAreNamedWithWhatToDo(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	a := g.start("a")[0]
 	redis := g.server.Client()
@@ -400,6 +417,7 @@ func TestForeignValuesAtTheKeysAreNamedWithWhatToDo(t *testing.T) {
 }
 
 func TestNodesThatServeDifferentVersionsAreToldInTheLogAndCounted(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	_, err := all[1].host.Swap(t.Context(), "say", candidate(1), plugin.Shadow{})
@@ -420,6 +438,7 @@ func TestNodesThatServeDifferentVersionsAreToldInTheLogAndCounted(t *testing.T) 
 }
 
 func TestWhoNoLongerWaitsChangesNothing(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -438,6 +457,7 @@ func TestWhoNoLongerWaitsChangesNothing(t *testing.T) {
 }
 
 func TestANodeThatCannotRecordTheChangeIsReportedAndTriesAgain(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t)
 	a := g.start("a")[0]
 	full := &disk{}

@@ -29,16 +29,19 @@ func rolled(t *testing.T, g *group) {
 }
 
 func TestOnAClusterAllKeysAreInOneSlot(t *testing.T) {
+	t.Parallel()
 	c := redistest.Cluster(t, redistest.Options{})
 	rolled(t, newGroupOn(t, c.Config))
 }
 
 func TestBehindSentinelsAnACLUserOverTLSMayDoAllOfIt(t *testing.T) {
+	t.Parallel()
 	w := redistest.Sentinel(t, redistest.Options{TLS: true, Username: "wse"})
 	rolled(t, newGroupOn(t, w.Config))
 }
 
 func TestAPrimaryThatDiesBetweenPrepareAndCommitLeavesOneVersionForAll(t *testing.T) {
+	t.Parallel()
 	w := redistest.Sentinel(t, redistest.Options{})
 	g := newGroupOn(t, w.Config)
 	all := g.start("a", "b", "c")
