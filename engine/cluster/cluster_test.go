@@ -43,10 +43,7 @@ func open(t *testing.T, addr string) *redis.Client {
 	cfg := redis.DefaultConfig()
 	cfg.Addrs = []string{addr}
 	cfg.DialTimeout, cfg.CommandTimeout = 500*time.Millisecond, 500*time.Millisecond
-	client, err := redis.Open(cfg, "")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	return client
+	return redistest.Open(t, cfg)
 }
 
 // start runs a node whose way to Redis is addr, and waits until it is among the living.

@@ -11,11 +11,7 @@ import (
 
 func TestAClientOfOneServerFindsItsIdentity(t *testing.T) {
 	server := redistest.Single(t)
-	cfg := redis.DefaultConfig()
-	cfg.Addrs = []string{server.Addr()}
-	client, err := redis.Open(cfg, "")
-	require.NoError(t, err)
-	defer client.Close()
+	client := redistest.Open(t, server.Config())
 	info, err := client.Do().Info(t.Context(), "replication").Result()
 	require.NoError(t, err)
 	id, err := redis.ReadIdentity(info)

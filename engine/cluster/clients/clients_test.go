@@ -11,7 +11,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wse-engine/wse/engine/cluster"
-	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
@@ -53,13 +52,9 @@ func (h *here) RevokeUser(_ context.Context, user string) error {
 }
 
 func join(t *testing.T, server *redistest.Server, name string, conns map[string]string) (*Clients, *here) {
-	cfg := redis.DefaultConfig()
-	cfg.Addrs = []string{server.Addr()}
+	cfg := server.Config()
 	cfg.DialTimeout, cfg.CommandTimeout = 500*time.Millisecond, 500*time.Millisecond
-	client, err := redis.Open(cfg, "")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	node, err := cluster.New(cluster.DefaultConfig(), client, cluster.Options{Name: name})
+	node, err := cluster.New(cluster.DefaultConfig(), redistest.Open(t, cfg), cluster.Options{Name: name})
 	require.NoError(t, err)
 	local := &here{conns: conns}
 	c := New(local, node)

@@ -27,10 +27,7 @@ func open(t testing.TB, addr string, change func(*redis.Config)) *redis.Client {
 	if change != nil {
 		change(&cfg)
 	}
-	client, err := redis.Open(cfg, "")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	return client
+	return redistest.Open(t, cfg)
 }
 
 // node is an Auth of one process: all have the same secret, and their records in one Redis.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/wse-engine/wse/engine/cluster"
 	"github.com/wse-engine/wse/engine/message"
-	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 	"github.com/wse-engine/wse/engine/trading"
 )
@@ -43,12 +42,9 @@ type member struct {
 }
 
 func join(t *testing.T, server *redistest.Server, name string, most int) *member {
-	rc := redis.DefaultConfig()
-	rc.Addrs = []string{server.Addr()}
-	rc.DialTimeout, rc.CommandTimeout = 500*time.Millisecond, 500*time.Millisecond
-	client, err := redis.Open(rc, "")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
+	way := server.Config()
+	way.DialTimeout, way.CommandTimeout = 500*time.Millisecond, 500*time.Millisecond
+	client := redistest.Open(t, way)
 	cfg := cluster.DefaultConfig()
 	cfg.BeatInterval, cfg.NodeTimeout, cfg.SessionsMax = 50*time.Millisecond, time.Second, most
 	node, err := cluster.New(cfg, client, cluster.Options{Name: name})

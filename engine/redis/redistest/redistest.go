@@ -10,6 +10,8 @@ package redistest
 import (
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/wse-engine/wse/engine/redis"
 )
 
@@ -24,6 +26,15 @@ type Options struct {
 	Replicas bool
 	// Args are more of redis-server's command line.
 	Args []string
+}
+
+// Open returns the way of an engine to servers, which ends with the test.
+func Open(t testing.TB, cfg redis.Config) *redis.Client {
+	t.Helper()
+	client, err := redis.Open(cfg, "")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }
 
 // NoSharded makes a server refuse the sharded Pub/Sub, as one before 7.0 does.

@@ -15,10 +15,7 @@ import (
 // way opens the way that an engine takes.
 func way(t *testing.T, cfg redis.Config) goredis.UniversalClient {
 	t.Helper()
-	client, err := redis.Open(cfg, "")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	return client.Do()
+	return redistest.Open(t, cfg).Do()
 }
 
 // access are the ways that servers are got into.
@@ -27,8 +24,10 @@ func access() map[string]redistest.Options {
 }
 
 func TestOneServerIsThereAgainAfterItWasKilled(t *testing.T) {
+	t.Parallel()
 	for name, o := range access() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := redistest.SingleWith(t, o)
 			client := way(t, s.Config())
 			require.NoError(t, client.Set(t.Context(), "wse:a", 1, 0).Err())
@@ -44,6 +43,7 @@ func TestOneServerIsThereAgainAfterItWasKilled(t *testing.T) {
 }
 
 func TestAnACLUserMayTouchOnlyWhatIsTheEngines(t *testing.T) {
+	t.Parallel()
 	s := redistest.SingleWith(t, redistest.Options{Username: "wse"})
 	client := way(t, s.Config())
 	require.NoError(t, client.Set(t.Context(), "{wse:user:1:a}:m", 1, 0).Err())
@@ -91,8 +91,10 @@ func TestEveryFaultShowsAndPasses(t *testing.T) {
 }
 
 func TestSentinelsFindAnotherPrimary(t *testing.T) {
+	t.Parallel()
 	for name, o := range access() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			began := time.Now()
 			w := redistest.Sentinel(t, o)
 			t.Logf("started within %s", time.Since(began))
@@ -129,9 +131,11 @@ func await(t *testing.T, client goredis.UniversalClient, key string) (value stri
 }
 
 func TestAClusterMovesSlotsAndFailsOver(t *testing.T) {
+	t.Parallel()
 	for name, o := range access() {
 		o.Replicas = true
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			began := time.Now()
 			c := redistest.Cluster(t, o)
 			t.Logf("started within %s", time.Since(began))
@@ -173,6 +177,7 @@ func indexOf(c *redistest.Sharded, of *redistest.Server) int {
 }
 
 func TestSmallClustersHaveNoReplicas(t *testing.T) {
+	t.Parallel()
 	c := redistest.Cluster(t, redistest.Options{Args: redistest.NoSharded()})
 	require.Len(t, c.Nodes, 3)
 	require.Error(t, c.Nodes[0].Client().SPublish(t.Context(), "wse:a", "b").Err())
