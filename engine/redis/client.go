@@ -96,8 +96,8 @@ func (c *Client) Config() Config { return c.cfg }
 // Options returns a copy of the library's options, for whoever needs connections of his own.
 func (c *Client) Options() goredis.UniversalOptions { return c.options }
 
-// EachPrimary calls f with a client of every primary, one after the other, until f returns an error: of one in a Cluster for
-// each shard, else of the only one.
+// EachPrimary calls f with a client of every primary: of one in a Cluster for each shard, all at once, else of the only one. It
+// returns when all calls have, with one of their errors if there are any.
 func (c *Client) EachPrimary(ctx context.Context, f func(ctx context.Context, primary *goredis.Client) error) error {
 	switch client := c.universal.(type) {
 	case *goredis.ClusterClient:
