@@ -2,6 +2,7 @@ package shared
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/redis"
 )
 
 // What a dead node had is looked for in all topics, since nobody else knows where it was.
@@ -64,15 +66,13 @@ func (p *Presence) dig(ctx context.Context) {
 			return
 		case <-p.graves.wake:
 		}
-		for {
-			node, all := p.graves.next()
-			if node == "" {
-				break
-			}
-			if err := p.bury(ctx, node, all); err == nil {
-				p.graves.done(node)
+		for todo, dead := p.graves.next(); len(todo) > 0; todo, dead = p.graves.next() {
+			err := p.bury(ctx, todo, dead)
+			if err == nil {
+				p.graves.done(todo)
 				continue
-			} else if ctx.Err() == nil {
+			}
+			if ctx.Err() == nil {
 				p.failed("", err)
 			}
 			select {
@@ -84,30 +84,31 @@ func (p *Presence) dig(ctx context.Context) {
 	}
 }
 
-func (g *graves) next() (node string, all []string) {
+func (g *graves) next() (todo, dead []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.todo) == 0 {
-		return "", nil
+	return slices.Clone(g.todo), slices.Clone(g.dead)
+}
+
+func (g *graves) done(nodes []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.todo = slices.DeleteFunc(g.todo, func(n string) bool { return slices.Contains(nodes, n) })
+}
+
+// bury goes through the topics of every primary once for all nodes that are to be buried, unless other nodes do so for each of them.
+// A node that dies at that is buried by another, which takes what earlier ones left with it.
+func (p *Presence) bury(ctx context.Context, todo, dead []string) error {
+	claimed := false
+	for _, node := range todo {
+		first, err := p.claim(ctx, node)
+		if err != nil {
+			return err
+		}
+		claimed = claimed || first
 	}
-	return g.todo[0], slices.Clone(g.dead)
-}
-
-func (g *graves) done(node string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.todo = slices.DeleteFunc(g.todo, func(n string) bool { return n == node })
-}
-
-// bury goes through the topics of every primary, if no other node does so for the same dead one. A node that dies at that is
-// buried by another, which takes what earlier ones left with it.
-func (p *Presence) bury(ctx context.Context, node string, all []string) error {
-	_, err := p.client.Do().SetArgs(ctx, "wse:{_presence}:bury:"+node, p.node, goredis.SetArgs{Mode: "NX", TTL: claimFor}).Result()
-	if err == goredis.Nil {
+	if !claimed {
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	return p.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
 		var cursor uint64
@@ -116,7 +117,7 @@ func (p *Presence) bury(ctx context.Context, node string, all []string) error {
 			if err != nil {
 				return err
 			}
-			if err := p.buryIn(ctx, keys, all); err != nil {
+			if err := p.buryIn(ctx, keys, dead); err != nil {
 				return err
 			}
 			if cursor = next; cursor == 0 {
@@ -124,6 +125,20 @@ func (p *Presence) bury(ctx context.Context, node string, all []string) error {
 			}
 		}
 	})
+}
+
+// claim reports whether it is this node that buries a dead one: it is the first to say so, or has said so before.
+func (p *Presence) claim(ctx context.Context, node string) (bool, error) {
+	key := redis.Prefix + "{_presence}:bury:" + node
+	err := p.client.Do().SetArgs(ctx, key, p.node, goredis.SetArgs{Mode: "NX", TTL: claimFor}).Err()
+	if !errors.Is(err, goredis.Nil) {
+		return err == nil, err
+	}
+	owner, err := p.client.Do().Get(ctx, key).Result()
+	if errors.Is(err, goredis.Nil) { // it has run out between the two: whoever had it is through
+		return false, nil
+	}
+	return owner == p.node, err
 }
 
 // buryIn takes what dead nodes had away from some topics. This node sees to what follows from it.

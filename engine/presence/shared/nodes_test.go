@@ -2,6 +2,8 @@ package shared_test
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -259,4 +261,38 @@ func TestSoManyTopicsAreRememberedThatAreOnlyHeardOf(t *testing.T) {
 	require.Equal(t, 51, b.Figures().TopicsKnown, "where somebody is on a topic, it is not among them")
 	require.NoError(t, b.Leave(t.Context(), "public:room:0", "b1", false))
 	require.Equal(t, []string{"leave bob"}, presencetest.Texts(a.Board.Next(1)), "what is forgotten is told all the same")
+}
+
+func TestABurialThatFailedIsBegunAgain(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	r := newRig(t)
+	r.cfg.CheckInterval = time.Hour
+	a, b := r.start(t, "a"), r.start(t, "b")
+	require.NoError(t, b.Enter(t.Context(), "public:room:alone", "bob", "b1"))
+	a.Told("join bob")
+	b.stop()
+	client := r.server.Client()
+	require.NoError(t, client.Do(t.Context(), "ACL", "SETUSER", "default", "-scan").Err())
+	a.Dead("b")
+	a.Until(func() bool { return a.failures("") > 0 }, func() string { return "nothing fails" })
+	require.NoError(t, client.Do(t.Context(), "ACL", "SETUSER", "default", "+scan").Err())
+	a.Told("leave bob")
+}
+
+func TestManyThatDiedAreLookedForTogether(t *testing.T) {
+	r := newRig(t)
+	a := r.start(t, "a")
+	a.Come("alice", "a1")
+	for i := range 20 {
+		a.Dead(fmt.Sprintf("n%d", i))
+	}
+	client := r.server.Client()
+	a.Until(func() bool { return len(client.Keys(t.Context(), "wse:{_presence}:bury:*").Val()) == 20 }, func() string { return "they are not buried" })
+	scans, err := client.Info(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	_, scans, found := strings.Cut(scans, "cmdstat_scan:calls=")
+	require.True(t, found)
+	n, err := strconv.Atoi(scans[:strings.IndexByte(scans, ',')])
+	require.NoError(t, err)
+	require.LessOrEqual(t, n, 2, "one that may have begun with the first of them, and one for all others")
 }

@@ -104,6 +104,13 @@ func (n *node) failed(topic message.Topic, _ error) {
 	n.errs[topic]++
 }
 
+// failures returns how many there were with a topic, or with none.
+func (n *node) failures(topic message.Topic) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.errs[topic]
+}
+
 // listen hands the notices of all topics on, as a broker does.
 func (n *node) listen(ctx context.Context, reader *goredis.PubSub) {
 	for ctx.Err() == nil {
