@@ -28,6 +28,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/presence"
@@ -52,7 +54,7 @@ type Presence struct {
 	out     presence.Deliverer
 	node    string
 	ways    string // p, s or b: PUBLISH, SPUBLISH, both
-	sha     string
+	script  *goredis.Script
 	failed  func(message.Topic, error)
 	ids     *message.IDSource
 	turns   atomic.Uint64
@@ -95,7 +97,7 @@ func New(cfg Config, limits presence.Config, classes *broker.Classes, client *re
 		return nil, fmt.Errorf("presence: a node cannot be called %.140q; names have 1 to 128 of A-Z a-z 0-9 _ . -", node)
 	}
 	p := &Presence{
-		cfg: cfg, limits: limits, classes: classes, client: client, out: out, node: node, ways: "p", sha: digest(script), failed: opts.Failed,
+		cfg: cfg, limits: limits, classes: classes, client: client, out: out, node: node, ways: "p", script: goredis.NewScript(presenceLua), failed: opts.Failed,
 		ids: message.NewIDSource("prs"), alarms: presence.NewAlarms[*topic](), queue: queue{wake: make(chan struct{}, workers)},
 		graves: graves{wake: make(chan struct{}, 1)}, seed: maphash.MakeSeed(), topics: make(map[message.Topic]*topic),
 	}

@@ -2,9 +2,7 @@ package shared
 
 import (
 	"context"
-	"crypto/sha1"
 	_ "embed" // the script
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,7 +16,7 @@ import (
 )
 
 //go:embed presence.lua
-var script string
+var presenceLua string
 
 // call is one run of the script.
 type call struct {
@@ -118,9 +116,9 @@ func (p *Presence) run(ctx context.Context, calls []*call) (answers []*answer, e
 		for i, n := range todo {
 			keys, args := p.args(calls[n])
 			if text {
-				cmds[i] = pipe.Eval(ctx, script, keys, args...)
+				cmds[i] = p.script.Eval(ctx, pipe, keys, args...)
 			} else {
-				cmds[i] = pipe.EvalSha(ctx, p.sha, keys, args...)
+				cmds[i] = p.script.EvalSha(ctx, pipe, keys, args...)
 			}
 		}
 		p.commands.Add(uint64(len(todo)))
@@ -141,11 +139,6 @@ func (p *Presence) run(ctx context.Context, calls []*call) (answers []*answer, e
 		}
 	}
 	return answers, errs
-}
-
-func digest(text string) string {
-	sum := sha1.Sum([]byte(text))
-	return hex.EncodeToString(sum[:])
 }
 
 // reader reads a reply of the script, item by item; what is not as expected is remembered.
