@@ -3,7 +3,9 @@ package shared
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,7 +45,7 @@ func (q *queue) take(ctx context.Context) []*topic {
 	for {
 		q.mu.Lock()
 		n := min(len(q.topics), batchTopics)
-		batch := append([]*topic(nil), q.topics[:n]...)
+		batch := slices.Clone(q.topics[:n])
 		clear(q.topics[:n])
 		q.topics = q.topics[n:]
 		more := len(q.topics) > 0
@@ -123,10 +125,8 @@ func (p *Presence) fly(ctx context.Context, batch []*topic) bool {
 		if errs[i] == nil {
 			t.fault, t.blamed = nil, false
 			p.land(t, calls[i], written[i], answers[i])
-		} else {
-			if p.crash(t, calls[i], written[i], errs[i]) {
-				broken, away = true, errs[i]
-			}
+		} else if p.crash(t, calls[i], written[i], errs[i]) {
+			broken, away = true, errs[i]
 		}
 		t.logging, t.log = false, nil
 		p.kick(t)
@@ -331,7 +331,7 @@ func (p *Presence) refuse(t *topic, u *user, turn uint64) {
 		w.done <- p.limits.Full(t.name)
 		return true
 	}
-	u.waiters, u.updates = without(u.waiters, full), without(u.updates, full)
+	u.waiters, u.updates = slices.DeleteFunc(u.waiters, full), slices.DeleteFunc(u.updates, full)
 	if u.count > 0 { // he is subscribed, and was told before that he is listed: he will be, once there is room
 		u.outside = true
 	}
@@ -339,14 +339,14 @@ func (p *Presence) refuse(t *topic, u *user, turn uint64) {
 
 // admit answers who was listed.
 func (p *Presence) admit(t *topic, u *user, turn uint64, r result) {
-	u.waiters = without(u.waiters, func(w *waiter) bool {
+	u.waiters = slices.DeleteFunc(u.waiters, func(w *waiter) bool {
 		if w.sent == turn {
 			w.done <- nil
 		}
 		return w.sent == turn
 	})
 	said := false
-	u.updates = without(u.updates, func(w *waiter) bool {
+	u.updates = slices.DeleteFunc(u.updates, func(w *waiter) bool {
 		if w.sent != turn {
 			return false
 		}
@@ -382,20 +382,5 @@ func (p *Presence) remind(t *topic, c *call, a *answer) {
 
 // mindful reports that the call was to see to what is due, whoever began it.
 func (c *call) mindful() bool {
-	for _, flag := range c.flags {
-		if flag == 'c' || flag == 'd' || flag == 'b' {
-			return true
-		}
-	}
-	return len(c.restored) > 0
-}
-
-// without returns the items that done does not report as done.
-func without(list []*waiter, done func(*waiter) bool) (rest []*waiter) {
-	for _, w := range list {
-		if !done(w) {
-			rest = append(rest, w)
-		}
-	}
-	return rest
+	return strings.ContainsAny(c.flags, "cdb") || len(c.restored) > 0
 }

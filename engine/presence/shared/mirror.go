@@ -92,19 +92,17 @@ func (p *Presence) differences(t *topic, list []record) (found []notice) {
 // as a subscriber would do himself.
 func (p *Presence) answer(t *topic, c *call, a *answer) {
 	var list *message.Members
-	kept := t.askers[:0:0]
-	for _, r := range t.askers {
+	t.askers = slices.DeleteFunc(t.askers, func(r *asker) bool {
 		if r.sent != c.turn {
-			kept = append(kept, r)
-			continue
+			return false
 		}
 		if list == nil {
 			list = t.list(a)
 		}
 		r.show(list)
 		r.done <- nil
-	}
-	t.askers = kept
+		return true
+	})
 }
 
 func (t *topic) list(a *answer) *message.Members {

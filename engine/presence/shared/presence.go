@@ -126,35 +126,24 @@ func (p *Presence) Enter(ctx context.Context, name message.Topic, user, conn str
 		return nil
 	}
 	t := p.acquire(name)
+	defer p.release(t)
 	if t.conns[conn] != nil {
-		p.release(t)
 		return nil
 	}
 	u := t.enter(user, conn)
 	t.touch(u)
-	var w *waiter
-	if listed := u.count > 1 && u.written && !u.outside; !listed && !p.unreachable(t) {
-		w = &waiter{conn: conn, done: make(chan error, 1)}
-		u.waiters = append(u.waiters, w)
+	if listed := u.count > 1 && u.written && !u.outside; listed || p.unreachable(t) {
+		p.kick(t)
+		return nil
 	}
+	w := &waiter{conn: conn, done: make(chan error, 1)}
+	u.waiters = append(u.waiters, w)
 	p.kick(t)
-	p.release(t)
-	if w == nil {
-		return nil
-	}
-	err, answered := p.await(ctx, w.done)
-	if answered {
-		return err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	select {
-	case err := <-w.done: // it came just now
-		return err
-	default:
+	err, answered := p.await(ctx, t, w.done)
+	if !answered {
 		u.waiters = remove(u.waiters, w)
-		return nil
 	}
+	return err
 }
 
 // Update sets what a user says of himself on a topic, one of whose connections conn is: a JSON object, which is kept. Who
@@ -167,7 +156,7 @@ func (p *Presence) Update(ctx context.Context, name message.Topic, user, conn st
 		return err
 	}
 	t := p.acquire(name)
-	defer func() { p.release(t) }()
+	defer p.release(t)
 	if err := p.excuse(t); err != nil {
 		return err
 	}
@@ -183,16 +172,8 @@ func (p *Presence) Update(ctx context.Context, name message.Topic, user, conn st
 	u.updates = append(u.updates, w)
 	t.touch(u)
 	p.kick(t)
-	t.mu.Unlock()
-	err, answered := p.await(ctx, w.done)
-	t.mu.Lock()
-	if answered {
+	if err, answered := p.await(ctx, t, w.done); answered {
 		return err
-	}
-	select {
-	case err := <-w.done:
-		return err
-	default:
 	}
 	u.updates = remove(u.updates, w)
 	p.unreserve(w)
@@ -215,7 +196,7 @@ func (p *Presence) Leave(_ context.Context, name message.Topic, conn string, los
 		return nil
 	}
 	t := p.acquire(name)
-	defer func() { p.release(t) }()
+	defer p.release(t)
 	u := t.conns[conn]
 	if u == nil {
 		return nil // it never got in
@@ -238,39 +219,40 @@ func (p *Presence) Members(ctx context.Context, name message.Topic, show func(*m
 		return presence.Untracked(name)
 	}
 	t := p.acquire(name)
-	defer func() { p.release(t) }()
+	defer p.release(t)
 	if err := p.excuse(t); err != nil {
 		return err
 	}
 	r := &asker{show: show, done: make(chan error, 1)}
 	t.askers = append(t.askers, r)
 	p.kick(t)
-	t.mu.Unlock()
-	err, answered := p.await(ctx, r.done)
-	t.mu.Lock()
-	if answered {
+	if err, answered := p.await(ctx, t, r.done); answered {
 		return err
 	}
-	select {
-	case err := <-r.done:
-		return err
-	default:
-		t.askers = remove(t.askers, r)
-		return message.Errorf(message.CodeUnavailable, "who is on %s cannot be told now; try again", name)
-	}
+	t.askers = remove(t.askers, r)
+	return message.Errorf(message.CodeUnavailable, "who is on %s cannot be told now; try again", name)
 }
 
-// await waits for an answer, for as long as a client's request may.
-func (p *Presence) await(ctx context.Context, done <-chan error) (err error, answered bool) {
+// await waits for an answer, for as long as a client's request may. The topic's lock is held before and after it, and not meanwhile.
+// Without an answer there will be none any more, once whoever asked is taken out.
+func (p *Presence) await(ctx context.Context, t *topic, done <-chan error) (err error, answered bool) {
+	t.mu.Unlock()
 	timer := time.NewTimer(p.cfg.Wait)
 	defer timer.Stop()
 	select {
 	case err = <-done:
+		t.mu.Lock()
 		return err, true
 	case <-ctx.Done():
 	case <-timer.C:
 	}
-	return nil, false
+	t.mu.Lock()
+	select {
+	case err = <-done: // it came just now
+		return err, true
+	default:
+		return nil, false
+	}
 }
 
 // unreachable reports that there is no use in waiting for Redis. The topic's lock is held.
@@ -328,13 +310,4 @@ func (p *Presence) Figures() Figures {
 		Commands: p.commands.Load(), Failures: p.failures.Load(), Gaps: p.gaps.Load(), Restorations: p.restorations.Load(),
 		Garbage: p.garbage.Load(), TopicsKnown: known, Down: p.down.Load(),
 	}
-}
-
-func remove[T comparable](list []T, item T) []T {
-	for i := range list {
-		if list[i] == item {
-			return append(list[:i:i], list[i+1:]...)
-		}
-	}
-	return list
 }

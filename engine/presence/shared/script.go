@@ -21,7 +21,7 @@ var presenceLua string
 // call is one run of the script.
 type call struct {
 	topic    message.Topic
-	flags    string // f full, r read, m read without data, c check, d something is due
+	flags    string // f full, r read, m read without data, c check, d something is due, b burial
 	heard    uint64 // the version of the last notice heard
 	turn     uint64 // of this call among this node's
 	stands   uint64 // the turn that Redis should have of this node; 0: nothing

@@ -2,6 +2,7 @@ package shared
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -279,4 +280,12 @@ func (p *Presence) reserve(t *topic, w *waiter, name string) bool {
 func (p *Presence) unreserve(w *waiter) {
 	p.reserved.Add(-int64(w.reserved))
 	w.reserved = 0
+}
+
+// remove takes an item out of a list, in place.
+func remove[T comparable](list []T, item T) []T {
+	if i := slices.Index(list, item); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
 }
