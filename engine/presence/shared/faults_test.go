@@ -264,6 +264,27 @@ func TestARedisThatWentBackInTimeIsBroughtForward(t *testing.T) {
 	}
 }
 
+func TestWhoseGracePeriodEndsLeavesThoughRedisWentBackInTime(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	r := newRig(t)
+	r.cfg.CheckInterval = time.Hour
+	a := r.start(t, "a")
+	a.Come("alice", "a1")
+	a.Come("carol", "c1")
+	a.Until(func() bool { return len(a.believed()) == 2 }, func() string { return fmt.Sprint(a.believed()) })
+	a.Board.Rest()
+	a.Lose("c1")
+	a.Listed("alice 1", "carol 0")
+	client, key := r.server.Client(), "{wse:"+string(room)+"}:p"
+	old, err := client.Dump(t.Context(), key).Result()
+	require.NoError(t, err)
+	a.Come("alice", "a2")
+	a.Listed("alice 2", "carol 0")
+	require.NoError(t, client.RestoreReplace(t.Context(), key, 0, old).Err())
+	a.Told("leave carol") // the call that sees to it is the one that finds that Redis has not heard of the last
+	a.Listed("alice 2")
+}
+
 func TestMembersAreKeptByAClusterAndBySentinelsAndByAnACLUser(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	for name, remote := range map[string]func(t *testing.T) (cfg redis.Config, fail func()){

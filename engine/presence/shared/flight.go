@@ -232,7 +232,7 @@ func (u *user) change(turn uint64, all bool) change {
 // in trouble.
 func (p *Presence) crash(t *topic, c *call, sent []written, err error) (away bool) {
 	p.failures.Add(1)
-	t.again(sent)
+	t.again(c, sent)
 	t.restore = len(c.restored) > 0
 	t.full = t.restore
 	t.check = true // and with it a try that tells when Redis is back
@@ -251,7 +251,9 @@ func (p *Presence) crash(t *topic, c *call, sent []written, err error) (away boo
 }
 
 // again has all that was in a call done once more.
-func (t *topic) again(sent []written) {
+func (t *topic) again(c *call, sent []written) {
+	t.check = t.check || strings.Contains(c.flags, "c")
+	t.sweep = t.sweep || strings.Contains(c.flags, "d")
 	for _, w := range sent {
 		if w.user.mark == markNone {
 			w.user.mark, w.user.lost = w.mark, w.lost
@@ -281,7 +283,7 @@ func isAway(err error) bool {
 // land takes in the answer to a call.
 func (p *Presence) land(t *topic, c *call, sent []written, a *answer) {
 	if a.status != "ok" {
-		t.again(sent)
+		t.again(c, sent)
 		t.full, t.restore = true, !a.exists && a.status == "full" && len(t.told) > 0
 		return
 	}
