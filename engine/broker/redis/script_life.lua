@@ -9,13 +9,13 @@ local function extend()
   if IDS_MAX > 0 then call('PEXPIRE', tag .. ':i', IDS_TTL) end
 end
 
--- expire drops what is older than the class keeps it.
+-- expire drops what is older than the class keeps it, and what no script wrote.
 local function expire()
   local before, old = now - HISTORY_AGE, call('LINDEX', historyKey, 0)
-  while old and tonumber(string.match(old, AT)) <= before do
+  while old and tonumber(string.match(old, AT) or 0) <= before do
     local some, gone = call('LRANGE', historyKey, 0, 63), 0
     for _, entry in ipairs(some) do
-      if tonumber(string.match(entry, AT)) > before then break end
+      if tonumber(string.match(entry, AT) or 0) > before then break end
       gone, bytes = gone + 1, bytes - #entry
     end
     call('LTRIM', historyKey, gone, -1)

@@ -11,7 +11,7 @@ if ARGV[3] == 'again' then
   end
 end
 if ARGV[7] then
-  local seen, fence = tonumber(call('HGET', metaKey, 'f') or 0), tonumber(ARGV[7])
+  local seen, fence = tonumber(call('HGET', metaKey, 'f') or 0) or 0, tonumber(ARGV[7])
   if seen > fence then return 'f' .. epoch .. string.format('%d', seen) end
   if seen < fence then call('HSET', metaKey, 'f', ARGV[7]) end
 end
@@ -20,15 +20,15 @@ end
 local format = string.format
 local idsKey, id, counter, stale, oldest = tag .. ':i', ARGV[4], nil, nil, nil
 if IDS_MAX > 0 and id ~= '' then
-  counter = meta[6] or '0'
+  counter = tonumber(meta[6] or 0) and meta[6] or '0'
   local known = call('HMGET', idsKey, '=' .. id, format('#%d', counter + 1 - IDS_MAX), '#' .. counter)
   if known[1] then
     local at, time, place = string.match(known[1], '^(%d+) (%d+) (%d+)$')
-    if tonumber(time) > now - IDS_AGE then
+    if time and tonumber(time) > now - IDS_AGE then
       call('PEXPIRE', metaKey, META_TTL) -- a write, as above
       return 'd' .. epoch .. at
     end
-    stale = '#' .. place
+    stale = place and '#' .. place
   end
   oldest = known[2]
   if not known[3] then extended = 0 end
@@ -60,7 +60,7 @@ if typed and call('HSET', snapshotsKey, typed, body) == 1 then
   if call('HLEN', snapshotsKey) > SNAPSHOTS_MAX then
     local all, least, which = call('HGETALL', snapshotsKey), math.huge, nil
     for i = 2, #all, 2 do
-      local n = tonumber(string.match(all[i], NUMBER))
+      local n = tonumber(string.match(all[i], NUMBER) or 0)
       if n < least then least, which = n, all[i - 1] end
     end
     call('HDEL', snapshotsKey, which)

@@ -30,7 +30,7 @@ if ARGV[6] ~= '' then
   local snapshots, oldest = {}, math.huge
   if SNAPSHOTS_MAX > 0 then snapshots = call('HVALS', tag .. ':s') end
   for _, snapshot in ipairs(snapshots) do
-    oldest = math.min(oldest, tonumber(string.match(snapshot, NUMBER)))
+    oldest = math.min(oldest, tonumber(string.match(snapshot, NUMBER) or 0))
   end
   local most = last - oldest
   if limit == 0 then most = 0 elseif limit > 0 then most = math.min(most, limit + #snapshots) end
