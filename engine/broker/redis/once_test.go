@@ -149,7 +149,7 @@ func TestEverythingIsPublishedOnceWhileTheServerIsKilled(t *testing.T) {
 	for _, topic := range topics {
 		for _, env := range history(t, b, topic, all()).Publications {
 			key := string(topic) + string(env.Payload)
-			require.NotContains(t, found, key, "it was published twice")
+			require.Zero(t, found[key], "%s was published twice", key)
 			found[key] = env.Seq
 		}
 	}

@@ -78,7 +78,7 @@ func (tr *traffic) end(topics []message.Topic) {
 	for _, topic := range topics {
 		for _, env := range history(tr.t, tr.b, topic, all()).Publications {
 			key := string(topic) + string(env.Payload)
-			require.NotContains(tr.t, found, key, "it was published twice")
+			require.Zero(tr.t, found[key], "%s was published twice", key)
 			found[key] = env.Seq
 		}
 	}
