@@ -140,6 +140,9 @@ func (l *Letters) keep(ctx context.Context, k letter) (string, error) {
 	add("version", k.event.Version)
 	channel, err := l.scripts.channel.Run(ctx, l.client, []string{channelIndex},
 		k.channel, l.cfg.DeadLetterChannelsMax, l.cfg.DeadLetterTTL.Milliseconds(), otherChannels).Text()
+	if isWrongType(err) { // somebody has put something else there, which must hold up nobody
+		channel, err = otherChannels, nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("intake: the dead letter of channel %s cannot be kept: %w", k.channel, err)
 	}
@@ -147,7 +150,7 @@ func (l *Letters) keep(ctx context.Context, k letter) (string, error) {
 		return l.scripts.add.Run(ctx, l.client, keys(channel), append(l.args(k.source), values...)...).Slice()
 	}
 	answer, err := write()
-	if isWrongType(err) && channel != otherChannels { // somebody has put something else there, which must hold up nobody
+	if isWrongType(err) && channel != otherChannels { // the same, with the letters themselves
 		channel = otherChannels
 		l.client.ZAdd(ctx, channelIndex, goredis.Z{Score: float64(time.Now().UnixMilli()), Member: channel})
 		answer, err = write()

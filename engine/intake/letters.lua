@@ -17,6 +17,14 @@ end
 
 local function find(id) return redis.call('XRANGE', KEYS[1], id, id)[1] end
 
+-- number reads a field of the hash that counts something; what another program wrote there is as good as lost.
+local function number(field)
+  local n = tonumber(redis.call('HGET', KEYS[2], field) or 0)
+  return n and n >= -2^53 and n <= 2^53 and n or 0
+end
+
+local function raise(field, by) redis.call('HSET', KEYS[2], field, string.format('%.0f', number(field) + by)) end
+
 local function weight(f) return #(f.document or '') + #(f.reason or '') + 512 end
 
 local function remove(entry)
@@ -24,7 +32,7 @@ local function remove(entry)
   redis.call('XDEL', KEYS[1], id)
   redis.call('HDEL', KEYS[2], 'a:' .. id, 'l:' .. id, 'r:' .. id, 'p:' .. id, 'v:' .. id, 'd:' .. id, 'b:' .. id)
   if f.source and redis.call('HGET', KEYS[2], 's:' .. f.source) == id then redis.call('HDEL', KEYS[2], 's:' .. f.source) end
-  redis.call('HINCRBY', KEYS[2], 'bytes', -weight(f))
+  raise('bytes', -weight(f))
 end
 
 -- trim removes the oldest letters until the others are within the limits, and says how many.
@@ -37,7 +45,7 @@ local function trim()
       return gone
     end
     if tonumber(string.match(entry[1], '^%d+')) >= old and redis.call('XLEN', KEYS[1]) <= tonumber(ARGV[2])
-      and tonumber(redis.call('HGET', KEYS[2], 'bytes') or 0) <= tonumber(ARGV[3]) then
+      and number('bytes') <= tonumber(ARGV[3]) then
       return gone
     end
     remove(entry)
@@ -52,14 +60,14 @@ end
 
 -- failed notes a failure. Empty texts are as they were.
 local function failed(id, reason, plugin, version)
-  redis.call('HINCRBY', KEYS[2], 'a:' .. id, 1)
+  raise('a:' .. id, 1)
   redis.call('HSET', KEYS[2], 'l:' .. id, string.format('%.0f', now()), 'r:' .. id, reason)
   if plugin ~= '' then redis.call('HSET', KEYS[2], 'p:' .. id, plugin, 'v:' .. id, version) end
 end
 
 local function busy(id)
   local held = redis.call('HGET', KEYS[2], 'b:' .. id)
-  return held and tonumber(string.match(held, '^%d+')) > now()
+  return held and tonumber(string.match(held, '^%d+') or 0) > now()
 end
 
 -- told makes a letter an answer: its id, then names and values; of the document the first bytes.
@@ -94,7 +102,7 @@ local function add()
   end
   local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 5))
   if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 's:' .. ARGV[4], id) end
-  redis.call('HINCRBY', KEYS[2], 'bytes', weight(given))
+  raise('bytes', weight(given))
   local gone = trim()
   live()
   return { id, 1, gone }
@@ -131,7 +139,7 @@ local function list()
       if total <= most then out[total] = told(entry, tonumber(ARGV[6])) end
     end)
   end
-  return { total, tonumber(redis.call('HGET', KEYS[2], 'bytes') or 0), out }
+  return { total, number('bytes'), out }
 end
 
 -- ids: ARGV[4] a plugin or nothing. Answers ids and failures beyond the first, by turns, the newest first.

@@ -418,3 +418,41 @@ func TestWhatIsNotTheEnginesAtALettersKeyHoldsUpNobody(t *testing.T) {
 	_, _, err = n.intake.DeadLetters(t.Context(), ingest.LetterQuery{Channel: "events"}, 1)
 	require.ErrorContains(t, err, "holds something else; delete or rename it")
 }
+
+func TestWhatIsNotTheEnginesBesideALettersKeyHoldsUpNobody(t *testing.T) {
+	const meta = "{wse:dlq:events}:m"
+	for name, c := range map[string]struct {
+		spoil   []any
+		channel string // that the letter is kept in
+	}{
+		"the index is something else":  {[]any{"set", channelIndex, "mine"}, otherChannels},
+		"the bytes are none":           {[]any{"hset", meta, "bytes", "mine"}, "events"},
+		"the bytes are more than any":  {[]any{"hset", meta, "bytes", "inf"}, "events"},
+		"its attempts are no number":   {[]any{"hset", meta, "a:@", "mine"}, "events"},
+		"who replays it is no token":   {[]any{"hset", meta, "b:@", "mine"}, "events"},
+		"its last failure has no time": {[]any{"hset", meta, "l:@", "mine"}, "events"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, plugin := broken(t, quick())
+			entry, _, _ := strings.Cut(n.fail("e1"), "@")
+			for i, word := range c.spoil {
+				c.spoil[i] = strings.ReplaceAll(word.(string), ":@", ":"+entry)
+			}
+			if c.spoil[0] == "set" {
+				require.NoError(t, n.client.Del(t.Context(), channelIndex).Err())
+			}
+			require.NoError(t, n.client.Do(t.Context(), c.spoil...).Err())
+			n.fail("e1")
+			id := n.fail("e2")
+			require.True(t, strings.HasSuffix(id, "@"+c.channel), id)
+			list := n.list(ingest.LetterQuery{Channel: c.channel})
+			require.Equal(t, "e2", list[0].EventID)
+			plugin.broken.Store(false)
+			for _, d := range list {
+				_, err := n.intake.ReplayDeadLetter(t.Context(), d.ID)
+				require.NoError(t, err)
+			}
+			require.Empty(t, n.list(ingest.LetterQuery{Channel: c.channel}))
+		})
+	}
+}

@@ -28,12 +28,18 @@ func newScripts() *scripts {
 	}
 }
 
-// KEYS: the lease, the last fence. ARGV: the holder, the TTL in milliseconds. Answers the fence, or nil where another has it.
+// KEYS: the lease, the last fence. ARGV: the holder, the TTL in milliseconds. Answers the fence, or nil where another has it. A lease
+// that never ends is no node's, and a fence that is no number, or too high to rise, is as good as lost.
 const acquireLua = `
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return false end
+if holder and holder ~= ARGV[1] then
+	if redis.call('PTTL', KEYS[1]) == -1 then return redis.error_reply('WRONGTYPE it never ends, as no lease does') end
+	return false
+end
 local now = redis.call('TIME')
-local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0) + 1, now[1] * 1000000 + now[2])
+local last = tonumber(redis.call('GET', KEYS[2]) or 0)
+if not last or last ~= last or last >= 2^53 then last = 0 end
+local fence = math.max(last + 1, now[1] * 1000000 + now[2])
 fence = string.format('%.0f', fence)
 redis.call('SET', KEYS[2], fence)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

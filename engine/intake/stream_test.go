@@ -289,11 +289,34 @@ func TestNoMoreEntriesAreReadAtATimeThanConfigured(t *testing.T) {
 }
 
 func TestWhatIsNotTheEnginesAtTheLeasesKeyIsToldAndNotTouched(t *testing.T) {
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
-	require.NoError(t, n.client.LPush(t.Context(), "{wse:events}:lease", "mine").Err())
-	n.run()
-	until(t, "told", func() bool {
-		return n.logged.has("{wse:events}:lease or {wse:events}:fence holds what is not the engine's; delete it")
-	})
-	require.Equal(t, "mine", n.client.LIndex(t.Context(), "{wse:events}:lease", 0).Val())
+	for name, spoil := range map[string][]any{
+		"a key of another type":          {"lpush", "{wse:events}:lease", "mine"},
+		"a holder whose turn never ends": {"set", "{wse:events}:lease", "mine"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := open(t, redistest.Single(t), "n1", quick(), nil)
+			require.NoError(t, n.client.Do(t.Context(), spoil...).Err())
+			before := n.client.Dump(t.Context(), "{wse:events}:lease").Val()
+			n.run()
+			until(t, "told", func() bool {
+				return n.logged.has("{wse:events}:lease or {wse:events}:fence holds what is not the engine's; delete it")
+			})
+			require.Equal(t, before, n.client.Dump(t.Context(), "{wse:events}:lease").Val())
+			require.NoError(t, n.client.Del(t.Context(), "{wse:events}:lease").Err())
+			n.event("u1", "e1")
+			until(t, "read", func() bool { return len(ledgerOf(t, n.client, "user:u1:events")) == 1 })
+		})
+	}
+}
+
+func TestAFenceThatIsNoneIsAsGoodAsLost(t *testing.T) {
+	for _, spoilt := range []string{"mine", "1e300", "-1", "nan", "99999999999999999999"} {
+		n := open(t, redistest.Single(t), "n1", quick(), nil)
+		require.NoError(t, n.client.Set(t.Context(), "{wse:events}:fence", spoilt, 0).Err())
+		now := uint64(time.Now().UnixMicro())
+		term, err := n.intake.streams[0].lease.acquire(t.Context())
+		require.NoError(t, err, spoilt)
+		require.GreaterOrEqual(t, term.fence+uint64(time.Second.Microseconds()), now)
+		require.Less(t, term.fence, now+uint64(time.Minute.Microseconds()))
+	}
 }
