@@ -97,6 +97,9 @@ func (f *follower) unsettle() {
 func (f *follower) patternConfirmed(p *pattern) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.patterns[p.name] != p {
+		return // it was left meanwhile
+	}
 	p.confirmed = true
 	if p.joined {
 		select {

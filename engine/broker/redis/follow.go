@@ -68,7 +68,7 @@ func newFollower(b *Broker) *follower {
 	f.looks.init()
 	f.reads.init()
 	f.probe = newProbe(f)
-	f.shards = shards{wake: make(chan struct{}, 1), byAddr: map[string]*subscriber{}, nowhere: newSubscriber(f, -1)}
+	f.shards = shards{wake: make(chan struct{}, 1), byAddr: map[string]*subscriber{}, nowhere: newSubscriber(f, nowhere)}
 	connections := b.cfg.SubscriberConnections
 	switch {
 	case b.cfg.Sharded && b.cfg.PlainCopy:

@@ -22,7 +22,7 @@ type pattern struct {
 	ending    bool          // guarded by follower.mu; nobody wants it, and what it carried is being subscribed to by name
 	since     time.Time     // guarded by follower.mu; by Redis's clock, when that was or a little before
 	cuts      int           // guarded by follower.mu; how often its connection ended
-	ready     chan struct{} // closed when it is joined
+	ready     chan struct{} // closed when it is joined, or left before
 }
 
 func channelOf(topic message.Topic) string { return redis.Prefix + string(topic) }
@@ -132,6 +132,11 @@ func (t *followed) carry(by *pattern) {
 		return
 	}
 	t.course.open, t.orphan = by.settled, !by.settled
+	if t.course.open {
+		for _, m := range t.course.release() {
+			t.course.take(m)
+		}
+	}
 }
 
 // carrier returns a pattern that brings a topic anyway, one that is settled if there is one. f.mu is held.
@@ -227,11 +232,16 @@ func (f *follower) leaveTopic(t *followed) {
 		t.own.drop(channelOf(t.topic))
 		t.own = nil
 	}
-	if f.carrier(t.topic) == nil {
+	by := f.carrier(t.topic)
+	if by == nil {
 		f.remove(t)
 		return
 	}
 	f.seen++
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.carry(by) // where it was never confirmed by name
+	t.pursue()
 }
 
 // endingWait is how long a pattern goes on bringing topics after they were subscribed to by name, so that none is missed between.
@@ -248,6 +258,9 @@ func (f *follower) leavePattern(p *pattern) {
 	}
 	delete(f.patterns, p.name)
 	f.plain[0].drop(p.glob)
+	if !p.joined {
+		close(p.ready) // who waited for it to bring a topic is told by the topic itself
+	}
 }
 
 // disown has the topics that only p carried subscribed to where somebody wants them, and forgets the others. It reports whether

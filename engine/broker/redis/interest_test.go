@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
@@ -126,4 +129,75 @@ func TestWhatIsHeardTwiceAllocatesNothing(t *testing.T) {
 		}
 		topic.hear(at, body)
 	}))
+}
+
+// still returns a node that does not run, so that nothing is confirmed but by the test, with the ledger of what it delivers.
+func still(t *testing.T) (b *Broker, l *ledger, run func()) {
+	l = newLedger()
+	b, run = opened(t, redistest.Single(t).Config(), func(c *Config) { c.Linger = 0 }, testClasses(t), l)
+	return b, l, run
+}
+
+// joining has b follow a name until the returned context ends, and waits until it does not but for the confirmation.
+func joining(t *testing.T, b *Broker, name message.Topic) (give func(), joined <-chan error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	errs := make(chan error, 1)
+	go func() { errs <- b.SetInterest(ctx, name, true) }()
+	require.Eventually(t, func() bool {
+		b.follower.mu.Lock()
+		defer b.follower.mu.Unlock()
+		return b.follower.topics[name] != nil || b.follower.patterns[name] != nil
+	}, patience, time.Millisecond)
+	return cancel, errs
+}
+
+func TestATopicWhoseJoiningByNameWasGivenUpIsWhatItsPatternBrings(t *testing.T) {
+	b, l, _ := still(t)
+	f := b.follower
+	give, joined := joining(t, b, "user:u1:events")
+	_, pattern := joining(t, b, "user:u1:*")
+	f.patternConfirmed(f.patterns["user:u1:*"])
+	body := func(n int) string {
+		return fmt.Sprintf(`%s%d,"epoch":"00000007","at":1,"t":"x","p":{},"id":"%d","ms":1}`, head, n, n)
+	}
+	bring := func(n int) {
+		f.message(f.plain[0], &goredis.Message{Channel: "wse:user:u1:events", Pattern: "wse:user:u1:*", Payload: body(n)})
+	}
+	bring(5) // heard while the topic was being joined by name
+	give()
+	require.ErrorIs(t, <-joined, broker.ErrUnavailable)
+	f.leave(time.Now().Add(time.Hour)) // as if linger was over
+	bring(6)
+	l.received(t, "user:u1:events", []string{"5", "6"})
+	require.NoError(t, <-pattern)
+	require.Zero(t, f.tally.held.Load())
+}
+
+func TestATopicIsJoinedThoughThePatternThatWasToCarryItIsGivenUp(t *testing.T) {
+	b, _, run := still(t)
+	give, pattern := joining(t, b, "user:u1:*")
+	_, joined := joining(t, b, "user:u1:events")
+	give()
+	require.ErrorIs(t, <-pattern, broker.ErrUnavailable)
+	for range 2 { // it goes on for a moment, while what it carried is subscribed to by name
+		b.follower.leave(time.Now().Add(time.Hour))
+	}
+	run()
+	require.NoError(t, <-joined)
+}
+
+func TestWhatNoServerIsKnownToHaveIsNotKeptWhenItIsLeft(t *testing.T) {
+	cfg := redis.DefaultConfig()
+	cfg.Addrs, cfg.Cluster = []string{"127.0.0.1:1"}, true
+	b, _ := opened(t, cfg, func(c *Config) { c.Sharded, c.Linger = true, 0 }, testClasses(t), newLedger())
+	for _, topic := range namedTopics("n", 10) {
+		give, joined := joining(t, b, topic)
+		give()
+		require.ErrorIs(t, <-joined, broker.ErrUnavailable)
+	}
+	b.follower.leave(time.Now().Add(time.Hour))
+	require.Empty(t, b.follower.topics)
+	require.Empty(t, b.follower.shards.nowhere.channels)
+	require.Empty(t, b.follower.shards.nowhere.dirty)
 }

@@ -67,8 +67,14 @@ func newSubscriber(f *follower, index int) *subscriber {
 	return &subscriber{f: f, index: index, made: time.Now(), wake: make(chan struct{}, 1), channels: map[string]*channel{}}
 }
 
+// nowhere is the index of the subscriber that never connects, and so keeps nothing.
+const nowhere = -1
+
 // want has the subscriber subscribe to a channel.
 func (s *subscriber) want(name string, pattern bool, confirmed func()) {
+	if s.index == nowhere {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.channels[name]
