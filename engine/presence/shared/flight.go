@@ -250,10 +250,10 @@ func (p *Presence) crash(t *topic, c *call, sent []written, err error) (away boo
 	return false
 }
 
-// again has all that was in a call done once more.
+// again has all that was in a call done once more. Of a check that is what was due: what it compares is compared at the next, when
+// all nodes have written what they have.
 func (t *topic) again(c *call, sent []written) {
-	t.check = t.check || strings.Contains(c.flags, "c")
-	t.sweep = t.sweep || strings.Contains(c.flags, "d")
+	t.sweep = t.sweep || c.mindful()
 	for _, w := range sent {
 		if w.user.mark == markNone {
 			w.user.mark, w.user.lost = w.mark, w.lost
