@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/wse-engine/wse/engine/cluster"
+	"github.com/wse-engine/wse/engine/cluster/rollout"
 	"github.com/wse-engine/wse/engine/message"
 )
 
@@ -26,9 +26,6 @@ type Commander interface {
 	// RevokeUser makes every refresh token of a user worthless that was issued up to now.
 	RevokeUser(ctx context.Context, user string) cluster.Report
 }
-
-// differsBy is what members of a node's About begin with that are to be the same on all nodes.
-const differsBy = "plugin:"
 
 // nodes lists the nodes, and what they should have in common and do not.
 func (s *Server) nodes(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +46,7 @@ func differences(list []cluster.Info) map[string]map[string][]string {
 	all := map[string]map[string][]string{"version": {}}
 	for i := range list {
 		for name := range list[i].About {
-			if strings.HasPrefix(name, differsBy) {
+			if strings.HasPrefix(name, rollout.AboutPrefix) {
 				all[name] = map[string][]string{}
 			}
 		}
@@ -154,6 +151,5 @@ func (s *Server) command(w http.ResponseWriter, r *http.Request, do func(ctx con
 		return
 	}
 	done := do(r.Context(), user)
-	slices.SortFunc(done.Nodes, func(a, b cluster.NodeReport) int { return strings.Compare(a.ID, b.ID) })
 	s.report(w, r, &done)
 }

@@ -116,16 +116,16 @@ func TestACommandThatNotEveryNodeObeyedIsNoSuccess(t *testing.T) {
 	a := serve(t, config())
 	a.world.conns = []admin.Connection{{ID: "c1", UserID: "u1"}}
 	a.world.nodes.list = []cluster.Info{{ID: "a-1"}, {ID: "b-1"}, {ID: "c-1"}}
-	a.world.nodes.reports = []cluster.NodeReport{{ID: "c-1", Name: "c", Err: cluster.ErrSilent}, {ID: "b-1", Name: "b", Done: 2}}
+	a.world.nodes.reports = []cluster.NodeReport{{ID: "b-1", Name: "b", Done: 2}, {ID: "c-1", Name: "c", Err: cluster.ErrSilent}}
 	p := a.do("DELETE", "/api/v1/connections?user=u1", "", nil).problem(502, "INCOMPLETE")
 	require.Contains(t, p["detail"], "c-1")
 	require.Equal(t, map[string]any{"done": 3.0, "complete": false, "nodes": []any{
 		map[string]any{"id": "a-1", "name": "", "done": 1.0}, map[string]any{"id": "b-1", "name": "b", "done": 2.0},
 		map[string]any{"id": "c-1", "name": "c", "done": 0.0, "error": cluster.ErrSilent.Error()},
 	}}, p["details"])
-	a.world.nodes.reports[1].Done = 0
+	a.world.nodes.reports[0].Done = 0
 	a.do("DELETE", "/api/v1/connections/c9", "", nil).problem(502, "INCOMPLETE")
-	a.world.nodes.reports = a.world.nodes.reports[1:]
+	a.world.nodes.reports = a.world.nodes.reports[:1]
 	p = a.do("DELETE", "/api/v1/connections/c9", "", nil).problem(404, "NOT_FOUND")
 	require.Contains(t, p["detail"], "any of the 2 nodes")
 	a.world.nodes.failed = errors.New("secret")

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,18 +103,13 @@ func (n *Node) Ask(ctx context.Context, subject string, body []byte) ([]Answer, 
 	if failed != nil {
 		nodes = nil
 	}
-	q := &question{open: make(map[string]int), done: make(chan struct{})}
-	self := -1
-	for _, node := range nodes {
-		if node.ID == n.self.ID {
-			self = len(q.answers)
-		}
-		q.open[node.ID] = len(q.answers)
-		q.answers = append(q.answers, Answer{Node: node})
+	at, there := slices.BinarySearchFunc(nodes, n.self.ID, func(i Info, id string) int { return strings.Compare(i.ID, id) })
+	if !there {
+		nodes = slices.Insert(nodes, at, n.self)
 	}
-	if self < 0 {
-		q.open[n.self.ID] = len(q.answers)
-		q.answers = append(q.answers, Answer{Node: n.self})
+	q := &question{open: make(map[string]int), answers: make([]Answer, len(nodes)), done: make(chan struct{})}
+	for i := range nodes {
+		q.open[nodes[i].ID], q.answers[i].Node = i, nodes[i]
 	}
 	var own sync.WaitGroup
 	own.Go(func() {

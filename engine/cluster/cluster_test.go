@@ -214,6 +214,22 @@ func TestANodeThatDoesNotAnswerIsNamed(t *testing.T) {
 	require.NotZero(t, a.Stats().AskedAgain)
 }
 
+func TestAnswersAreByNodeAlsoWhereTheOneThatAsksDoesNotCountAsAlive(t *testing.T) {
+	server := redistest.Single(t)
+	start(t, server.Addr(), "b", quick(), echo)
+	cfg := quick()
+	cfg.AskTimeout = 400 * time.Millisecond
+	a, err := cluster.New(cfg, open(t, server.Addr()), cluster.Options{Name: "a"}) // it has not said yet that it lives
+	require.NoError(t, err)
+	echo(a)
+	answers, err := a.Ask(t.Context(), "echo", nil)
+	require.NoError(t, err)
+	require.Len(t, answers, 2)
+	require.Equal(t, a.ID(), answers[0].Node.ID)
+	require.NoError(t, answers[0].Err)
+	require.ErrorIs(t, answers[1].Err, cluster.ErrSilent, "nobody hears what it answers")
+}
+
 func TestAQuestionThatWasLostIsAskedAgain(t *testing.T) {
 	server := redistest.Single(t)
 	var mu sync.Mutex

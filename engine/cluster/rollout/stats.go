@@ -86,14 +86,15 @@ func (r *Rollout) Wanted(name string) (w Wanted, ok bool) {
 	return w, true
 }
 
-// aboutPrefix is what the names of plugins begin with in what nodes tell of themselves.
-const aboutPrefix = "plugin:"
+// AboutPrefix is what the names of plugins begin with in what nodes tell of themselves, see [Describe]. What begins with it is to be
+// the same on all nodes.
+const AboutPrefix = "plugin:"
 
 // Describe is what a node tells the others of its plugins, with each beat: their versions.
 func Describe(plugins []plugin.Info) map[string]string {
 	about := make(map[string]string, len(plugins))
 	for i := range plugins {
-		about[aboutPrefix+plugins[i].Name] = plugins[i].Version
+		about[AboutPrefix+plugins[i].Name] = plugins[i].Version
 	}
 	return about
 }
@@ -147,7 +148,7 @@ func (r *Rollout) differing(nodes []cluster.Info) (counts map[string]int, texts 
 	}
 	for i := range nodes {
 		for key := range nodes[i].About {
-			if strings.HasPrefix(key, aboutPrefix) {
+			if strings.HasPrefix(key, AboutPrefix) {
 				names[key] = true
 			}
 		}
@@ -164,7 +165,7 @@ func (r *Rollout) differing(nodes []cluster.Info) (counts map[string]int, texts 
 				differ++
 			}
 		}
-		if name := strings.TrimPrefix(key, aboutPrefix); differ > 0 {
+		if name := strings.TrimPrefix(key, AboutPrefix); differ > 0 {
 			counts[name], texts[name] = differ, versionsText(by)
 		}
 	}
