@@ -235,6 +235,7 @@ type stream struct {
 	stop     chan struct{}
 	wg       sync.WaitGroup
 	mu       sync.Mutex
+	moved    sync.Cond
 	accepted map[message.Topic][]string // guarded by mu; ids in order
 	n        atomic.Int64
 }
@@ -242,6 +243,7 @@ type stream struct {
 // steady publishes to topics through n, in turn, as fast as it goes; what is not accepted is not part of what has to come.
 func steady(n *node, topics []message.Topic) *stream {
 	tr := &stream{stop: make(chan struct{}), accepted: map[message.Topic][]string{}}
+	tr.moved.L = &tr.mu
 	for i, topic := range topics {
 		tr.wg.Go(func() {
 			for k := 0; ; k++ {
@@ -257,8 +259,9 @@ func steady(n *node, topics []message.Topic) *stream {
 				if err == nil {
 					tr.mu.Lock()
 					tr.accepted[topic] = append(tr.accepted[topic], id)
-					tr.mu.Unlock()
 					tr.n.Add(1)
+					tr.moved.Broadcast()
+					tr.mu.Unlock()
 				}
 			}
 		})
@@ -271,6 +274,15 @@ func (tr *stream) more(t testing.TB, n int64) {
 	t.Helper()
 	from := tr.n.Load()
 	require.Eventually(t, func() bool { return tr.n.Load() >= from+n }, patience, time.Millisecond)
+}
+
+// pass lets the time pass in which that many publications are accepted. Any goroutine may call it before finish is.
+func (tr *stream) pass(n int64) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for from := tr.n.Load(); tr.n.Load() < from+n; {
+		tr.moved.Wait()
+	}
 }
 
 func (tr *stream) finish() map[message.Topic][]string {

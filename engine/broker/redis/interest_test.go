@@ -48,11 +48,11 @@ func TestInterestThatComesAndGoesUnderFaultsLeavesNothingBehind(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 					return
 				}
-				time.Sleep(time.Duration(rng.IntN(8)) * time.Millisecond)
+				flow.pass(rng.Int64N(20))
 				if err := b.SetInterest(context.Background(), name, false); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
-				time.Sleep(time.Duration(rng.IntN(12)) * time.Millisecond)
+				flow.pass(rng.Int64N(30))
 			}
 		})
 	}
