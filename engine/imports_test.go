@@ -26,7 +26,7 @@ type rule struct {
 // allow; a change belongs to the commit that needs it.
 func table() []rule {
 	all := []string{"engine/..."}
-	return append(clusterTable(), []rule{
+	return append(append(clusterTable(), testTable()...), []rule{
 		{path: "engine/message"},
 		{path: "engine/jsonscan"},
 		{path: "engine/dialect", own: []string{"engine/message", "engine/jsonscan"}},
@@ -90,9 +90,16 @@ func table() []rule {
 		{path: "sdk/client/go", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil"}},
 		{path: "configs"},
 		{path: "plugins", own: []string{"sdk/abi"}},
+	}...)
+}
+
+// testTable is the part of the import table for what tests from outside are made of.
+func testTable() []rule {
+	return []rule{
+		{path: "test/oracle"},
 		{path: "test/scaling"},
 		{path: "test/scenario", outside: []string{"github.com/gobwas/ws", "github.com/gobwas/ws/wsutil", "github.com/vmihailenco/msgpack/v5/..."}},
-	}...)
+	}
 }
 
 // clusterTable is the part of the import table for what nodes do together.

@@ -150,7 +150,7 @@ func TestChaos(t *testing.T) {
 				fmt.Fprintf(&b, "\n  %4d %s", happened[name], name)
 			}
 			t.Logf("seed %d, %d rounds: %d publications accepted, %d refused, %d times told%s",
-				w.seed, rounds, w.accepted(), w.refused.Load(), w.totalTold(topics()...), b.String())
+				w.seed, rounds, w.accepted.Load(), w.refused.Load(), w.totalTold(topics()...), b.String())
 		})
 	}
 }

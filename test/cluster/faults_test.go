@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/redis/redistest"
+	"github.com/wse-engine/wse/test/oracle"
 )
 
 // fault is something that happens while somebody publishes and reads, and what subscribers see of it. After each one all nodes
@@ -165,16 +166,7 @@ func oversized(w *world) {
 func foreignEnvelope(w *world) {
 	topic := keys()[1]
 	good, odd := fmt.Sprintf("foreign-%d", w.marks), fmt.Sprintf("numbered-%d", w.marks)
-	numbered := func(id string) bool {
-		w.ledger.mu.Lock()
-		defer w.ledger.mu.Unlock()
-		for _, known := range w.ledger.ids[topic] {
-			if known == id {
-				return true
-			}
-		}
-		return false
-	}
+	numbered := func(id string) bool { return w.ledger.Knows(topic, id) }
 	letters := ""
 	for range 30 {
 		w.shout(topic, fmt.Appendf(nil, `{"t":"update","id":%q,"p":{"in":%q}}`, good, topic))
@@ -199,10 +191,10 @@ func forgedNumber(w *world) {
 	w.change(func() { w.free[topic] = true })
 	for i := range 5 {
 		id := fmt.Sprintf("forged-%d-%d", w.marks, i)
-		w.ledger.forge(id)
-		var at place
+		w.ledger.Forge(id)
+		var at oracle.Place
 		w.change(func() { at = w.subscribers[0].at[topic] })
-		w.imitate(topic, fmt.Appendf(nil, `{"v":2,"seq":%d,"epoch":%q,"at":1,"t":"update","p":{"in":%q},"id":%q,"topic":%q}`, at.seq+1, at.epoch, topic, id, topic))
+		w.imitate(topic, fmt.Appendf(nil, `{"v":2,"seq":%d,"epoch":%q,"at":1,"t":"update","p":{"in":%q},"id":%q,"topic":%q}`, at.Seq+1, at.Epoch, topic, id, topic))
 		w.awaitAccepted(10)
 	}
 	w.mark(w.nodes[1], topic) // from here on nobody is beyond the truth

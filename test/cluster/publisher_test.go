@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/wse-engine/wse/test/oracle"
 )
 
 // answer is what became of a publication.
@@ -54,7 +56,7 @@ func (w *world) post(a alive, doc []byte) (answer, error) {
 	var got answer
 	err = json.Unmarshal(body, &got)
 	if err == nil && got.Epoch == "" {
-		got.Epoch = noEpoch
+		got.Epoch = oracle.NoEpoch
 	}
 	return got, err
 }
@@ -65,8 +67,8 @@ type publisher struct {
 	name  string
 	home  int // the node that it uses; beyond the last: any
 	rng   *rand.Rand
-	n     map[string]int   // publications by topic
-	last  map[string]place // of those taken, by topic
+	n     map[string]int          // publications by topic
+	last  map[string]oracle.Place // of those taken, by topic
 }
 
 // pace is how often each publisher publishes.
@@ -138,16 +140,16 @@ func (p *publisher) publish(topic string) error {
 
 // taken records an answer that says yes. What a publisher publishes one after another has its order.
 func (p *publisher) taken(topic, id string, got answer) error {
-	at, before := place{got.Epoch, got.Seq}, p.last[topic]
+	at, before := oracle.Place{Epoch: got.Epoch, Seq: got.Seq}, p.last[topic]
 	switch {
 	case got.Status != "published" && got.Status != "duplicate":
 		return fmt.Errorf("publishing %s: %+v", id, got)
-	case at.epoch != noEpoch && at.epoch == before.epoch && at.seq <= before.seq:
+	case at.Epoch != oracle.NoEpoch && at.Epoch == before.Epoch && at.Seq <= before.Seq:
 		return fmt.Errorf("%s: %s is at %v, and what was published before it at %v", topic, id, at, before)
 	}
 	p.last[topic] = at
-	err := p.world.ledger.accept(topic, at, id)
-	p.world.change(func() {})
+	_, err := p.world.ledger.Record(topic, at, id)
+	p.world.change(func() { p.world.accepted.Add(1) })
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/wse-engine/wse/test/oracle"
 	"github.com/wse-engine/wse/test/scenario"
 )
 
@@ -38,32 +39,32 @@ type subscriber struct {
 	wild  bool
 	rng   *rand.Rand
 
-	from    map[string]place // where it read to when it came back last, and since
-	follows map[string]*follower
+	from    map[string]oracle.Place // where it read to when it came back last, and since
+	follows map[string]*oracle.Follower
 	live    bool // the subscription is answered to its end
 
 	mu   sync.Mutex
 	conn net.Conn // guarded by mu
 
 	// What others look at; guarded by world.mu.
-	at    map[string]place
-	wants map[string]place
+	at    map[string]oracle.Place
+	wants map[string]oracle.Place
 	where string
 	came  []string
 }
 
 func newSubscriber(w *world, name string, home int, wild bool) *subscriber {
-	return &subscriber{world: w, name: name, home: home, wild: wild, rng: w.rng(name, home), from: make(map[string]place), at: make(map[string]place)}
+	return &subscriber{world: w, name: name, home: home, wild: wild, rng: w.rng(name, home), from: make(map[string]oracle.Place), at: make(map[string]oracle.Place)}
 }
 
 // reached reports whether the subscriber is at least at the marks of its topics. world.mu is held.
-func (s *subscriber) reached(marks map[string]place) bool {
-	s.wants = make(map[string]place)
+func (s *subscriber) reached(marks map[string]oracle.Place) bool {
+	s.wants = make(map[string]oracle.Place)
 	for topic, mark := range marks {
 		if s.wild && !strings.HasPrefix(topic, strings.TrimSuffix(wildcard, "*")) {
 			continue
 		}
-		if at := s.at[topic]; at.epoch != mark.epoch || at.seq < mark.seq {
+		if at := s.at[topic]; at.Epoch != mark.Epoch || at.Seq < mark.Seq {
 			s.wants[topic] = mark
 		}
 	}
@@ -134,7 +135,7 @@ func (s *subscriber) visit(n *node, a alive) error {
 		return fmt.Errorf("%w: %w", errLost, err)
 	}
 	defer conn.Close()
-	s.follows, s.live = make(map[string]*follower), false
+	s.follows, s.live = make(map[string]*oracle.Follower), false
 	s.world.change(func() { s.where = n.name })
 	if err := s.subscribe(conn); err != nil {
 		return fmt.Errorf("%w: %w", errLost, err)
@@ -192,10 +193,10 @@ func (s *subscriber) subscribe(conn net.Conn) error {
 		for _, topic := range topics() {
 			at, ok := s.from[topic]
 			if !ok {
-				at = place{epoch: noEpoch}
+				at = oracle.Place{Epoch: oracle.NoEpoch}
 			}
-			s.follows[topic] = &follower{topic: topic, kept: kept(topic), asked: at}
-			positions[topic] = map[string]any{"epoch": at.epoch, "offset": at.seq}
+			s.follows[topic] = &oracle.Follower{Topic: topic, Kept: kept(topic), Asked: &at}
+			positions[topic] = map[string]any{"epoch": at.Epoch, "offset": at.Seq}
 		}
 		p["topics"], p["recover"], p["recovery"] = topics(), true, positions
 	}
@@ -295,9 +296,9 @@ func (s *subscriber) publication(m *said) error {
 	if err := json.Unmarshal(m.P, &p); err != nil {
 		return err
 	}
-	topic, at := p.In, place{m.E, m.Seq}
-	if at.epoch == "" {
-		at.epoch = noEpoch
+	topic, at := p.In, oracle.Place{Epoch: m.E, Seq: m.Seq}
+	if at.Epoch == "" {
+		at.Epoch = oracle.NoEpoch
 	} else if topic != m.Tp {
 		return fmt.Errorf("what is in %q came as %q", topic, m.Tp)
 	}
@@ -306,13 +307,13 @@ func (s *subscriber) publication(m *said) error {
 	case f == nil && (!s.wild || !s.live):
 		return fmt.Errorf("%s: %v came, which is not subscribed to", topic, at)
 	case f == nil:
-		f = &follower{topic: topic, kept: kept(topic), state: live}
+		f = oracle.Joined(topic, kept(topic))
 		s.follows[topic] = f
 	}
-	if err := s.world.ledger.record(topic, at, m.ID); err != nil {
+	if _, err := s.world.ledger.Record(topic, at, m.ID); err != nil {
 		return err
 	}
-	if err := f.publication(at, m.T); err != nil {
+	if err := f.Publication(at, m.T); err != nil {
 		return err
 	}
 	s.moved(f)
@@ -320,24 +321,24 @@ func (s *subscriber) publication(m *said) error {
 }
 
 // moved says where a topic is read to.
-func (s *subscriber) moved(f *follower) {
-	if f.known && f.state == live && !s.wild {
-		s.from[f.topic] = f.at
+func (s *subscriber) moved(f *oracle.Follower) {
+	if f.Known && f.Live() && !s.wild {
+		s.from[f.Topic] = f.At
 	}
 	s.world.change(func() {
-		if f.known {
-			s.at[f.topic] = f.at
+		if f.Known {
+			s.at[f.Topic] = f.At
 		}
-		s.world.told[f.topic] += f.told
+		s.world.told[f.Topic] += f.Told
 	})
-	f.told = 0
+	f.Told = 0
 }
 
 type notice struct {
 	Action   string
 	Success  bool
 	Failed   []struct{ Topic, Reason string } `json:"failed_topics"`
-	Recovery map[string]recovery
+	Recovery map[string]oracle.Recovery
 }
 
 // answered takes the answer to the subscription.
@@ -359,8 +360,8 @@ func (s *subscriber) answered(m *said) error {
 		if !ok {
 			return fmt.Errorf("%s: the answer tells nothing of its position: %s", topic, m.P)
 		}
-		f.loose = s.world.isFree(topic)
-		if err := f.answered(r); err != nil {
+		f.Loose = s.world.isFree(topic)
+		if err := f.Answered(0, &r); err != nil {
 			return err
 		}
 	}
@@ -379,14 +380,14 @@ func (s *subscriber) restarted(m *said) error {
 	for topic, r := range p.Recovery {
 		f := s.follows[topic]
 		if f == nil && s.wild {
-			f = &follower{topic: topic, kept: kept(topic), state: live}
+			f = oracle.Joined(topic, kept(topic))
 			s.follows[topic] = f
 		}
 		if f == nil {
 			return fmt.Errorf("%s begins anew, which is not subscribed to", topic)
 		}
-		f.loose = s.world.isFree(topic)
-		if err := f.restarted(r); err != nil {
+		f.Loose = s.world.isFree(topic)
+		if err := f.Restarted(r); err != nil {
 			return err
 		}
 		s.moved(f)
@@ -402,7 +403,7 @@ func (s *subscriber) complete(m *said) error {
 		if err := json.Unmarshal(m.P, &p); err != nil {
 			return err
 		}
-		done = make(map[string]*follower)
+		done = make(map[string]*oracle.Follower)
 		for _, topic := range p.Details.Topics {
 			if f := s.follows[topic]; f != nil {
 				done[topic] = f
@@ -410,10 +411,10 @@ func (s *subscriber) complete(m *said) error {
 		}
 	}
 	for _, f := range done {
-		if m.CID != "" && f.state == live { // it began anew before the subscription was complete
+		if m.CID != "" && f.Live() { // it began anew before the subscription was complete
 			continue
 		}
-		if err := f.complete(); err != nil {
+		if err := f.Complete(); err != nil {
 			return err
 		}
 		s.moved(f)

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/redis"
+	"github.com/wse-engine/wse/test/oracle"
 )
 
 // world is three nodes on a Redis, who publishes, and who reads.
@@ -25,12 +26,13 @@ type world struct {
 	redis   *redisServers
 	foreign *redis.Client // another program's way to Redis
 	nodes   []*node
-	ledger  *ledger
+	ledger  *oracle.Ledger
 	http    *http.Client
 	seed    uint64
 
 	subscribers []*subscriber
-	refused     atomic.Int64 // publications that were not taken
+	accepted    atomic.Int64 // publications that were taken
+	refused     atomic.Int64 // those that were not
 	marks       int          // of the test's own goroutine
 	calm        time.Time    // since when nothing happens that was not over; of the test's own goroutine
 
@@ -80,7 +82,7 @@ func topics() []string { return append(keys(), few, news) }
 // newWorld starts servers and nodes, and has somebody publish and read. It is all well when it returns.
 func newWorld(t *testing.T, how topology) *world {
 	t.Helper()
-	w := &world{t: t, ledger: newLedger(), told: make(map[string]int), free: make(map[string]bool), seed: seed(t)}
+	w := &world{t: t, ledger: oracle.NewLedger(), told: make(map[string]int), free: make(map[string]bool), seed: seed(t)}
 	w.moved.L = &w.mu
 	w.http = &http.Client{Timeout: publishWait + recoveryMax}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -111,7 +113,7 @@ func newWorld(t *testing.T, how topology) *world {
 	}
 	w.settle()
 	for i := range 4 {
-		p := &publisher{world: w, name: "p" + strconv.Itoa(i+1), home: i, rng: w.rng("publisher", i), n: make(map[string]int), last: make(map[string]place)}
+		p := &publisher{world: w, name: "p" + strconv.Itoa(i+1), home: i, rng: w.rng("publisher", i), n: make(map[string]int), last: make(map[string]oracle.Place)}
 		w.run(p.play)
 	}
 	return w
@@ -223,18 +225,11 @@ func (w *world) totalTold(topics ...string) (n int) {
 	return n
 }
 
-// accepted returns how many publications were taken.
-func (w *world) accepted() int {
-	w.ledger.mu.Lock()
-	defer w.ledger.mu.Unlock()
-	return w.ledger.accepted
-}
-
 // awaitAccepted waits until n publications more were taken.
-func (w *world) awaitAccepted(n int) {
+func (w *world) awaitAccepted(n int64) {
 	w.t.Helper()
-	n += w.accepted()
-	w.await(fmt.Sprintf("%d publications in all", n), func() bool { return w.accepted() >= n })
+	n += w.accepted.Load()
+	w.await(fmt.Sprintf("%d publications in all", n), func() bool { return w.accepted.Load() >= n })
 }
 
 // awaitRefused waits until n publications more were refused.
@@ -256,7 +251,7 @@ func (w *world) settle() {
 	}
 	// A node that has not noticed yet that the server is another one has a topic begin anew once more, and so may the next one: then the
 	// mark was of an epoch that is over.
-	var marks map[string]place
+	var marks map[string]oracle.Place
 	reached := func() bool {
 		return !slices.ContainsFunc(w.subscribers, func(s *subscriber) bool { return !s.reached(marks) })
 	}
@@ -269,9 +264,9 @@ func (w *world) settle() {
 	w.await("every subscriber sees the marks", reached)
 }
 
-func (w *world) markAll() map[string]place {
+func (w *world) markAll() map[string]oracle.Place {
 	w.t.Helper()
-	marks := make(map[string]place)
+	marks := make(map[string]oracle.Place)
 	w.marks++
 	for i, topic := range topics() {
 		marks[topic] = w.mark(w.nodes[(w.marks+i)%len(w.nodes)], topic)
@@ -280,7 +275,7 @@ func (w *world) markAll() map[string]place {
 }
 
 // mark publishes a mark through a node, again until it is taken.
-func (w *world) mark(n *node, topic string) (at place) {
+func (w *world) mark(n *node, topic string) (at oracle.Place) {
 	w.t.Helper()
 	id := fmt.Sprintf("mark-%d-%s", w.marks, topic)
 	doc := fmt.Appendf(nil, `{"topic":%q,"t":"a_snapshot","id":%q,"p":{"in":%q}}`, topic, id, topic)
@@ -293,8 +288,9 @@ func (w *world) mark(n *node, topic string) (at place) {
 		if err != nil || answer.Status != "published" && answer.Status != "duplicate" {
 			return false
 		}
-		at = place{answer.Epoch, answer.Seq}
-		w.fail(w.ledger.record(topic, at, id))
+		at = oracle.Place{Epoch: answer.Epoch, Seq: answer.Seq}
+		_, err = w.ledger.Record(topic, at, id)
+		w.fail(err)
 		return true
 	}, recoveryMax, 20*time.Millisecond, "a mark for %s through %s", topic, n.name)
 	return at

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/wse-engine/wse/test/oracle"
 )
 
 // subscriber is a client that comes and goes, and knows where it read to.
@@ -17,10 +19,10 @@ type subscriber struct {
 	world            *world
 	topics           []string // that it names
 	wild             []string // patterns that it names besides
-	at               map[string]place
+	at               map[string]oracle.Place
 
 	*session // nil while it is away
-	follows  map[string]*follower
+	follows  map[string]*oracle.Follower
 	wildLive bool              // the patterns are subscribed to
 	asked    map[string]*asked // subscriptions under way, by id
 	members  uint64            // the version of the last presence notice
@@ -84,13 +86,13 @@ func (s *subscriber) publication(m *said) error {
 		if !s.wildLive || !s.wanted(topic) {
 			return fmt.Errorf("%s: %v came, which is not subscribed to", topic, p)
 		}
-		f = &follower{topic: topic, size: fireKept, state: live}
+		f = oracle.Joined(topic, fireKept)
 		s.follows[topic] = f
 	}
-	if err := f.publication(p, m.T); err != nil {
+	if err := f.Publication(p, m.T); err != nil {
 		return err
 	}
-	s.at[topic] = f.at
+	s.at[topic] = f.At
 	s.last[topic] = s.last[topic] || m.T == fireLast
 	return nil
 }
@@ -100,10 +102,10 @@ func (s *subscriber) wanted(topic string) bool {
 	return slices.ContainsFunc(s.wild, func(w string) bool { return strings.HasPrefix(topic, strings.TrimSuffix(w, "*")) })
 }
 
-func (s *subscriber) placeOf(m *said) place {
-	p := place{s.run.n, m.E, m.Seq}
-	if p.epoch == "" {
-		p.epoch = noEpoch
+func (s *subscriber) placeOf(m *said) oracle.Place {
+	p := oracle.Place{Run: s.run.n, Epoch: m.E, Seq: m.Seq}
+	if p.Epoch == "" {
+		p.Epoch = oracle.NoEpoch
 	}
 	return p
 }
@@ -130,14 +132,14 @@ func (s *subscriber) subscribe(topics []string, wild bool) error {
 	}
 	recover := make(map[string]position)
 	for _, topic := range topics {
-		f := &follower{topic: topic, size: fireKept}
+		f := &oracle.Follower{Topic: topic, Kept: fireKept}
 		at, ok := s.at[topic]
 		if !ok && s.rng.IntN(2) == 0 { // asked for all the same, the answer tells where live delivery begins
-			at, ok = place{epoch: noEpoch}, true
+			at, ok = oracle.Place{Epoch: oracle.NoEpoch}, true
 		}
 		if ok {
-			f.asked = &at
-			recover[topic] = position{at.epoch, at.seq}
+			f.Asked = &at
+			recover[topic] = position{at.Epoch, at.Seq}
 		}
 		s.follows[topic] = f
 	}
@@ -160,7 +162,7 @@ func (s *subscriber) answered(m *said) error {
 	}
 	var p struct {
 		Success  bool
-		Recovery map[string]*recovery
+		Recovery map[string]*oracle.Recovery
 	}
 	if err := json.Unmarshal(m.P, &p); err != nil {
 		return err
@@ -170,7 +172,7 @@ func (s *subscriber) answered(m *said) error {
 	}
 	for _, topic := range a.topics {
 		f, r := s.follows[topic], p.Recovery[topic]
-		if err := f.answered(s.run.n, r); err != nil {
+		if err := f.Answered(s.run.n, r); err != nil {
 			return err
 		}
 		s.world.count(s.run.n, f, r)
@@ -188,11 +190,11 @@ func (s *subscriber) complete(m *said) error {
 	}
 	for _, topic := range a.topics {
 		f := s.follows[topic]
-		if err := f.complete(); err != nil {
+		if err := f.Complete(); err != nil {
 			return err
 		}
-		if f.known {
-			s.at[topic] = f.at
+		if f.Known {
+			s.at[topic] = f.At
 		}
 	}
 	s.wildLive = s.wildLive || a.wild
@@ -224,7 +226,7 @@ func (s *subscriber) come(run *engineRun) (err error) {
 	if s.session, err = dialUnderFire(run, s.user, s.form, ""); err != nil {
 		return err
 	}
-	s.follows, s.asked = make(map[string]*follower), make(map[string]*asked)
+	s.follows, s.asked = make(map[string]*oracle.Follower), make(map[string]*asked)
 	s.members, s.got, s.wildLive = 0, 0, false
 	if s.wild == nil && len(s.topics) > 1 && s.rng.IntN(2) == 0 { // two requests under way at a time
 		if err = s.subscribe(s.topics[:1], false); err == nil {
@@ -264,13 +266,13 @@ func (s *subscriber) again(topic string) error {
 }
 
 // resync asks for what follows a place. The answer stands together before its end mark: before it comes what was live.
-func (s *subscriber) resync(topic string, from place) error {
-	asked := place{run: from.run, epoch: from.epoch}
-	if f := s.follows[topic]; f.known {
-		asked = f.at
+func (s *subscriber) resync(topic string, from oracle.Place) error {
+	asked := oracle.Place{Run: from.Run, Epoch: from.Epoch}
+	if f := s.follows[topic]; f.Known {
+		asked = f.At
 	}
 	id, err := s.send("sync_request", map[string]any{
-		"topics": []string{topic}, "include_history": true, "include_snapshots": s.rng.IntN(2) == 0, "last_sequence": from.seq,
+		"topics": []string{topic}, "include_history": true, "include_snapshots": s.rng.IntN(2) == 0, "last_sequence": from.Seq,
 	})
 	if err != nil {
 		return err
@@ -288,7 +290,7 @@ func (s *subscriber) resync(topic string, from place) error {
 		case m.T != "snapshot_complete":
 			err = fmt.Errorf("%s: the answer to a sync_request is %q: %s", topic, m.T, m.P)
 		default:
-			return s.synced(topic, from.seq, asked, before, m)
+			return s.synced(topic, from.Seq, asked, before, m)
 		}
 		if err != nil {
 			return err
@@ -297,7 +299,7 @@ func (s *subscriber) resync(topic string, from place) error {
 }
 
 // synced takes the end mark of a sync_request, and the publications that came before it.
-func (s *subscriber) synced(topic string, last uint64, asked place, before []*said, end *said) error {
+func (s *subscriber) synced(topic string, last uint64, asked oracle.Place, before []*said, end *said) error {
 	var p struct {
 		Snapshots int `json:"snapshots_sent"`
 		Details   struct {
@@ -316,7 +318,7 @@ func (s *subscriber) synced(topic string, last uint64, asked place, before []*sa
 			return err
 		}
 	}
-	var history []place
+	var history []oracle.Place
 	for _, m := range before[first-p.Snapshots:] {
 		name, err := fireTopic(m)
 		if err == nil && name != topic {

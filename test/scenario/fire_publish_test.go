@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/wse-engine/wse/test/oracle"
 )
 
 // fireAnswer is what became of a publication.
@@ -139,7 +141,7 @@ func (p *publisher) post(run *engineRun, path string, some []string, docs []json
 		if a.Status != "published" && a.Status != "duplicate" {
 			return fmt.Errorf("publishing %s: %+v", docs[i], a)
 		}
-		if err := p.world.ledger.record(some[i], place{run.n, a.Epoch, a.Seq}, a.ID); err != nil {
+		if err := p.world.ledger.record(some[i], oracle.Place{Run: run.n, Epoch: a.Epoch, Seq: a.Seq}, a.ID); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/test/oracle"
 )
 
 const (
@@ -64,7 +66,7 @@ func underFire(t *testing.T, program, poller string, seed uint64) {
 	if err := w.fault(); err != nil {
 		t.Fatalf("%v\nThe engine printed:\n%s", err, s.lastWords())
 	}
-	require.NoError(t, w.ledger.holes(s.n))
+	require.NoError(t, w.ledger.Holes(s.n))
 	t.Logf("%d publications, %d subscriptions recovered, %d too late, %d of another engine's epoch, %d new, attacks %v", w.ledger.total,
 		w.recovered.Load(), w.tooLate.Load(), w.otherEpoch.Load(), w.fresh.Load(), w.attacked)
 	for what, n := range map[string]int64{
@@ -167,7 +169,7 @@ func (w *world) cast(subscribers, others *sync.WaitGroup) {
 	for n, user := range fireUsers() {
 		s := &speaker{subscriber: subscriber{
 			name: "speaker", user: user, form: Encodings()[n], rng: w.rng("speaker", n), world: w,
-			topics: fireOwn(user)[2:], at: make(map[string]place), last: make(map[string]bool),
+			topics: fireOwn(user)[2:], at: make(map[string]oracle.Place), last: make(map[string]bool),
 		}}
 		others.Go(func() { w.fail(s.run()) })
 	}

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"github.com/gobwas/ws"
+
+	"github.com/wse-engine/wse/test/oracle"
 )
 
 // world is one run of the test: an engine under fire, who publishes, who reads, and who attacks. Everything that anybody
@@ -105,14 +107,14 @@ func (w *world) await(ok func() bool) bool {
 }
 
 // count counts how a subscription to a topic with history went.
-func (w *world) count(run int, f *follower, r *recovery) {
+func (w *world) count(run int, f *oracle.Follower, r *oracle.Recovery) {
 	switch {
-	case r != nil && r.Epoch == noEpoch:
-	case r == nil || f.asked.epoch == noEpoch:
+	case r != nil && r.Epoch == oracle.NoEpoch:
+	case r == nil || f.Asked.Epoch == oracle.NoEpoch:
 		w.fresh.Add(1)
 	case r.Recovered:
 		w.recovered.Add(1)
-	case f.asked.run == run:
+	case f.Asked.Run == run:
 		w.tooLate.Add(1)
 	default:
 		w.otherEpoch.Add(1)
@@ -124,7 +126,7 @@ func (w *world) newSubscriber(n int) *subscriber {
 	rng := w.rng("subscriber", n)
 	forms := Encodings()
 	s := &subscriber{
-		name: "subscriber " + strconv.Itoa(n), rng: rng, world: w, form: forms[rng.IntN(len(forms))], at: make(map[string]place), last: make(map[string]bool),
+		name: "subscriber " + strconv.Itoa(n), rng: rng, world: w, form: forms[rng.IntN(len(forms))], at: make(map[string]oracle.Place), last: make(map[string]bool),
 	}
 	all := fireShared()
 	if n%5 == 0 { // nobody else is this user: that it comes and goes is told in the room
@@ -197,15 +199,15 @@ func (s *subscriber) explain(err error) error {
 
 // live is one connection, from coming to going.
 func (s *subscriber) live(run *engineRun) error {
-	before := make(map[string]place)
+	before := make(map[string]oracle.Place)
 	if s.rng.IntN(4) == 0 { // come back by sync_request: the subscription says nothing of where it was
-		before, s.at = s.at, make(map[string]place)
+		before, s.at = s.at, make(map[string]oracle.Place)
 	}
 	if err := s.come(run); err != nil {
 		return err
 	}
 	for topic, at := range before {
-		if slices.Contains(s.topics, topic) && at.run == run.n && at.epoch != noEpoch {
+		if slices.Contains(s.topics, topic) && at.Run == run.n && at.Epoch != oracle.NoEpoch {
 			if err := s.resync(topic, at); err != nil {
 				return err
 			}
@@ -230,9 +232,9 @@ func (s *subscriber) act() error {
 			return s.again(topic)
 		}
 	case 1:
-		if kept && f.known {
-			from := f.at
-			from.seq -= min(from.seq, s.rng.Uint64N(2*fireKept))
+		if kept && f.Known {
+			from := f.At
+			from.Seq -= min(from.Seq, s.rng.Uint64N(2*fireKept))
 			return s.resync(topic, from)
 		}
 	case 2:
