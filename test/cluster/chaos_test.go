@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -120,24 +119,14 @@ func ofNodes() map[string]func(n *node) (end func()) {
 	}
 }
 
-// chaosFor is how long it lasts on each topology: WSE_CHAOS_FOR, else some seconds.
-func chaosFor(t *testing.T) time.Duration {
-	text := os.Getenv("WSE_CHAOS_FOR")
-	if text == "" {
-		return 12 * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	require.NoError(t, err, "WSE_CHAOS_FOR")
-	return d
-}
-
 // TestChaos kills, stops, cuts off and empties at random under steady traffic, and wants after each round that every accepted
-// publication was received once and in order, or was told to be missing; and that the readiness pages told the truth.
+// publication was received once and in order, or was told to be missing; and that the readiness pages told the truth. WSE_CHAOS_FOR is
+// how long it lasts on each topology.
 func TestChaos(t *testing.T) {
 	for _, how := range topologies() {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
-			until := time.Now().Add(chaosFor(t))
+			until := time.Now().Add(howLong(t, "WSE_CHAOS_FOR", 12*time.Second))
 			w := newWorld(t, how)
 			c := &chaos{world: w, rng: w.rng("chaos", 0)}
 			happened := make(map[string]int)

@@ -329,21 +329,11 @@ func slowNetwork(w *world) {
 	}
 }
 
-// pauseFor is how long a node is stopped: WSE_CLUSTER_PAUSE, or shorter than anybody notices.
-func pauseFor(t testing.TB) time.Duration {
-	text := os.Getenv("WSE_CLUSTER_PAUSE")
-	if text == "" {
-		return 3 * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	require.NoError(t, err, "WSE_CLUSTER_PAUSE")
-	return d
-}
-
+// nodePaused: a node is stopped for WSE_CLUSTER_PAUSE, or shorter than anybody notices.
 func nodePaused(w *world) {
 	n := w.nodes[1]
 	n.signal(syscall.SIGSTOP)
-	until := time.NewTimer(pauseFor(w.t))
+	until := time.NewTimer(howLong(w.t, "WSE_CLUSTER_PAUSE", 3*time.Second))
 	defer until.Stop()
 	w.awaitAccepted(20)
 	<-until.C

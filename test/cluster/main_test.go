@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/rs/zerolog"
@@ -62,6 +63,17 @@ func seed(t *testing.T) uint64 {
 		return n
 	}
 	return rand.Uint64N(1 << 32)
+}
+
+// howLong returns how long something takes: what a variable says, or else.
+func howLong(t testing.TB, variable string, otherwise time.Duration) time.Duration {
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(text)
+	require.NoError(t, err, variable)
+	return d
 }
 
 // tally counts the cases that ran to their end on each topology.
