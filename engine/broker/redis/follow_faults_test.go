@@ -456,6 +456,29 @@ func TestReadinessIsARoundTrip(t *testing.T) {
 	n.awaitReady(true, 5*time.Second)
 }
 
+func TestANodeIsNotReadyWhileItsServerTakesNoPublications(t *testing.T) {
+	for name, c := range map[string]struct {
+		harm, mend func(s *redistest.Server)
+		want       string
+	}{
+		"read only":               {(*redistest.Server).Demote, (*redistest.Server).Promote, "READONLY"},
+		"without memory":          {func(s *redistest.Server) { s.LimitMemory(true) }, func(s *redistest.Server) { s.LimitMemory(false) }, "OOM"},
+		"without enough replicas": {func(s *redistest.Server) { s.RequireReplicas(1) }, func(s *redistest.Server) { s.RequireReplicas(0) }, "NOREPLICAS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Single(t)
+			n := startNode(t, server.Config(), nil)
+			n.awaitReady(true, patience)
+			c.harm(server)
+			n.awaitReady(false, 5*time.Second)
+			require.ErrorContains(t, n.Ready(), c.want)
+			c.mend(server)
+			n.awaitReady(true, 5*time.Second)
+		})
+	}
+}
+
 func TestANodeThatEndsLeavesNoTopicBehind(t *testing.T) {
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), nil)

@@ -24,11 +24,14 @@ const (
 	roundsKept = 24 * time.Hour
 )
 
-// Scripts that publish on a channel what they were given and the time of the server.
+// Scripts that write a key, as every publication does, and publish on a channel what they were given and the time of the server. A
+// server that is read only, or full, or short of replicas, takes no publications and so no probe.
 const (
-	probeScript = `local now = redis.call('TIME')
+	probeScript = `if KEYS[1] then redis.call('SET', KEYS[1], '', 'PX', 60000) end
+local now = redis.call('TIME')
 return redis.call('PUBLISH', ARGV[1], ARGV[2] .. ' ' .. string.format('%d%06d', now[1], now[2]))`
-	probeShardScript = `local now = redis.call('TIME')
+	probeShardScript = `redis.call('SET', KEYS[1], '', 'PX', 60000)
+local now = redis.call('TIME')
 return redis.call('SPUBLISH', KEYS[1], ARGV[1] .. ' ' .. string.format('%d%06d', now[1], now[2]))`
 )
 
@@ -46,6 +49,7 @@ type probe struct {
 	rounds  map[round]time.Time  // guarded by mu; the last round trips
 	servers map[string]time.Time // guarded by mu; the primaries there are, and since when
 	taking  map[round]time.Time  // guarded by mu; where the last probe was taken for publication, and since when each is
+	refused map[round]error      // guarded by mu; where it was not
 }
 
 // round is a way that probes go.
@@ -102,7 +106,7 @@ func (p *probe) send(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
 	var wg sync.WaitGroup
-	sent := answers{took: map[round]bool{}}
+	sent := answers{of: map[round]error{}}
 	all := p.f.subscribers()
 	for _, s := range all {
 		if s.addr != "" {
@@ -113,14 +117,14 @@ func (p *probe) send(ctx context.Context) {
 	if len(p.f.plain) > 0 {
 		err = p.f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
 			addr := primary.Options().Addr
-			err := primary.Eval(ctx, probeScript, nil, p.channel, p.text(n, addr)).Err()
+			err := p.sendPlain(ctx, primary, addr, n)
 			sent.add(round{addr, plainOnes}, err)
 			return err
 		})
 	}
 	wg.Wait()
 	now := time.Now()
-	p.count(sent.took, err == nil, now)
+	p.count(sent.of, err == nil, now)
 	for _, w := range p.ways(all, now) {
 		if w.unheard > roundMax {
 			w.subscriber.leaveServer(now.Add(-roundMax))
@@ -128,20 +132,35 @@ func (p *probe) send(ctx context.Context) {
 	}
 }
 
-// answers tell where a probe was taken for publication.
+// answers tell where a probe was taken for publication: where there is no error.
 type answers struct {
-	mu   sync.Mutex
-	took map[round]bool // guarded by mu
+	mu sync.Mutex
+	of map[round]error // guarded by mu
 }
 
 func (a *answers) add(r round, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.took[r] = err == nil
+	a.of[r] = err
 }
 
 func (p *probe) text(n uint64, server string) string {
 	return fmt.Sprintf("%s %d %s", p.key, n, server)
+}
+
+// sendPlain has a primary publish a probe. In a Cluster the key that it writes is one of the primary's own; where none is known, or
+// its slot is on the move, nothing is written.
+func (p *probe) sendPlain(ctx context.Context, primary *goredis.Client, addr string, n uint64) error {
+	var keys []string
+	if key := p.f.b.route.nameAt(addr, p.channel); key != "" {
+		keys = append(keys, key)
+	}
+	err := primary.Eval(ctx, probeScript, keys, p.channel, p.text(n, addr)).Err()
+	if f := faultOf(err); p.f.b.route.isCluster() && (f == faultMoved || f == faultLater && strings.HasPrefix(err.Error(), "ASK ")) {
+		p.f.b.route.moved(err.Error())
+		err = primary.Eval(ctx, probeScript, nil, p.channel, p.text(n, addr)).Err()
+	}
+	return err
 }
 
 // sendShard publishes a probe for a subscriber of sharded Pub/Sub.
@@ -159,22 +178,24 @@ var errUnconnected = errors.New("broker/redis: there is no connection")
 
 // count takes note of which primaries there are, and of who takes probes; primaries that are missing may only not have answered
 // where not all have.
-func (p *probe) count(took map[round]bool, all bool, now time.Time) {
+func (p *probe) count(sent map[round]error, all bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	there, taking := map[string]time.Time{}, map[round]time.Time{}
-	for r, ok := range took {
+	there, taking, refused := map[string]time.Time{}, map[round]time.Time{}, map[round]error{}
+	for r, err := range sent {
 		if r.connection == plainOnes {
 			there[r.server] = since(p.servers, r.server, now)
 		}
-		if ok {
+		if err == nil {
 			taking[r] = since(p.taking, r, now)
+		} else {
+			refused[r] = err
 		}
 	}
 	if !all {
 		maps.Copy(there, p.servers)
 	}
-	p.servers, p.taking = there, taking
+	p.servers, p.taking, p.refused = there, taking, refused
 }
 
 // since returns when something was first known: now, where it was not.
@@ -191,6 +212,7 @@ type way struct {
 	*subscriber
 	age     time.Duration // since the last one came back, or since one should have come back for the first time
 	unheard time.Duration // of that, since the server takes them: then it is the connection that does not bring them
+	refused error         // why the server did not take the last one; nil: it did, or it was not asked
 }
 
 // ways returns the rounds that probes are expected on.
@@ -202,7 +224,7 @@ func (p *probe) ways(all []*subscriber, now time.Time) (ways []way) {
 		if at.Before(since) {
 			at = since
 		}
-		w := way{round: round{server, s.index}, subscriber: s, age: now.Sub(at)}
+		w := way{round: round{server, s.index}, subscriber: s, age: now.Sub(at), refused: p.refused[round{server, sent}]}
 		if taken, ok := p.taking[round{server, sent}]; ok {
 			w.unheard = min(w.age, now.Sub(taken))
 		}
@@ -276,8 +298,12 @@ func (p *probe) ready(now time.Time) error {
 	}
 	for _, w := range ways {
 		if w.age > roundMax {
-			return fmt.Errorf("broker/redis: nothing that was published through %s has come back on connection %d for %s",
+			err := fmt.Errorf("broker/redis: nothing that was published through %s has come back on connection %d for %s",
 				w.round.server, w.connection, w.age.Round(100*time.Millisecond))
+			if w.refused != nil {
+				err = fmt.Errorf("%w; it was not taken: %w", err, w.refused)
+			}
+			return err
 		}
 	}
 	return nil

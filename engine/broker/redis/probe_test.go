@@ -13,7 +13,11 @@ func TestAConnectionIsToBlameOnlyForWhatTheServerTook(t *testing.T) {
 	at := func(s float64) time.Time { return began.Add(time.Duration(s * float64(time.Second))) }
 	s := &subscriber{index: 0, made: began}
 	took := func(when float64, ok bool) way {
-		p.count(map[round]bool{{"a", plainOnes}: ok}, ok, at(when))
+		var err error
+		if !ok {
+			err = errRole
+		}
+		p.count(map[round]error{{"a", plainOnes}: err}, ok, at(when))
 		ways := p.ways([]*subscriber{s}, at(when))
 		require.Len(t, ways, 1)
 		return ways[0]

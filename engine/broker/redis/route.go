@@ -107,6 +107,24 @@ func (r *route) has(name string) bool {
 	return table != nil && slices.Contains(table.primaries, name)
 }
 
+// nameAt returns a name, of a key or a channel, that the server with an address has the slot of: name itself where all names are
+// one server's, in a Cluster name with a number, and "" where the server is not known to have slots.
+func (r *route) nameAt(addr, name string) string {
+	if !r.isCluster() {
+		return name
+	}
+	table := r.table.Load()
+	if table == nil || !slices.Contains(table.primaries, addr) {
+		return ""
+	}
+	for n := range slots {
+		if numbered := name + ":" + strconv.Itoa(n); table.owner(slotOfChannel(numbered)) == addr {
+			return numbered
+		}
+	}
+	return ""
+}
+
 // dial returns the address to connect to for a name that of returned: with Sentinels they are asked for the primary, unless they
 // were within maxAge.
 func (r *route) dial(ctx context.Context, name string, maxAge time.Duration) (string, error) {

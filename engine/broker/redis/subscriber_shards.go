@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -166,16 +167,10 @@ func slotOfChannel(name string) uint16 {
 // Pub/Sub one in a slot of its server.
 func (s *subscriber) probeChannel() string {
 	name := s.f.probe.channel
-	table := s.f.b.route.table.Load()
-	if s.addr == "" || table == nil {
+	if s.addr == "" {
 		return name
 	}
-	for n := range slots {
-		if sharded := name + ":" + strconv.Itoa(n); table.owner(slotOfChannel(sharded)) == s.addr {
-			return sharded
-		}
-	}
-	return name
+	return cmp.Or(s.f.b.route.nameAt(s.addr, name), name)
 }
 
 // bySlot divides names, since one command can subscribe to channels of one slot only.
