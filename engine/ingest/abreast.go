@@ -17,7 +17,7 @@ type place struct {
 // queues are the last places of each topic.
 type queues struct {
 	last    map[string]*place
-	barrier *place // the last event of which nobody knows what topics it is for
+	barrier *place // the last event of which nobody knows what topics it is for, if for any
 }
 
 // stand puts an event behind those that it has to wait for.
@@ -33,7 +33,7 @@ func (q *queues) stand(u *underway) *place {
 		q.last[topic] = p
 	}
 	switch {
-	case u.err != nil && u.decision.Plugin == "":
+	case u.err != nil && (u.decision.Plugin == "" || u.decision.OnError == OnErrorDeadLetter): // it may have to come again
 		for _, before := range q.last {
 			p.behind = append(p.behind, before)
 		}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -117,6 +118,26 @@ func TestAbreastNothingPassesAnEventOfUnknownTopics(t *testing.T) {
 		})
 		require.Len(t, p.topics, 3)
 		require.NoError(t, outcomes[3].Err)
+		require.True(t, Passing(outcomes[4].Err))
+		for i := 5; i < 10; i++ {
+			require.ErrorIs(t, outcomes[i].Err, ErrHeld)
+		}
+	})
+}
+
+func TestAbreastNothingPassesAnEventThatCouldBeNeitherTransformedNorKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &slow{topics: make(map[message.Topic][]string), delay: func() time.Duration { return time.Millisecond }}
+		in, err := New(DefaultConfig(), &echoing{}, p, WithKeeper(&keeping{err: errors.New("down")}))
+		require.NoError(t, err)
+		outcomes := in.Abreast(8).PublishRun(t.Context(), 10, func(i int) (*message.Event, error) {
+			ev := &message.Event{Type: "Else", UserID: "v", ID: fmt.Sprint("e", i), Payload: []byte(`{}`)}
+			if i == 4 {
+				ev.Type = "Fail"
+			}
+			return ev, nil
+		})
+		require.Equal(t, []string{"e0", "e1", "e2", "e3"}, p.topics["user:v:events"], "when it comes again the plugin may answer")
 		require.True(t, Passing(outcomes[4].Err))
 		for i := 5; i < 10; i++ {
 			require.ErrorIs(t, outcomes[i].Err, ErrHeld)
