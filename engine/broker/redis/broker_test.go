@@ -151,6 +151,7 @@ func TestKeysExpireAndLiveOnWithTheirTopic(t *testing.T) {
 }
 
 func TestATopicThatIsPublishedToNowAndThenKeepsItsNumbering(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s := redistest.Single(t)
 	c := class(10)
 	c.HistoryTTL, c.IdempotencyTTL, c.Snapshots = 100*time.Millisecond, 50*time.Millisecond, false

@@ -103,6 +103,7 @@ func TestARoleThatChangedAndChangedBackBeginsANewEpoch(t *testing.T) {
 }
 
 func TestAnotherIdentityOnAConnectionThatLivesIsNoticed(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s := redistest.Single(t)
 	b := running(t, s.Config(), nil, class(100))
 	last := publish(t, b, update(topicOne)).Position
@@ -213,6 +214,7 @@ func TestAPublicationThatCannotBeCarriedOutInTimeIsRefused(t *testing.T) {
 }
 
 func TestAFaultThatHasPassedIsForgottenWithoutAnyTraffic(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s := redistest.Single(t)
 	b := running(t, s.Config(), hasty, class(100))
 	publish(t, b, update(topicOne))
@@ -223,6 +225,7 @@ func TestAFaultThatHasPassedIsForgottenWithoutAnyTraffic(t *testing.T) {
 }
 
 func TestASlowScriptDelaysPublicationsAndLosesNone(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s := redistest.Single(t, "--lua-time-limit", "50")
 	b := running(t, s.Config(), func(c *Config) { hasty(c); c.PublishWait = 30 * time.Second }, class(100))
 	publish(t, b, update(topicOne))
@@ -359,6 +362,7 @@ func TestAPublicationThatIsTooLargeIsRefused(t *testing.T) {
 }
 
 func TestReplicasThatWereSeenAreDemanded(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	s := redistest.Single(t)
 	replica := redistest.Single(t, "--replicaof", "127.0.0.1", fmt.Sprint(s.Port))
 	require.Eventually(t, func() bool {

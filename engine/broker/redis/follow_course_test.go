@@ -285,6 +285,7 @@ func (w *world) exactlyOnce() {
 }
 
 func TestWhateverHappensToTheConnectionsEverythingIsDeliveredOnceAndInOrder(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for _, open := range []bool{false, true} {
 		forAll(honest, 5, func(steps []int) {
 			w := newWorld(t, 1000, open)

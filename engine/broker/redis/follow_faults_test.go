@@ -100,6 +100,7 @@ func TestATopicWhoseKeysWereRemovedIsReportedOnce(t *testing.T) {
 }
 
 func TestWhileRedisIsPausedTheNodeIsNotReadyAndAfterwardsNothingIsMissing(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	a, b := startNode(t, server.Config(), nil), startNode(t, server.Config(), nil)
 	topics := namedTopics("u", 4)
@@ -333,6 +334,7 @@ func TestWhatIsLargerThanAPublicationCanBeIsNotTaken(t *testing.T) {
 }
 
 func TestWhatIsAsLargeAsAPublicationCanBeIsTakenFromTheChannel(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), func(c *Config) { c.PublicationKiBMax = 16 })
 	topic := message.Topic("public:news")
@@ -420,6 +422,7 @@ func TestTopicsOfAPatternThatWereForgottenAreReported(t *testing.T) {
 }
 
 func TestManyTopicsAreFollowedAgainByFewCommands(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), func(c *Config) { c.CheckInterval = time.Hour })
 	topics := namedTopics("u", 10_000)
@@ -438,6 +441,7 @@ func TestManyTopicsAreFollowedAgainByFewCommands(t *testing.T) {
 }
 
 func TestReadinessIsARoundTrip(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	gate := newGate(t, server.Addr())
 	way := server.Config()

@@ -368,6 +368,7 @@ func calls(t testing.TB, server *redistest.Server, command string) (n int) {
 }
 
 func TestTopicsThatAreJoinedTogetherAreSubscribedToTogether(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), nil)
 	n.awaitReady(true, patience)

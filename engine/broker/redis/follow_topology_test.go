@@ -104,6 +104,7 @@ func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
 }
 
 func TestShardedTopicsAreFollowedAtTheOwnersOfTheirSlots(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	cluster := redistest.Cluster(t, redistest.Options{})
 	a := startNode(t, cluster.Config(), func(c *Config) { c.Sharded = true })
 	b := startNode(t, cluster.Config(), func(c *Config) { c.Sharded = true })

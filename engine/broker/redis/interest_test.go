@@ -21,6 +21,7 @@ import (
 // TestInterestThatComesAndGoesUnderFaultsLeavesNothingBehind has many goroutines follow and leave topics and patterns while
 // connections are killed and others publish.
 func TestInterestThatComesAndGoesUnderFaultsLeavesNothingBehind(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	a := startNode(t, server.Config(), nil)
 	b := startNode(t, server.Config(), func(c *Config) { c.Linger, c.PatternTopicsMax = 5*time.Millisecond, 20 })
@@ -100,6 +101,7 @@ func TestATopicThatIsWantedAgainAtOnceIsConfirmedAgain(t *testing.T) {
 }
 
 func TestATopicWithoutHistoryLosesNothingWhenItsPatternIsLeft(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	a, b := startNode(t, server.Config(), nil), startNode(t, server.Config(), nil)
 	b.follow("public:a:*")

@@ -111,6 +111,7 @@ func TestAPublicationWhoseAnswerIsLostIsPublishedOnce(t *testing.T) {
 // TestEverythingIsPublishedOnceWhileTheServerIsKilled publishes without a pause while a server that keeps everything on disk is killed
 // and started again. What was accepted is there once, and nothing is there twice.
 func TestEverythingIsPublishedOnceWhileTheServerIsKilled(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	const publishers, kills = 8, 3
 	s := redistest.Single(t, "--appendonly", "yes", "--appendfsync", "always")
 	b := running(t, s.Config(), func(c *Config) { c.PublishWait = 30 * time.Second }, class(1_000_000))

@@ -18,13 +18,18 @@ func suite(t *testing.T, at redis.Config, change func(*Config)) {
 	})
 }
 
-func TestBrokerOnOneServer(t *testing.T) { suite(t, redistest.Single(t).Config(), nil) }
+func TestBrokerOnOneServer(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	suite(t, redistest.Single(t).Config(), nil)
+}
 
 func TestBrokerOnOneServerWithTLSAndAUser(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	suite(t, redistest.SingleWith(t, redistest.Options{TLS: true, Username: "engine"}).Config(), nil)
 }
 
 func TestBrokerOnSentinel(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	suite(t, redistest.Sentinel(t, redistest.Options{}).Config(), nil)
 }
 

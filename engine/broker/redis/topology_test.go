@@ -95,6 +95,7 @@ func someTopics(n int) (out []message.Topic) {
 }
 
 func TestPublishingSurvivesAFailoverOfSentinel(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	w := redistest.Sentinel(t, redistest.Options{})
 	b := running(t, w.Config(), patient, class(1_000_000))
 	topics := someTopics(6)
@@ -157,6 +158,7 @@ func TestPublishingSurvivesWhatHappensToACluster(t *testing.T) {
 }
 
 func TestShardedAndSecuredServersTakePublications(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	c := redistest.Cluster(t, redistest.Options{TLS: true, Username: "engine"})
 	for name, change := range map[string]func(*Config){
 		"sharded": func(c *Config) { c.Sharded = true },
