@@ -34,6 +34,7 @@ func (n *node) hearing() *node {
 }
 
 func TestWhatAForeignProgramPublishesIsNumberedAndPublished(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), new(guest))
 	var types []string
 	n.ledger.before = func(env *message.Envelope) error {
@@ -63,6 +64,7 @@ func TestWhatAForeignProgramPublishesIsNumberedAndPublished(t *testing.T) {
 }
 
 func TestWhatNodesPublishIsPassedOver(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil).run().hearing()
 	n.publish("wse:user:u1:events", `{"v":2,"seq":1,"epoch":"00000001","t":"x","p":{}}`)
 	n.publish("wse:user:u1:events", `{"v":2,"notice":"presence"}`)
@@ -77,6 +79,7 @@ func TestWhatNodesPublishIsPassedOver(t *testing.T) {
 }
 
 func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil).run().hearing()
 	big := `{"t":"x","p":{"x":"` + strings.Repeat("x", 400<<10) + `"}}`
 	for _, c := range [][4]string{
@@ -113,6 +116,7 @@ func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 }
 
 func TestTheOrderOfAChannelIsKeptWhileNothingCanBePublished(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil)
 	var down atomic.Bool
 	var tries atomic.Int64
@@ -138,6 +142,7 @@ func TestTheOrderOfAChannelIsKeptWhileNothingCanBePublished(t *testing.T) {
 }
 
 func TestAHolderWhoseTurnIsOverIsRefused(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	n := open(t, server, "n1", quick(), nil)
 	g := n.intake.ingress
@@ -190,6 +195,7 @@ func TestAFenceRisesThoughRedisForgotTheLastOne(t *testing.T) {
 }
 
 func TestAnInterruptedConnectionIsCountedAndHearingGoesOn(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil).run().hearing()
 	require.NoError(t, n.client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err())
 	until(t, "counted", func() bool { return n.intake.Stats().Ingress.Interrupted == 1 })

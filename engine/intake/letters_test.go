@@ -124,6 +124,7 @@ func TestLettersTakeOnlySoManyBytes(t *testing.T) {
 }
 
 func TestLettersAreKeptForATime(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	cfg := quick()
 	cfg.DeadLetterTTL = time.Second
 	n, _ := broken(t, cfg)
@@ -167,6 +168,7 @@ func TestTooManyChannelsShareOne(t *testing.T) {
 }
 
 func TestAReplayGoesThroughThePluginThatServesNow(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n, plugin := broken(t, quick())
 	id := n.fail("e1")
 	_, err := n.intake.ReplayDeadLetter(t.Context(), id)
@@ -305,6 +307,7 @@ func TestLettersAreReplayedThoseFirstThatFailedLeastOften(t *testing.T) {
 }
 
 func TestWhereRedisIsAwayLettersAreRefused(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n, _ := broken(t, quick())
 	id := n.fail("e1")
 	n.server.Kill()
@@ -420,6 +423,7 @@ func TestWhatIsNotTheEnginesAtALettersKeyHoldsUpNobody(t *testing.T) {
 }
 
 func TestWhatIsNotTheEnginesBesideALettersKeyHoldsUpNobody(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	const meta = "{wse:dlq:events}:m"
 	for name, c := range map[string]struct {
 		spoil   []any

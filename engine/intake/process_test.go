@@ -18,6 +18,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/wse-engine/wse/engine/broker"
 	brokerredis "github.com/wse-engine/wse/engine/broker/redis"
@@ -38,7 +39,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	redistest.Prepare()
+	// A pool that lost its server looks for it again once a second, and sees then that it was closed.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
 // nowhere is a Sink for nodes without clients.
@@ -222,6 +225,7 @@ func (w *witness) settled(client *goredis.Client, want map[string][]string, n in
 }
 
 func TestReadersKilledInTheMiddleOfBatchesLoseAndRepeatNothing(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	client := server.Client()
 	w, want := watch(t, client), make(map[string][]string)
@@ -259,6 +263,7 @@ func TestReadersKilledInTheMiddleOfBatchesLoseAndRepeatNothing(t *testing.T) {
 }
 
 func TestAPausedReaderThatWakesUpRepeatsNothing(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	client := server.Client()
 	w, want := watch(t, client), make(map[string][]string)
@@ -278,6 +283,7 @@ func TestAPausedReaderThatWakesUpRepeatsNothing(t *testing.T) {
 }
 
 func TestAPausedIngressThatWakesUpPublishesNothingAgain(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	client := server.Client()
 	w := watch(t, client)

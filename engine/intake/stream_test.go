@@ -20,6 +20,7 @@ import (
 )
 
 func TestEntriesOfTheStreamArePublishedOnceInOrderAndAcknowledged(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil)
 	var want []string
 	for i := range 600 { // some batches; those before the engine started count
@@ -39,6 +40,7 @@ func TestEntriesOfTheStreamArePublishedOnceInOrderAndAcknowledged(t *testing.T) 
 }
 
 func TestAnEntryMayHaveAFieldForEachMember(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil)
 	var got []*message.Envelope
 	n.ledger.before = func(env *message.Envelope) error {
@@ -58,6 +60,7 @@ func TestAnEntryMayHaveAFieldForEachMember(t *testing.T) {
 }
 
 func TestPoisonBecomesDeadLettersAndHoldsNothingUp(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	plugin := new(guest)
 	plugin.broken.Store(true)
 	n := open(t, redistest.Single(t), "n1", quick(), plugin)
@@ -96,6 +99,7 @@ func TestPoisonBecomesDeadLettersAndHoldsNothingUp(t *testing.T) {
 }
 
 func TestWhileNothingCanBePublishedEntriesWaitInOrder(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil)
 	var down atomic.Bool
 	down.Store(true)
@@ -125,6 +129,7 @@ func TestWhileNothingCanBePublishedEntriesWaitInOrder(t *testing.T) {
 }
 
 func TestAStreamIsReadByOneNodeAndAnotherTakesOver(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
 	first := open(t, server, "n1", quick(), nil).run()
 	until(t, "the lease", func() bool { return first.intake.Stats().Streams[0].Reading })
@@ -145,6 +150,7 @@ func TestAStreamIsReadByOneNodeAndAnotherTakesOver(t *testing.T) {
 }
 
 func TestAnEntryThatReadersDieOfBecomesADeadLetterAndItsNeighboursDoNot(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n9", quick(), nil)
 	ids := []string{n.event("u1", "e0"), n.event("u1", "killer"), n.event("u1", "e2")}
 	require.NoError(t, n.client.XGroupCreate(t.Context(), StreamEvents, group, "0").Err())
@@ -164,6 +170,7 @@ func TestAnEntryThatReadersDieOfBecomesADeadLetterAndItsNeighboursDoNot(t *testi
 }
 
 func TestAPendingEntryThatWasDeletedIsForgotten(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n2", quick(), nil)
 	ids := []string{n.event("u1", "e0"), n.event("u1", "e1")}
 	require.NoError(t, n.client.XGroupCreate(t.Context(), StreamEvents, group, "0").Err())
@@ -175,6 +182,7 @@ func TestAPendingEntryThatWasDeletedIsForgotten(t *testing.T) {
 }
 
 func TestRedisRestartedWithTheStreamLostIsReadOn(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	n := open(t, redistest.Single(t), "n1", quick(), nil).run()
 	n.event("u1", "e1")
 	until(t, "one", func() bool { return n.intake.Stats().Streams[0].Published == 1 })
@@ -289,6 +297,7 @@ func TestNoMoreEntriesAreReadAtATimeThanConfigured(t *testing.T) {
 }
 
 func TestWhatIsNotTheEnginesAtTheLeasesKeyIsToldAndNotTouched(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for name, spoil := range map[string][]any{
 		"a key of another type":          {"lpush", "{wse:events}:lease", "mine"},
 		"a holder whose turn never ends": {"set", "{wse:events}:lease", "mine"},

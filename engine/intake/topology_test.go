@@ -104,6 +104,7 @@ func (w *whole) addSurely(t testing.TB, user, id string, replicas int) {
 }
 
 func TestTheIntakeWorksOnEveryTopology(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for name, open := range map[string]func(t *testing.T) (cfg redis.Config, replicas int, failover func()){
 		"a server with TLS and an ACL user": func(t *testing.T) (redis.Config, int, func()) {
 			s := redistest.SingleWith(t, redistest.Options{TLS: true, Username: "engine"})
