@@ -19,7 +19,10 @@ import (
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	redistest.Prepare()
+	goleak.VerifyTestMain(m)
+}
 
 // soon is how long a test waits for what must come.
 const soon = 20 * time.Second

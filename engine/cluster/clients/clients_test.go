@@ -14,7 +14,10 @@ import (
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	redistest.Prepare()
+	goleak.VerifyTestMain(m)
+}
 
 // here has connections by id with their users.
 type here struct {

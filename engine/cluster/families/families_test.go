@@ -18,7 +18,10 @@ import (
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	redistest.Prepare()
+	goleak.VerifyTestMain(m)
+}
 
 func open(t testing.TB, addr string, change func(*redis.Config)) *redis.Client {
 	cfg := redis.DefaultConfig()

@@ -6,9 +6,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
 func TestMain(m *testing.M) {
 	plugin.CompileChildMain()
+	redistest.Prepare()
 	goleak.VerifyTestMain(m)
 }

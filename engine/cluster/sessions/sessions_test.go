@@ -16,7 +16,10 @@ import (
 	"github.com/wse-engine/wse/engine/trading"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	redistest.Prepare()
+	goleak.VerifyTestMain(m)
+}
 
 const soon = 20 * time.Second
 
