@@ -51,7 +51,7 @@ func (f *follower) join(ctx context.Context, topic message.Topic, want func(mess
 		select {
 		case <-c:
 		case <-ctx.Done():
-			err = fmt.Errorf("broker/redis: %s cannot be followed now: %w", topic, errUnavailable(ctx.Err()))
+			err = fmt.Errorf("broker/redis: %s cannot be followed now: %w", topic, errUnavailable(f.explain(topic, ctx.Err())))
 		case <-f.b.closing:
 			err = broker.ErrClosed
 		}
@@ -64,6 +64,20 @@ func (f *follower) join(ctx context.Context, topic message.Topic, want func(mess
 	}
 	if err != nil {
 		f.loseInterest(topic)
+	}
+	return err
+}
+
+// explain adds to err why the connection that would bring a topic or pattern is not there, if that is so.
+func (f *follower) explain(topic message.Topic, err error) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	t := f.topics[topic]
+	switch {
+	case t != nil && t.own != nil:
+		return t.own.explain(err)
+	case len(f.plain) > 0: // a pattern brings it
+		return f.plain[0].explain(err)
 	}
 	return err
 }

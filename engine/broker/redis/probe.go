@@ -294,7 +294,11 @@ func (p *probe) ready(now time.Time) error {
 	never := len(p.rounds) == 0
 	p.mu.Unlock()
 	if never || len(ways) == 0 {
-		return errors.New("broker/redis: no probe has come back yet")
+		err := errors.New("broker/redis: no probe has come back yet")
+		if len(ways) > 0 {
+			err = ways[0].subscriber.explain(err)
+		}
+		return err
 	}
 	for _, w := range ways {
 		if w.age > roundMax {
@@ -303,7 +307,7 @@ func (p *probe) ready(now time.Time) error {
 			if w.refused != nil {
 				err = fmt.Errorf("%w; it was not taken: %w", err, w.refused)
 			}
-			return err
+			return w.subscriber.explain(err)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -42,6 +43,7 @@ type subscriber struct {
 	began    time.Time           // guarded by mu; when the connection was made
 	mark     mark                // guarded by mu
 	probe    string              // guarded by mu; the channel of its probes
+	fault    error               // guarded by mu; why the last connection ended; nil: the one of now is subscribed to something
 }
 
 // mark is a moment up to which everything that was published has been received on a connection, or made up for.
@@ -123,6 +125,8 @@ func (s *subscriber) run(ctx context.Context) {
 		}
 		if s.ended.Add(1); time.Since(began) > reconnectLast {
 			wait = reconnectFirst
+		}
+		if s.failed(err) {
 			s.f.b.log.Warn("a connection that receives from Redis ended; it is made again", "connection", s.index, "error", err)
 		}
 		sleep(ctx, wait)
@@ -156,9 +160,6 @@ func (s *subscriber) serve(ctx context.Context) error {
 	s.begin(cancel, probe)
 	defer s.begin(nil, "")
 	s.f.probe.now()
-	if s.ended.Load() > 0 {
-		s.f.b.log.Info("a connection receives from Redis again", "connection", s.index, "server", addr)
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
@@ -178,9 +179,40 @@ func (s *subscriber) serve(ctx context.Context) error {
 		case *goredis.Message:
 			s.f.message(s, m)
 		case *goredis.Subscription:
+			if s.works() {
+				s.f.b.log.Info("a connection receives from Redis again", "connection", s.index, "server", addr)
+			}
 			s.confirmation(m)
 		}
 	}
+}
+
+// failed takes note of why a connection ended, and reports whether the one before it had worked.
+func (s *subscriber) failed(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	worked := s.fault == nil
+	s.fault = err
+	return worked
+}
+
+// works takes note that the server takes subscriptions, and reports whether it had not.
+func (s *subscriber) works() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	again := s.fault != nil
+	s.fault = nil
+	return again
+}
+
+// explain adds to err why there is no connection, if that is so.
+func (s *subscriber) explain(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault != nil {
+		err = fmt.Errorf("%w; the connection ended: %w", err, s.fault)
+	}
+	return err
 }
 
 // hello makes sure that there is a time from which on publications count as missed where there was no connection before.

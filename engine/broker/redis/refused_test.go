@@ -1,0 +1,54 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/broker"
+	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/redis/redistest"
+)
+
+// warnings keeps what a broker warns of.
+type warnings struct {
+	mu   sync.Mutex
+	said []string // guarded by mu
+}
+
+func (w *warnings) Info(string, ...any) {}
+
+func (w *warnings) Warn(message string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, arg := range args {
+		if err, ok := arg.(error); ok {
+			message += ": " + err.Error()
+		}
+	}
+	w.said = append(w.said, message)
+}
+
+func TestAServerThatRefusesSubscriptionsIsToldOf(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	s := redistest.Single(t)
+	require.NoError(t, s.Client().Do(t.Context(), "ACL", "SETUSER", "deaf", "on", ">x", "~*", "+@all", "resetchannels").Err())
+	cfg := s.Config()
+	cfg.Username, cfg.Password = "deaf", "x"
+	log := new(warnings)
+	n := startNode(t, cfg, hasty, WithLog(log))
+	for range 2 {
+		for _, name := range []string{"user:u1:events", "user:u2:*"} {
+			err := n.SetInterest(context.Background(), message.Topic(name), true)
+			require.ErrorIs(t, err, broker.ErrUnavailable)
+			require.ErrorContains(t, err, "NOPERM")
+		}
+	}
+	require.ErrorContains(t, n.Ready(), "NOPERM")
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	require.Len(t, log.said, n.cfg.SubscriberConnections, "each connection says it once, not at each try")
+	require.Contains(t, log.said[0], "NOPERM")
+}
