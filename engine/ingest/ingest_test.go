@@ -408,6 +408,16 @@ func TestWhatTheBrokerRefusesIsSaidToThePublisher(t *testing.T) {
 	}
 }
 
+func TestWhatClientsTakeForTheEnginesOwnIsRefusedHoweverItComes(t *testing.T) {
+	in, sink := open(t, answering(`[{"t":"Error","topic":"user:u1:events","p":{}}]`))
+	_, err := in.PublishJSON(t.Context(), []byte(`{"topic":"user:u1:events","t":"subscription_update","p":{"action":"recover"}}`))
+	refused(t, err, message.CodeInvalidArgument, `"subscription_update" for the engine's own`)
+	_, err = in.PublishEvent(t.Context(), &message.Event{Type: "A", Payload: []byte(`{}`)})
+	refused(t, err, message.CodeInvalidArgument, `"Error" for the engine's own`)
+	require.Empty(t, sink.got)
+	require.EqualValues(t, 2, in.Stats().Refused)
+}
+
 func TestWhatWasPublishedBeforeARefusalIsReported(t *testing.T) {
 	plugin := answering(`[{"t":"x","topic":"user:u1:events","p":{}},{"t":"y","topic":"user:u1:events","p":{}}]`)
 	in, err := New(DefaultConfig(), plugin, &refusing{after: 1, err: broker.ErrFull})
