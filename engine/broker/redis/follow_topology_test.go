@@ -57,6 +57,27 @@ func TestFollowingSurvivesAFailoverOfSentinel(t *testing.T) {
 	require.Equal(t, 1, b.restarts("stream:market_data:AAPL"))
 }
 
+func TestANodeIsNotReadyWhileNoReplicaTakesPublications(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	servers := redistest.Sentinel(t, redistest.Options{})
+	n := startNode(t, servers.Config(), nil)
+	n.awaitReady(true, patience)
+	primary := servers.Primary()
+	for _, s := range servers.Servers {
+		if s != primary {
+			s.Pause()
+		}
+	}
+	n.awaitReady(false, 5*time.Second)
+	require.ErrorContains(t, n.Ready(), "too few replicas have it", "nothing would be published, though it comes back")
+	for _, s := range servers.Servers {
+		if s != primary {
+			s.Resume()
+		}
+	}
+	n.awaitReady(true, patience)
+}
+
 func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	for name, change := range map[string]func(*Config){

@@ -104,11 +104,13 @@ func (k *link) identify(ctx context.Context) error {
 
 // replicas returns how many replicas must have what is published: where it is not configured, one as soon as the server was seen to
 // have one, and always where Sentinels watch over it, since what no replica has is lost with the primary.
-func (l *lane) replicas(k *link) int {
+func (l *lane) replicas(k *link) int { return l.b.replicasOf(k.replicated == k.addr) }
+
+func (b *Broker) replicasOf(replicated bool) int {
 	switch {
-	case l.b.cfg.ReplicasMin >= 0:
-		return l.b.cfg.ReplicasMin
-	case l.b.route.sentinels(), k.replicated == k.addr:
+	case b.cfg.ReplicasMin >= 0:
+		return b.cfg.ReplicasMin
+	case b.route.sentinels(), replicated:
 		return 1
 	}
 	return 0

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,12 +45,13 @@ type probe struct {
 	lag     atomic.Int64
 
 	mu      sync.Mutex
-	sent    map[uint64]time.Time // guarded by mu; probes under way
-	n       uint64               // guarded by mu; of the last one
-	rounds  map[round]time.Time  // guarded by mu; the last round trips
-	servers map[string]time.Time // guarded by mu; the primaries there are, and since when
-	taking  map[round]time.Time  // guarded by mu; where the last probe was taken for publication, and since when each is
-	refused map[round]error      // guarded by mu; where it was not
+	sent    map[uint64]time.Time   // guarded by mu; probes under way
+	n       uint64                 // guarded by mu; of the last one
+	rounds  map[round]time.Time    // guarded by mu; the last round trips
+	servers map[string]time.Time   // guarded by mu; the primaries there are, and since when
+	taking  map[round]time.Time    // guarded by mu; where the last probe was taken for publication, and since when each is
+	refused map[round]refusedSince // guarded by mu; where it was not
+	copied  map[string]bool        // guarded by mu; primaries that were seen to have replicas
 }
 
 // round is a way that probes go.
@@ -58,13 +60,19 @@ type round struct {
 	connection int    // that received
 }
 
+// refusedSince is why a server took no probe the last time, and since when it takes none.
+type refusedSince struct {
+	at  time.Time
+	err error
+}
+
 // plainOnes stands for all connections of plain Pub/Sub, which one probe is for.
 const plainOnes = -1
 
 func newProbe(f *follower) *probe {
 	return &probe{
 		f: f, wake: make(chan struct{}, 1), channel: redis.Prefix + "_probe:" + f.b.node, key: strconv.FormatInt(time.Now().UnixNano(), 36),
-		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{}, taking: map[round]time.Time{},
+		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{}, taking: map[round]time.Time{}, refused: map[round]refusedSince{}, copied: map[string]bool{},
 	}
 }
 
@@ -103,26 +111,13 @@ func (p *probe) send(ctx context.Context) {
 	}
 	maps.DeleteFunc(p.rounds, func(_ round, at time.Time) bool { return time.Since(at) > roundsKept })
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, probeEvery)
+	ctx, cancel := context.WithTimeout(ctx, probeEvery+p.replicaWait())
 	defer cancel()
-	var wg sync.WaitGroup
 	sent := answers{of: map[round]error{}}
 	all := p.f.subscribers()
-	for _, s := range all {
-		if s.addr != "" {
-			wg.Go(func() { sent.add(round{s.addr, s.index}, p.sendShard(ctx, s, n)) })
-		}
-	}
-	var err error
-	if len(p.f.plain) > 0 {
-		err = p.f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
-			addr := primary.Options().Addr
-			err := p.sendPlain(ctx, primary, addr, n)
-			sent.add(round{addr, plainOnes}, err)
-			return err
-		})
-	}
-	wg.Wait()
+	err := p.f.b.client.EachPrimary(ctx, func(ctx context.Context, primary *goredis.Client) error {
+		return p.sendTo(ctx, primary, n, all, &sent)
+	})
 	now := time.Now()
 	p.count(sent.of, err == nil, now)
 	for _, w := range p.ways(all, now) {
@@ -148,49 +143,101 @@ func (p *probe) text(n uint64, server string) string {
 	return fmt.Sprintf("%s %d %s", p.key, n, server)
 }
 
-// sendPlain has a primary publish a probe. In a Cluster the key that it writes is one of the primary's own; where none is known, or
-// its slot is on the move, nothing is written.
-func (p *probe) sendPlain(ctx context.Context, primary *goredis.Client, addr string, n uint64) error {
-	var keys []string
+// replicaWait is how long a probe waits for replicas.
+func (p *probe) replicaWait() time.Duration { return min(p.f.b.cfg.ReplicaWait, probeEvery) }
+
+// sendTo has a primary publish a probe for the connections of plain Pub/Sub, and one for its own of sharded Pub/Sub. As a publication it
+// is taken only when as many replicas have it as must. The error is that the primary did not answer.
+func (p *probe) sendTo(ctx context.Context, primary *goredis.Client, n uint64, all []*subscriber, sent *answers) error {
+	addr := primary.Options().Addr
+	text := p.text(n, addr)
+	pipe := primary.Pipeline()
+	probes := map[round]*goredis.Cmd{}
+	if len(p.f.plain) > 0 {
+		probes[round{addr, plainOnes}] = pipe.Eval(ctx, probeScript, p.keys(addr), p.channel, text)
+	}
+	for _, s := range all {
+		if channel := s.probeName(); channel != "" && s.addr == addr {
+			probes[round{addr, s.index}] = pipe.Eval(ctx, probeShardScript, []string{channel}, text)
+		}
+	}
+	if len(probes) == 0 {
+		return nil
+	}
+	info := pipe.Info(ctx, "replication")
+	p.mu.Lock()
+	want := p.f.b.replicasOf(p.copied[addr])
+	p.mu.Unlock()
+	var wait *goredis.IntCmd
+	if want > 0 {
+		wait = goredis.NewIntCmd(ctx, "WAIT", want, p.replicaWait().Milliseconds())
+		_ = pipe.Process(ctx, wait) // not before Exec
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	short := missing(wait, want)
+	var lost error
+	for r, cmd := range probes {
+		err := cmp.Or(p.taken(ctx, primary, r, cmd.Err(), text), short)
+		sent.add(r, err)
+		if faultOf(err) == faultLost {
+			lost = err
+		}
+	}
+	if id, err := redis.ReadIdentity(info.Val()); err == nil && id.Replicas > 0 {
+		p.mu.Lock()
+		p.copied[addr] = true
+		p.mu.Unlock()
+	}
+	return lost
+}
+
+// keys returns the key that a probe of plain Pub/Sub writes: in a Cluster one of the primary's own, none where none is known.
+func (p *probe) keys(addr string) []string {
 	if key := p.f.b.route.nameAt(addr, p.channel); key != "" {
-		keys = append(keys, key)
+		return []string{key}
 	}
-	err := primary.Eval(ctx, probeScript, keys, p.channel, p.text(n, addr)).Err()
-	if f := faultOf(err); p.f.b.route.isCluster() && (f == faultMoved || f == faultLater && strings.HasPrefix(err.Error(), "ASK ")) {
-		p.f.b.route.moved(err.Error())
-		err = primary.Eval(ctx, probeScript, nil, p.channel, p.text(n, addr)).Err()
-	}
-	return err
+	return nil
 }
 
-// sendShard publishes a probe for a subscriber of sharded Pub/Sub.
-func (p *probe) sendShard(ctx context.Context, s *subscriber, n uint64) error {
+// taken returns why a probe was not taken, nil where it was. One whose key is on the move to another server is published without it.
+func (p *probe) taken(ctx context.Context, primary *goredis.Client, r round, err error, text string) error {
+	f := faultOf(err)
+	if r.connection != plainOnes || !p.f.b.route.isCluster() || f != faultMoved && !(f == faultLater && strings.HasPrefix(err.Error(), "ASK ")) {
+		return err
+	}
+	p.f.b.route.moved(err.Error())
+	return primary.Eval(ctx, probeScript, nil, p.channel, text).Err()
+}
+
+// probeName returns the channel of the subscriber's own probes, "" where it has no connection or is one of plain Pub/Sub.
+func (s *subscriber) probeName() string {
+	if s.addr == "" {
+		return ""
+	}
 	s.mu.Lock()
-	channel := s.probe
-	s.mu.Unlock()
-	if channel == "" {
-		return errUnconnected
-	}
-	return p.f.b.client.Do().Eval(ctx, probeShardScript, []string{channel}, p.text(n, s.addr)).Err()
+	defer s.mu.Unlock()
+	return s.probe
 }
-
-var errUnconnected = errors.New("broker/redis: there is no connection")
 
 // count takes note of which primaries there are, and of who takes probes; primaries that are missing may only not have answered
 // where not all have.
 func (p *probe) count(sent map[round]error, all bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	there, taking, refused := map[string]time.Time{}, map[round]time.Time{}, map[round]error{}
+	there, taking, refused := map[string]time.Time{}, map[round]time.Time{}, map[round]refusedSince{}
 	for r, err := range sent {
 		if r.connection == plainOnes {
 			there[r.server] = since(p.servers, r.server, now)
 		}
 		if err == nil {
 			taking[r] = since(p.taking, r, now)
-		} else {
-			refused[r] = err
+			continue
 		}
+		at := now
+		if before, ok := p.refused[r]; ok {
+			at = before.at
+		}
+		refused[r] = refusedSince{at, err}
 	}
 	if !all {
 		maps.Copy(there, p.servers)
@@ -210,7 +257,7 @@ func since[K comparable](known map[K]time.Time, k K, now time.Time) time.Time {
 type way struct {
 	round
 	*subscriber
-	age     time.Duration // since the last one came back, or since one should have come back for the first time
+	age     time.Duration // since the last one that was taken came back, or since one should have come back for the first time
 	unheard time.Duration // of that, since the server takes them: then it is the connection that does not bring them
 	refused error         // why the server did not take the last one; nil: it did, or it was not asked
 }
@@ -221,10 +268,14 @@ func (p *probe) ways(all []*subscriber, now time.Time) (ways []way) {
 	defer p.mu.Unlock()
 	add := func(s *subscriber, server string, sent int, since time.Time) {
 		at := p.rounds[round{server, s.index}]
+		refused := p.refused[round{server, sent}]
+		if refused.err != nil && refused.at.Before(at) {
+			at = refused.at // what came back was published by a server that would keep nothing
+		}
 		if at.Before(since) {
 			at = since
 		}
-		w := way{round: round{server, s.index}, subscriber: s, age: now.Sub(at), refused: p.refused[round{server, sent}]}
+		w := way{round: round{server, s.index}, subscriber: s, age: now.Sub(at), refused: refused.err}
 		if taken, ok := p.taking[round{server, sent}]; ok {
 			w.unheard = min(w.age, now.Sub(taken))
 		}
