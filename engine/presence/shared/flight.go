@@ -14,7 +14,7 @@ import (
 
 // How calls are made. They are made together where they wait together.
 const (
-	workers     = 4                      // batches under way
+	workers     = 4                      // batches under way of topics whose server answers, and one more of others
 	batchTopics = 64                     // calls in a batch
 	callChanges = 256                    // users in a call, where it need not have all
 	backoffMin  = 50 * time.Millisecond  // after a batch that failed
@@ -29,6 +29,8 @@ type queue struct {
 	mu     sync.Mutex
 	topics []*topic // guarded by mu
 }
+
+func newQueue(workers int) *queue { return &queue{wake: make(chan struct{}, workers)} }
 
 func (q *queue) push(t *topic) {
 	q.mu.Lock()
@@ -71,7 +73,11 @@ func (q *queue) take(ctx context.Context) []*topic {
 func (p *Presence) kick(t *topic) {
 	if !t.queued && t.fault == nil && t.pending() {
 		t.queued = true
-		p.queue.push(t)
+		if t.away {
+			p.later.push(t)
+		} else {
+			p.queue.push(t)
+		}
 	}
 }
 
@@ -88,11 +94,11 @@ func (t *topic) pending() bool {
 	return false
 }
 
-// work makes calls until ctx is cancelled, and then those that wait, unless they fail.
-func (p *Presence) work(ctx context.Context) {
+// work makes calls of a queue until ctx is cancelled, and then those that wait, unless they fail.
+func (p *Presence) work(ctx context.Context, q *queue) {
 	backoff := backoffMin
 	for {
-		batch := p.queue.take(ctx)
+		batch := q.take(ctx)
 		if batch == nil {
 			return
 		}
@@ -109,8 +115,11 @@ func (p *Presence) work(ctx context.Context) {
 	}
 }
 
-// fly makes the calls of some topics, and reports whether Redis answered.
+// fly makes the calls of some topics, and reports whether one of them was answered. In a Cluster one server may be away and others
+// not: topics of that one are tried again in a queue of their own, where those of others do not wait for it, and Redis is away only
+// where nobody is answered.
 func (p *Presence) fly(ctx context.Context, batch []*topic) bool {
+	before := p.answered.Load()
 	calls, written := make([]*call, len(batch)), make([][]written, len(batch))
 	for i, t := range batch {
 		t.mu.Lock()
@@ -118,28 +127,44 @@ func (p *Presence) fly(ctx context.Context, batch []*topic) bool {
 		t.mu.Unlock()
 	}
 	answers, errs := p.run(ctx, calls)
-	broken, away := false, error(nil)
+	answered := false
 	for i, t := range batch {
 		t.mu.Lock()
 		t.queued = false
+		away := false
 		if errs[i] == nil {
 			t.fault, t.blamed = nil, false
 			p.land(t, calls[i], written[i], answers[i])
-		} else if p.crash(t, calls[i], written[i], errs[i]) {
-			broken, away = true, errs[i]
+		} else {
+			away = p.crash(t, calls[i], written[i], errs[i])
 		}
+		p.setAway(t, away, errs[i])
+		answered = answered || !away
 		t.logging, t.log = false, nil
 		p.kick(t)
 		p.release(t)
 	}
-	was := p.down.Swap(broken)
-	if broken && !was {
-		p.failed("", away)
+	if answered {
+		p.answered.Add(1)
 	}
-	if was && !broken {
+	down := p.answered.Load() == before
+	if was := p.down.Swap(down); was && !down {
 		p.checkAll(func(*topic) bool { return true }, true)
 	}
-	return !broken
+	return answered
+}
+
+// setAway notes whether a topic's server is away. The first topic of which that is so is reported.
+func (p *Presence) setAway(t *topic, away bool, err error) {
+	switch {
+	case away && !t.away:
+		if p.away.Add(1) == 1 {
+			p.failed("", err)
+		}
+	case !away && t.away:
+		p.away.Add(-1)
+	}
+	t.away = away
 }
 
 // written is what a call has of a user.
@@ -237,6 +262,7 @@ func (p *Presence) crash(t *topic, c *call, sent []written, err error) (away boo
 	t.full = t.restore
 	t.check = true // and with it a try that tells when Redis is back
 	if isAway(err) {
+		t.suspect = true
 		return true
 	}
 	if goredis.HasErrorPrefix(err, "WRONGTYPE") {

@@ -58,11 +58,13 @@ type Presence struct {
 	failed  func(message.Topic, error)
 	ids     *message.IDSource
 	turns   atomic.Uint64
-	queue   queue
+	queue   *queue
+	later   *queue                   // of topics whose server is away
 	alarms  *presence.Alarms[*topic] // one at most for each topic
 	graves  graves
 	seed    maphash.Seed
-	down    atomic.Bool // Redis did not answer the last time
+	down    atomic.Bool  // Redis did not answer the last time
+	away    atomic.Int64 // topics whose server is away
 
 	mu     sync.RWMutex
 	topics map[message.Topic]*topic // guarded by mu
@@ -73,6 +75,7 @@ type Presence struct {
 	told                         [message.PresenceKinds]atomic.Uint64
 	refusedMembers, refusedData  atomic.Uint64
 	commands, gaps, restorations atomic.Uint64
+	answered                     atomic.Uint64 // batches
 	garbage, failures            atomic.Uint64
 }
 
@@ -98,7 +101,7 @@ func New(cfg Config, limits presence.Config, classes *broker.Classes, client *re
 	}
 	p := &Presence{
 		cfg: cfg, limits: limits, classes: classes, client: client, out: out, node: node, ways: "p", script: goredis.NewScript(presenceLua), failed: opts.Failed,
-		ids: message.NewIDSource("prs"), alarms: presence.NewAlarms[*topic](), queue: queue{wake: make(chan struct{}, workers)},
+		ids: message.NewIDSource("prs"), alarms: presence.NewAlarms[*topic](), queue: newQueue(workers), later: newQueue(1),
 		graves: graves{wake: make(chan struct{}, 1)}, seed: maphash.MakeSeed(), topics: make(map[message.Topic]*topic),
 	}
 	switch {
@@ -256,12 +259,16 @@ func (p *Presence) await(ctx context.Context, t *topic, done <-chan error) (err 
 }
 
 // unreachable reports that there is no use in waiting for Redis. The topic's lock is held.
-func (p *Presence) unreachable(t *topic) bool { return p.down.Load() || t.fault != nil }
+func (p *Presence) unreachable(t *topic) bool { return p.down.Load() || t.away || t.fault != nil }
 
 // excuse says why a topic cannot be asked about now; nil where it can. The topic's lock is held.
 func (p *Presence) excuse(t *topic) error {
 	if !p.unreachable(t) {
 		return nil
+	}
+	if t.present > 0 && !t.check { // its own server may be there: that is found out for the next one who asks
+		t.check = true
+		p.kick(t)
 	}
 	err := t.fault
 	if err == nil {
@@ -298,7 +305,7 @@ type Figures struct {
 	Restorations uint64 // topics of which Redis had lost everything, and got it back from here
 	Garbage      uint64 // notices that were none
 	TopicsKnown  int    // now: those that somebody is on here, and those that were only heard of
-	Down         bool   // Redis did not answer the last time
+	Down         bool   // Redis did not answer the last time; in a Cluster no server did
 }
 
 // Figures returns the figures of now.

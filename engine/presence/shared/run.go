@@ -15,8 +15,9 @@ const checkParts = 16
 func (p *Presence) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	for range workers {
-		running.Go(func() { p.work(ctx) })
+		running.Go(func() { p.work(ctx, p.queue) })
 	}
+	running.Go(func() { p.work(ctx, p.later) })
 	running.Go(func() { p.alarms.Run(ctx, p.ring) })
 	running.Go(func() { p.dig(ctx) })
 	ticker := time.NewTicker(max(p.cfg.CheckInterval/checkParts, time.Millisecond))

@@ -126,6 +126,9 @@ func (p *Presence) run(ctx context.Context, calls []*call) (answers []*answer, e
 		var unknown []int
 		for i, n := range todo {
 			reply, err := cmds[i].Slice()
+			if answered, ok := cmds[i].Val().([]any); ok { // the library gives an error of one server to the commands of all
+				reply, err = answered, nil
+			}
 			if !text && goredis.HasErrorPrefix(err, "NOSCRIPT") {
 				unknown = append(unknown, n)
 				continue

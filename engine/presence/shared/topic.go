@@ -31,6 +31,7 @@ type topic struct {
 	askers  []*asker         // who wait for the members
 	queued  bool             // in the queue, or with a worker
 	stands  uint64           // the turn of the last call that Redis has of this node; 0: it has nothing of it
+	away    bool             // its server did not answer the last time
 	fault   error            // why the last call failed, where others did not
 	blamed  bool             // and that was reported
 
