@@ -10,6 +10,7 @@ import (
 	redisbroker "github.com/wse-engine/wse/engine/broker/redis"
 	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/feed"
+	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/presence"
 	"github.com/wse-engine/wse/engine/presence/shared"
 )
@@ -59,7 +60,10 @@ func (e *Engine) openCarrier() error {
 func (e *Engine) openShared() error {
 	c, cfg := e.cluster, &e.cfg.Broker.Redis
 	p, err := shared.New(e.cfg.Cluster.Presence, e.cfg.Limits.Presence, e.classes, c.client, c.node.ID(), e.hub, shared.Options{
-		Sharded: cfg.Sharded, PlainCopy: cfg.PlainCopy, Failed: c.presenceFailed(e.log),
+		Sharded: cfg.Sharded, PlainCopy: cfg.PlainCopy,
+		Failed: func(topic message.Topic, err error) {
+			e.log.Warn("who is on topics is not known on all nodes until this is over", "topic", string(topic), "error", err)
+		},
 	})
 	if err != nil {
 		return err

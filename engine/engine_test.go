@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,13 +35,19 @@ type running struct {
 
 func start(t *testing.T, change func(*engine.Config)) *running {
 	t.Helper()
+	return startLogging(t, os.Stderr, change)
+}
+
+// startLogging is start with the log written to a place of the test's own.
+func startLogging(t *testing.T, log io.Writer, change func(*engine.Config)) *running {
+	t.Helper()
 	cfg := engine.DefaultConfig()
 	cfg.Listen, cfg.Admin.Listen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	cfg.Limits.DrainJitter, cfg.Limits.DrainTimeout = 0, 5*time.Second
 	if change != nil {
 		change(&cfg)
 	}
-	e, err := engine.New(cfg, engine.Options{Log: hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn}), Version: "test"})
+	e, err := engine.New(cfg, engine.Options{Log: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Warn}), Version: "test"})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

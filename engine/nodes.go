@@ -2,9 +2,6 @@ package engine
 
 import (
 	"context"
-	"sync/atomic"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/wse-engine/wse/engine/admin"
 	"github.com/wse-engine/wse/engine/auth"
@@ -16,7 +13,6 @@ import (
 	"github.com/wse-engine/wse/engine/config"
 	"github.com/wse-engine/wse/engine/ingest"
 	"github.com/wse-engine/wse/engine/intake"
-	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/presence/shared"
 	"github.com/wse-engine/wse/engine/redis"
 )
@@ -93,21 +89,6 @@ func (e *Engine) openIngest() (err error) {
 		Node: c.node.ID(), Log: func(text string, args ...any) { e.log.Warn(text, args...) },
 	})
 	return config.Prefix("broker.redis.intake", err)
-}
-
-// presenceFailed returns a function that logs what goes wrong with presence: the first of a row of failures, since one outage is
-// many.
-func (c *together) presenceFailed(log hclog.Logger) func(message.Topic, error) {
-	var told atomic.Uint64 // Commands that had been made when it was told last
-	return func(topic message.Topic, err error) {
-		if p := c.presence; p != nil {
-			f := p.Figures()
-			if last := told.Swap(f.Commands); last == f.Commands {
-				return
-			}
-		}
-		log.Warn("who is on topics cannot be kept in Redis now; it is written when that is back", "topic", string(topic), "error", err)
-	}
 }
 
 // clusterDeps fills in what the admin API has of a cluster.

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 
 	"github.com/wse-engine/wse/engine"
 	"github.com/wse-engine/wse/engine/auth"
+	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
@@ -107,6 +110,53 @@ func TestARefreshTokenIsSpentOnceByAllNodes(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, "%v", answer)
 	require.Equal(t, 2.0, answer["done"])
 	b.refresh(t, token).problem(http.StatusUnauthorized, "invalid_token")
+}
+
+// logged takes lines of a log.
+type logged chan string
+
+// Write implements io.Writer.
+func (l logged) Write(line []byte) (int, error) {
+	select {
+	case l <- string(line):
+	default: // nobody reads so many
+	}
+	return len(line), nil
+}
+
+func TestEachTopicWhoseMembersCannotBeKeptIsNamedInTheLog(t *testing.T) {
+	server := redistest.Single(t)
+	topics := map[string]bool{"public:a": true, "public:b": true, "public:c": true}
+	for topic := range topics {
+		require.NoError(t, server.Client().Set(t.Context(), "{wse:"+topic+"}:p", "another program's", 0).Err())
+	}
+	log := make(logged, 1000)
+	r := startLogging(t, log, func(c *engine.Config) {
+		c.Broker.Redis.Addrs = []string{server.Addr()}
+		at := slices.IndexFunc(c.Topics, func(class broker.Class) bool { return class.Pattern == "public:*" })
+		c.Topics[at].Presence = true
+	})
+	// All are asked about with one call.
+	ended := server.DebugSleep(300 * time.Millisecond)
+	var all sync.WaitGroup
+	for topic := range topics {
+		all.Go(func() { r.tail(t, "u1", topic) })
+	}
+	<-ended
+	all.Wait()
+	late := time.After(20 * time.Second)
+	for len(topics) > 0 {
+		select {
+		case line := <-log:
+			for topic := range topics {
+				if strings.Contains(line, "topic="+topic+" ") && strings.Contains(line, "another program; delete it there") {
+					delete(topics, topic)
+				}
+			}
+		case <-late:
+			require.Empty(t, topics, "these are not named")
+		}
+	}
 }
 
 // desk is somebody's connection by protocol v1.
