@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -354,7 +355,10 @@ func (f *follower) placeOne(ctx context.Context, o orphan, at position) error {
 	if !at.at.Before(o.since) {
 		if told = !o.blind && o.class.KeepsHistory(); told {
 			texts, err := f.b.client.Do().LRange(ctx, "{"+channelOf(o.topic)+"}:h", 0, -1).Result()
-			if err != nil {
+			switch {
+			case faultOf(err) == faultFinal:
+				return fmt.Errorf("broker/redis: the history of %s: %w", o.topic, err)
+			case err != nil:
 				return errUnavailable(err)
 			}
 			after, told = beforeTime(texts, o.since, at.epoch)

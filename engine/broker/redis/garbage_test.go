@@ -28,6 +28,7 @@ func TestATopicWhoseKeysAnotherProgramWroteIntoGoesOn(t *testing.T) {
 		last  uint64 // number of the first publication after it
 	}{
 		"an epoch that is none":         {[]any{"hset", ":m", "e", "what?"}, 1},
+		"an epoch of zeros":             {[]any{"hset", ":m", "e", "00000000"}, 1},
 		"an epoch with a digit more":    {[]any{"hset", ":m", "e", "123456789"}, 1},
 		"a number that is none":         {[]any{"hset", ":m", "n", "what?"}, 1},
 		"a number out of reach":         {[]any{"hset", ":m", "n", "99999999999999999999"}, 1},
@@ -76,4 +77,20 @@ func TestATopicWhoseKeysAnotherProgramWroteIntoGoesOn(t *testing.T) {
 			require.LessOrEqual(t, entries, int64(8))
 		})
 	}
+}
+
+func TestATopicOfAPatternWhoseHistoryIsSomethingElseIsItsOwnFault(t *testing.T) {
+	s := redistest.Single(t)
+	b := running(t, s.Config(), nil, class(100))
+	publish(t, b, update(topicOne))
+	at, err := b.positions(t.Context(), []message.Topic{topicOne})
+	require.NoError(t, err)
+	require.NoError(t, s.Client().Set(t.Context(), "{wse:"+string(topicOne)+"}:h", "mine", 0).Err())
+	f := b.follower
+	f.mu.Lock()
+	o := orphan{followed: f.add(topicOne)}
+	f.mu.Unlock()
+	err = f.placeOne(t.Context(), o, at[0])
+	require.ErrorContains(t, err, "WRONGTYPE")
+	require.False(t, outage(err), "else the node would not be ready for as long as the key is there")
 }

@@ -27,8 +27,21 @@ func (b *Broker) History(ctx context.Context, topic message.Topic, q broker.Quer
 	return b.read(ctx, topic, q)
 }
 
-// read answers q by one script call. The topic exists afterwards, so that its position is good for recovery.
+// read answers q by one script call. The topic exists afterwards, so that its position is good for recovery. A history that another
+// program damaged is dropped, and read once more.
 func (b *Broker) read(ctx context.Context, topic message.Topic, q broker.Query) (broker.History, error) {
+	h, err := b.readOnce(ctx, topic, q)
+	if !errors.Is(err, errDamaged) {
+		return h, err
+	}
+	b.log.Warn("broker/redis: a history was damaged by another program and is left out", "topic", string(topic), "fault", err)
+	if err := b.clearHistory(ctx, topic); err != nil {
+		return broker.History{}, fmt.Errorf("broker/redis: %w: the history of %s is damaged: %w", broker.ErrUnavailable, topic, err)
+	}
+	return b.readOnce(ctx, topic, q)
+}
+
+func (b *Broker) readOnce(ctx context.Context, topic message.Topic, q broker.Query) (broker.History, error) {
 	class := b.classes.For(topic)
 	mode, epoch, with := "read", "", ""
 	if q.Recover {
@@ -47,15 +60,7 @@ func (b *Broker) read(ctx context.Context, topic message.Topic, q broker.Query) 
 	if err := b.ask(ctx, c); err != nil {
 		return broker.History{}, err
 	}
-	h, err := readHistory(class, topic, q, cmd.Val())
-	if errors.Is(err, errDamaged) {
-		b.log.Warn("broker/redis: a history was damaged by another program and is left out", "topic", string(topic), "fault", err)
-		if err := b.clearHistory(ctx, topic); err != nil {
-			return broker.History{}, fmt.Errorf("broker/redis: %w: the history of %s is damaged: %w", broker.ErrUnavailable, topic, err)
-		}
-		return b.read(ctx, topic, q)
-	}
-	return h, err
+	return readHistory(class, topic, q, cmd.Val())
 }
 
 // newReadCall returns a call that changes nothing that subscribers see.

@@ -8,7 +8,7 @@ local now = clock[1] .. string.format('%06d', clock[2]) -- µs
 local meta = call('HMGET', metaKey, 'e', 'n', 'r', 'b', 'x', 'c')
 local epoch, number, bytes, extended = meta[1], meta[2], tonumber(meta[4] or 0) or 0, tonumber(meta[5] or 0) or 0
 -- What another program wrote over is as good as lost.
-if epoch and (#epoch ~= 8 or not string.find(epoch, '^%x+$')) then epoch = false end
+if epoch and (#epoch ~= 8 or epoch == '00000000' or not string.find(epoch, '^%x+$')) then epoch = false end
 if number and (#number > 15 or not string.find(number, '^%d+$')) then number = false end
 if meta[3] ~= ARGV[1] or not epoch or not number then
   -- The server is another one than last time, or the topic is new. Numbers go on where they are known. The first write of all is
