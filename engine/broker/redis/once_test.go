@@ -146,14 +146,7 @@ func TestEverythingIsPublishedOnceWhileTheServerIsKilled(t *testing.T) {
 	require.Eventually(t, func() bool { return done.Load() > at+50 }, 30*time.Second, time.Millisecond)
 	stop()
 	wg.Wait()
-	found := make(map[string]uint64)
-	for _, topic := range topics {
-		for _, env := range history(t, b, topic, all()).Publications {
-			key := string(topic) + string(env.Payload)
-			require.Zero(t, found[key], "%s was published twice", key)
-			found[key] = env.Seq
-		}
-	}
+	found := placed(t, b, topics)
 	for _, list := range accepted {
 		for key, offset := range list {
 			require.Equal(t, offset, found[key], "it was accepted at a place where it is not")

@@ -74,17 +74,25 @@ func (tr *traffic) end(topics []message.Topic) {
 	tr.t.Helper()
 	tr.stop()
 	tr.wg.Wait()
-	found := make(map[string]uint64)
-	for _, topic := range topics {
-		for _, env := range history(tr.t, tr.b, topic, all()).Publications {
-			key := string(topic) + string(env.Payload)
-			require.Zero(tr.t, found[key], "%s was published twice", key)
-			found[key] = env.Seq
-		}
-	}
+	found := placed(tr.t, tr.b, topics)
 	for key, at := range tr.accepted {
 		require.Equal(tr.t, at.Offset, found[key], "%s was accepted and is not where it was", key)
 	}
+}
+
+// placed returns the number of each publication in the histories of topics, by topic and payload, and requires that each is there
+// once.
+func placed(t testing.TB, b *Broker, topics []message.Topic) map[string]uint64 {
+	t.Helper()
+	found := make(map[string]uint64)
+	for _, topic := range topics {
+		for _, env := range history(t, b, topic, all()).Publications {
+			key := string(topic) + string(env.Payload)
+			require.Zero(t, found[key], "%s was published twice", key)
+			found[key] = env.Seq
+		}
+	}
+	return found
 }
 
 func someTopics(n int) (out []message.Topic) {
