@@ -174,7 +174,7 @@ func (in *Ingest) Publish(ctx context.Context, env *message.Envelope) (Result, e
 
 // publish hands over an envelope that is complete.
 func (in *Ingest) publish(ctx context.Context, env *message.Envelope) (Result, error) {
-	topic := env.Topic
+	topic, named := env.Topic, env.ID != ""
 	if message.IsEngineType(env.Type) {
 		in.counters.refused.Add(1)
 		return Result{}, message.Errorf(message.CodeInvalidArgument, "t: clients take messages of type %q for the engine's own; choose another type", env.Type)
@@ -182,7 +182,7 @@ func (in *Ingest) publish(ctx context.Context, env *message.Envelope) (Result, e
 	p, err := in.broker.Publish(ctx, env)
 	if err != nil {
 		in.counters.refused.Add(1)
-		return Result{}, refusal(topic, err)
+		return Result{}, refusal(topic, named, err)
 	}
 	status := Published
 	if p.Duplicate {
@@ -192,15 +192,19 @@ func (in *Ingest) publish(ctx context.Context, env *message.Envelope) (Result, e
 	return Result{Status: status, ID: p.ID, Topic: topic, Seq: p.Offset, Epoch: p.Epoch}, nil
 }
 
-// refusal says to a publisher why the broker took nothing.
-func refusal(topic message.Topic, err error) *message.Error {
+// refusal says to a publisher why the broker took nothing of what has an id of his own, or has none.
+func refusal(topic message.Topic, named bool, err error) *message.Error {
 	var e *message.Error
 	switch {
 	case errors.Is(err, message.ErrTopic):
 		e = message.Errorf(message.CodeInvalidArgument, "topic: %q is no topic to publish to", topic)
 	case errors.Is(err, broker.ErrUnavailable):
+		again := "publish it again with the same id"
+		if !named {
+			again = "it may be published all the same; publish again with an id that stays the same, so that it is published once"
+		}
 		e = message.Errorf(message.CodeUnavailable,
-			"the publication to %q was not accepted, since what keeps topics could not be reached in time; publish it again with the same id", topic)
+			"the publication to %q was not accepted in time by what keeps topics; %s: %v", topic, again, err)
 	case errors.Is(err, broker.ErrFull):
 		e = message.Errorf(message.CodeUnavailable, "the broker has no room for topic %q; see topics_max, and with Redis its maxmemory", topic)
 	case errors.Is(err, broker.ErrFenced):

@@ -391,7 +391,7 @@ func TestWhatTheBrokerRefusesIsSaidToThePublisher(t *testing.T) {
 	}{
 		{"full", fmt.Errorf("x: %w", broker.ErrFull), message.CodeUnavailable, "topics_max"},
 		{"out of reach", fmt.Errorf("x: %w", broker.ErrUnavailable), message.CodeUnavailable, "was not accepted"},
-		{"out of reach, and what to do", fmt.Errorf("x: %w", broker.ErrUnavailable), message.CodeUnavailable, "publish it again with the same id"},
+		{"out of reach, and what to do", fmt.Errorf("x: %w", broker.ErrUnavailable), message.CodeUnavailable, "publish again with an id that stays the same"},
 		{"closed", broker.ErrClosed, message.CodeUnavailable, "shutting down"},
 		{"cancelled", context.Canceled, message.CodeUnavailable, "time"},
 		{"topic", message.ErrTopic, message.CodeInvalidArgument, "no topic to publish to"},
@@ -406,6 +406,10 @@ func TestWhatTheBrokerRefusesIsSaidToThePublisher(t *testing.T) {
 			require.EqualValues(t, 1, in.Stats().Refused)
 		})
 	}
+	in, err := New(DefaultConfig(), nil, &refusing{err: fmt.Errorf("too few: %w", broker.ErrUnavailable)})
+	require.NoError(t, err)
+	_, err = in.Publish(t.Context(), &message.Envelope{ID: "e1", Type: "x", Topic: "user:u1:events", Payload: []byte(`{}`)})
+	refused(t, err, message.CodeUnavailable, "publish it again with the same id: too few: ")
 }
 
 func TestWhatClientsTakeForTheEnginesOwnIsRefusedHoweverItComes(t *testing.T) {

@@ -69,8 +69,8 @@ func refusal(c *call, err error) error {
 		return fmt.Errorf("broker/redis: topic %s: one of the keys {wse:%s}:m, :h, :s and :i is of another type than the broker made it; "+
 			"find out with TYPE who else writes it, and delete it: %w", c.topic, c.topic, err)
 	case strings.Contains(text, "NOPERM"):
-		return fmt.Errorf("broker/redis: topic %s: the user needs the commands of scripts, lists, hashes and publishing on wse:* and {wse:*: %w",
-			c.topic, err)
+		return fmt.Errorf("broker/redis: %w: topic %s: the user needs the commands of scripts, lists, hashes and publishing on wse:* and {wse:*: %w",
+			broker.ErrUnavailable, c.topic, err)
 	}
 	return fmt.Errorf("broker/redis: topic %s: %w", c.topic, err)
 }

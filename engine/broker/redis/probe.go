@@ -23,6 +23,8 @@ const (
 	probeEvery = time.Second
 	roundMax   = 3 * time.Second // without a round trip until the node is not ready
 	roundsKept = 24 * time.Hour
+
+	policyEvery = 60 // probes until it is looked again whether servers evict keys
 )
 
 // Scripts that write a key, as every publication does, and publish on a channel what they were given and the time of the server. A
@@ -44,14 +46,15 @@ type probe struct {
 	wake    chan struct{}
 	lag     atomic.Int64
 
-	mu      sync.Mutex
-	sent    map[uint64]time.Time   // guarded by mu; probes under way
-	n       uint64                 // guarded by mu; of the last one
-	rounds  map[round]time.Time    // guarded by mu; the last round trips
-	servers map[string]time.Time   // guarded by mu; the primaries there are, and since when
-	taking  map[round]time.Time    // guarded by mu; where the last probe was taken for publication, and since when each is
-	refused map[round]refusedSince // guarded by mu; where it was not
-	copied  map[string]bool        // guarded by mu; primaries that were seen to have replicas
+	mu       sync.Mutex
+	sent     map[uint64]time.Time   // guarded by mu; probes under way
+	n        uint64                 // guarded by mu; of the last one
+	rounds   map[round]time.Time    // guarded by mu; the last round trips
+	servers  map[string]time.Time   // guarded by mu; the primaries there are, and since when
+	taking   map[round]time.Time    // guarded by mu; where the last probe was taken for publication, and since when each is
+	refused  map[round]refusedSince // guarded by mu; where it was not
+	copied   map[string]bool        // guarded by mu; primaries that were seen to have replicas
+	evicting map[string]bool        // guarded by mu; servers that may evict keys
 }
 
 // round is a way that probes go.
@@ -73,6 +76,7 @@ func newProbe(f *follower) *probe {
 	return &probe{
 		f: f, wake: make(chan struct{}, 1), channel: redis.Prefix + "_probe:" + f.b.node, key: strconv.FormatInt(time.Now().UnixNano(), 36),
 		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{}, taking: map[round]time.Time{}, refused: map[round]refusedSince{}, copied: map[string]bool{},
+		evicting: map[string]bool{},
 	}
 }
 
@@ -165,6 +169,10 @@ func (p *probe) sendTo(ctx context.Context, primary *goredis.Client, n uint64, a
 		return nil
 	}
 	info := pipe.Info(ctx, "replication")
+	var memory *goredis.StringCmd
+	if n%policyEvery == 1 {
+		memory = pipe.Info(ctx, "memory")
+	}
 	p.mu.Lock()
 	want := p.f.b.replicasOf(p.copied[addr])
 	p.mu.Unlock()
@@ -175,6 +183,9 @@ func (p *probe) sendTo(ctx context.Context, primary *goredis.Client, n uint64, a
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	short := missing(wait, want)
+	if faultOf(info.Err()) == faultFinal {
+		short = cmp.Or(short, fmt.Errorf("the user may not ask who the server is, which every publication needs (+info): %w", info.Err()))
+	}
 	var lost error
 	for r, cmd := range probes {
 		err := cmp.Or(p.taken(ctx, primary, r, cmd.Err(), text), short)
@@ -188,7 +199,28 @@ func (p *probe) sendTo(ctx context.Context, primary *goredis.Client, n uint64, a
 		p.copied[addr] = true
 		p.mu.Unlock()
 	}
+	if memory != nil {
+		p.checkPolicy(addr, memory.Val())
+	}
 	return lost
+}
+
+// checkPolicy warns, once for each server, of one that evicts keys: it would take from topics what they remember, piece by piece.
+func (p *probe) checkPolicy(addr, info string) {
+	const field = "maxmemory_policy:"
+	_, after, found := strings.Cut(info, field)
+	policy, _, _ := strings.Cut(after, "\r\n")
+	if !found {
+		return
+	}
+	p.mu.Lock()
+	evicts := policy != "noeviction"
+	warn := evicts && !p.evicting[addr]
+	p.evicting[addr] = evicts
+	p.mu.Unlock()
+	if warn {
+		p.f.b.log.Warn("a server of Redis may evict what topics remember; set its maxmemory-policy to noeviction", "server", addr, "policy", policy)
+	}
 }
 
 // keys returns the key that a probe of plain Pub/Sub writes: in a Cluster one of the primary's own, none where none is known.

@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -51,4 +53,32 @@ func TestAServerThatRefusesSubscriptionsIsToldOf(t *testing.T) {
 	defer log.mu.Unlock()
 	require.Len(t, log.said, n.cfg.SubscriberConnections, "each connection says it once, not at each try")
 	require.Contains(t, log.said[0], "NOPERM")
+}
+
+func TestANodeThatMayNotAskWhoTheServerIsIsNotReady(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	s := redistest.Single(t)
+	require.NoError(t, s.Client().Do(t.Context(), "ACL", "SETUSER", "blind", "on", ">x", "~*", "&*", "+@all", "-info").Err())
+	cfg := s.Config()
+	cfg.Username, cfg.Password = "blind", "x"
+	n := startNode(t, cfg, hasty)
+	require.Eventually(t, func() bool {
+		err := n.Ready()
+		return err != nil && strings.Contains(err.Error(), "+info")
+	}, patience, time.Millisecond)
+	_, err := n.Publish(t.Context(), update(topicOne))
+	require.ErrorIs(t, err, broker.ErrUnavailable)
+	require.ErrorContains(t, err, "NOPERM")
+}
+
+func TestAServerThatEvictsKeysIsWarnedOf(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	s := redistest.Single(t, "--maxmemory-policy", "allkeys-lru")
+	log := new(warnings)
+	n := startNode(t, s.Config(), nil, WithLog(log))
+	n.awaitReady(true, patience)
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	require.Len(t, log.said, 1)
+	require.Contains(t, log.said[0], "noeviction")
 }
