@@ -431,6 +431,9 @@ func TestNoticesComeOnceInOrderWithPublications(t *testing.T) {
 	n.follow("user:u1:a")
 	n.follow("user:u1:*")
 	const body = `{"v":2,"notice":"presence","x":1}`
+	for _, none := range []string{"wse:user:u1:no such", "wse:user:u1:", "wse:user:u1:*"} {
+		require.NoError(t, server.Client().Publish(t.Context(), none, body).Err())
+	}
 	for _, topic := range []message.Topic{"user:u1:a", "user:u1:b"} {
 		require.NoError(t, server.Client().Publish(t.Context(), "wse:"+string(topic), body).Err())
 		require.Equal(t, heard{topic, body}, <-notices)

@@ -417,7 +417,7 @@ const noticeHead = `{"v":2,"notice":`
 func (f *follower) notice(topic message.Topic, m *goredis.Message) {
 	t := f.lookup(topic)
 	if t == nil {
-		if m.Pattern != "" {
+		if _, err := message.ParseTopic(string(topic)); m.Pattern != "" && err == nil {
 			f.b.notice(topic, []byte(m.Payload))
 		}
 		return
