@@ -64,6 +64,9 @@ func (c *call) answer(err error) bool {
 	return true
 }
 
+// claim takes the call from its caller, for whom it counts as sent from now on, and reports whether he still waits for it.
+func (c *call) claim() bool { return c.state.CompareAndSwap(waiting, sent) || c.state.Load() == sent }
+
 // abandon gives the call up and reports whether it was sent before, and whether it is too late since it was answered.
 func (c *call) abandon() (wasSent, tooLate bool) {
 	if c.state.CompareAndSwap(waiting, abandoned) {

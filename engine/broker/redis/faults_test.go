@@ -13,6 +13,7 @@ import (
 
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
+	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
@@ -265,6 +266,21 @@ func TestWhoeverStopsWaitingIsToldWhetherItWasSent(t *testing.T) {
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		require.Zero(c, b.Carriage().Pending, "what was given up is not waited for")
 	}, 10*time.Second, time.Millisecond)
+}
+
+func TestWhatNeverLeftTheNodeIsNotSaidToHaveBeenSent(t *testing.T) {
+	cfg := redis.DefaultConfig()
+	cfg.Addrs = []string{"127.0.0.1:1"}
+	b := running(t, cfg, hasty, class(100))
+	_, err := b.Publish(t.Context(), update(topicOne))
+	require.ErrorIs(t, err, broker.ErrUnavailable)
+	require.ErrorContains(t, err, "it was not sent")
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err = b.Publish(ctx, update(topicOne))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "it was not sent")
+	require.Eventually(t, func() bool { return b.Carriage().Pending == 0 }, patience, time.Millisecond)
 }
 
 func TestMorePublicationsThanMayWaitAreRefusedAtOnce(t *testing.T) {

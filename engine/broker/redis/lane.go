@@ -170,8 +170,10 @@ func (l *lane) attempt(ctx context.Context, k *link) (moved bool) {
 		k.rest()
 		return l.b.route.isCluster()
 	}
-	n := min(len(k.pending), l.b.cfg.PipelineMax)
-	calls := k.pending[:n]
+	calls := l.claim(k)
+	if len(calls) == 0 {
+		return false
+	}
 	wait := l.send(ctx, k, calls)
 	return l.settle(ctx, k, calls, wait)
 }
@@ -180,19 +182,39 @@ func (l *lane) attempt(ctx context.Context, k *link) (moved bool) {
 func (l *lane) weed(k *link) {
 	now, kept := time.Now(), k.pending[:0]
 	for _, c := range k.pending {
-		if !c.state.CompareAndSwap(waiting, sent) && c.state.Load() == abandoned {
-			l.b.done(c)
-			l.b.recycle(c)
-			continue
-		}
-		if !now.Before(c.deadline) {
+		late := !now.Before(c.deadline)
+		switch {
+		case c.state.Load() == abandoned, late && !c.claim():
+			l.forget(c)
+		case late:
 			l.answer(c, unavailable(c, l.why()))
-			continue
+		default:
+			kept = append(kept, c)
 		}
-		kept = append(kept, c)
 	}
 	clear(k.pending[len(kept):])
 	k.pending = kept
+}
+
+// claim returns the calls that go out now, the first of k's that somebody still waits for: only now are they sent.
+func (l *lane) claim(k *link) []*call {
+	n := min(len(k.pending), l.b.cfg.PipelineMax)
+	for i := 0; i < n; {
+		if c := k.pending[i]; !c.claim() {
+			l.forget(c)
+			k.pending = slices.Delete(k.pending, i, i+1)
+			n--
+			continue
+		}
+		i++
+	}
+	return k.pending[:n]
+}
+
+// forget counts a call out that nobody waits for.
+func (l *lane) forget(c *call) {
+	l.b.done(c)
+	l.b.recycle(c)
 }
 
 // failed keeps why an attempt failed, or that it did not. Err is copied here, so that callers' variables stay on their stacks.
@@ -427,9 +449,8 @@ func (l *lane) end() {
 		if c.again {
 			err = unavailable(c, broker.ErrClosed)
 		}
-		if !c.state.CompareAndSwap(waiting, sent) && c.state.Load() == abandoned {
-			l.b.done(c)
-			l.b.recycle(c)
+		if !c.claim() {
+			l.forget(c)
 			continue
 		}
 		l.answer(c, err)
