@@ -151,6 +151,9 @@ func (r *Rollout) change(ctx context.Context, p *proposal, propose func(ctx cont
 func (r *Rollout) try(ctx context.Context, p *proposal, propose func(ctx context.Context) error) (err error) {
 	lease := r.cfg.lease()
 	if err := r.shelf.take(ctx, &p.claim, lease, r.dead); err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			r.settle(&p.claim)
+		}
 		return err
 	}
 	defer func() {
@@ -309,8 +312,8 @@ func (r *Rollout) tell(ctx context.Context, p *proposal, number int64) {
 	}
 }
 
-// settle ends the lease of a change of which Redis did not say whether it took it, as soon as Redis answers, so that the next change
-// need not wait for its end. A commit that is still on its way is refused behind that.
+// settle ends the lease of a change of which Redis did not say whether it took it, or its lease, as soon as Redis answers, so that the
+// next change need not wait for its end. A commit that is still on its way is refused behind that.
 func (r *Rollout) settle(c *claim) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -336,7 +339,9 @@ func (r *Rollout) settle(c *claim) {
 func (r *Rollout) giveUp(ctx context.Context, p *proposal) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
 	defer cancel()
-	_ = r.shelf.drop(ctx, &p.claim) // else it ends by itself
+	if r.shelf.drop(ctx, &p.claim) != nil {
+		r.settle(&p.claim)
+	}
 	if len(p.seen) == 0 {
 		return
 	}

@@ -100,6 +100,21 @@ func TestACoordinatorThatIsTakenForDeadAndComesBackCommitsNothing(t *testing.T) 
 	awaitAll(t, all, 2)
 }
 
+func TestALeaseThatRedisGaveToNobodyWhoWaitedForItHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	all := g.start("a", "b")
+	g.server.Pause()
+	_, err := all[0].rollout.Swap(t.Context(), "say", candidate(1))
+	require.ErrorIs(t, err, rollout.ErrUnavailable)
+	g.server.Resume() // what was asked of it is done only now
+	require.Eventually(t, func() bool {
+		_, err = all[1].rollout.Swap(t.Context(), "say", candidate(2))
+		return err == nil
+	}, 20*time.Second, 50*time.Millisecond, "the last one said: %v", err)
+	awaitAll(t, all, 2)
+}
+
 func TestALeaseEndsByItself(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t)
