@@ -147,7 +147,6 @@ func TestShardedTopicsAreFollowedAtTheOwnersOfTheirSlots(t *testing.T) {
 
 func TestAConnectionIsNotLeftForAnotherServersAbsence(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	t.Parallel() // most of it is waiting
 	cluster := redistest.Cluster(t, redistest.Options{})
 	n := startNode(t, cluster.Config(), func(c *Config) { c.SubscriberConnections = 1 })
 	n.awaitReady(true, patience)
