@@ -12,6 +12,9 @@
 // handed in: at least once in, and once out for as long as the class of its topic remembers ids. While nothing can be published
 // entries wait; they become no dead letters for that.
 //
+// {wse:events}:done is the last entry of which all before it are done too: a group that another program deletes begins anew behind it,
+// not with what was published long ago.
+//
 // An entry has one field, event (or data), with the event as JSON; or one field for each of the event's members, of which payload
 // is JSON.
 //

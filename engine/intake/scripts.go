@@ -12,7 +12,7 @@ var lettersLua string
 // scripts are what has to be one step in Redis. Their clock is that of the server.
 type scripts struct {
 	acquire, renew, release *goredis.Script // a lease
-	take, claim             *goredis.Script // entries of a stream
+	group, take, claim      *goredis.Script // of a stream, and its entries
 
 	channel                               *goredis.Script // a channel's name in the index
 	add, list, ids, one, begin, end, drop *goredis.Script // letters
@@ -22,7 +22,7 @@ func newScripts() *scripts {
 	letter := func(body string) *goredis.Script { return goredis.NewScript(lettersLua + body) }
 	return &scripts{
 		acquire: goredis.NewScript(acquireLua), renew: goredis.NewScript(renewLua), release: goredis.NewScript(releaseLua),
-		take: goredis.NewScript(takeLua), claim: goredis.NewScript(claimLua), channel: goredis.NewScript(channelLua),
+		group: goredis.NewScript(groupLua), take: goredis.NewScript(takeLua), claim: goredis.NewScript(claimLua), channel: goredis.NewScript(channelLua),
 		add: letter("return add()"), list: letter("return list()"), ids: letter("return ids()"), one: letter("return one()"),
 		begin: letter("return begin()"), end: letter("return finish()"), drop: letter("return drop()"),
 	}
@@ -55,9 +55,30 @@ const releaseLua = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 0`
 
-// KEYS: the lease, the stream. ARGV: the holder, the consumer, how many. Answers new entries as XREADGROUP does.
+// KEYS: the stream, up to where it is done. Makes the group, behind what is done, unless the stream is another one, which ends before
+// that. A group that another program deleted begins no stream anew.
+const groupLua = `
+local function parts(id) return string.match(id or '', '^(%d+)-(%d+)$') end
+local function order(number) return string.format('%20s', number) end
+local from = '0'
+local done = redis.pcall('GET', KEYS[2])
+local ms, seq = parts(type(done) == 'string' and done or '')
+local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
+if ms and not info.err then
+	for i = 1, #info, 2 do
+		if info[i] == 'last-generated-id' then
+			local lastMS, lastSeq = parts(info[i + 1])
+			if order(lastMS) .. order(lastSeq) >= order(ms) .. order(seq) then from = done end
+		end
+	end
+end
+return redis.pcall('XGROUP', 'CREATE', KEYS[1], 'wse', from, 'MKSTREAM')`
+
+// KEYS: the lease, the stream, up to where it is done. ARGV: the holder, the consumer, how many, up to where it is done by now, if it
+// was not told before. Answers new entries as XREADGROUP does.
 const takeLua = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('LEASELOST another node reads the stream') end
+if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4]) end
 return redis.pcall('XREADGROUP', 'GROUP', 'wse', ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[2], '>')`
 
 // KEYS: the lease, the stream. ARGV: the holder, the consumer, how often it was delivered, an entry. Answers the entry as XRANGE

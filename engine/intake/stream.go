@@ -66,7 +66,7 @@ func (s *stream) work(ctx context.Context, t *term) {
 // read makes sure of the group, finishes what others began, and reads what is new until something goes wrong. It reports whether it
 // came to read what is new.
 func (s *stream) read(ctx context.Context, t *term) (bool, error) {
-	err := s.in.do.XGroupCreateMkStream(ctx, s.name, group, "0").Err()
+	err := s.in.scripts.group.Run(ctx, s.in.do, []string{s.name, s.doneKey()}).Err()
 	if err != nil && !goredis.HasErrorPrefix(err, "BUSYGROUP") {
 		return false, s.explain(err)
 	}
@@ -75,6 +75,7 @@ func (s *stream) read(ctx context.Context, t *term) (bool, error) {
 	}
 	s.report(nil)
 	caring := time.Now().Add(-careEvery)
+	done := ""
 	for ctx.Err() == nil && t.lasts() {
 		if time.Since(caring) >= careEvery {
 			caring = time.Now()
@@ -82,10 +83,11 @@ func (s *stream) read(ctx context.Context, t *term) (bool, error) {
 				return true, s.explain(err)
 			}
 		}
-		entries, err := s.take(ctx)
+		entries, err := s.take(ctx, done)
 		if err != nil {
 			return true, s.explain(err)
 		}
+		done = ""
 		if len(entries) == 0 {
 			if err := s.await(ctx); err != nil {
 				return true, s.explain(err)
@@ -93,10 +95,15 @@ func (s *stream) read(ctx context.Context, t *term) (bool, error) {
 			continue
 		}
 		s.counts.consumed.Add(uint64(len(entries)))
-		s.process(ctx, t, entries)
+		if s.process(ctx, t, entries) {
+			done = entries[len(entries)-1].id
+		}
 	}
 	return true, nil
 }
+
+// doneKey is the key of the last entry that is done, as all before it are.
+func (s *stream) doneKey() string { return "{" + s.name + "}:done" }
 
 // explain says what an error of Redis means.
 func (s *stream) explain(err error) error {
@@ -109,11 +116,11 @@ func (s *stream) explain(err error) error {
 	return err
 }
 
-// take reads new entries.
-func (s *stream) take(ctx context.Context) ([]entry, error) {
+// take reads new entries. All up to the one called done are done; "" says nothing.
+func (s *stream) take(ctx context.Context, done string) ([]entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, askAround)
 	defer cancel()
-	answer, err := s.in.scripts.take.Run(ctx, s.in.do, []string{s.lease.key, s.name}, s.lease.holder, s.in.node, s.in.cfg.BatchMax).Result()
+	answer, err := s.in.scripts.take.Run(ctx, s.in.do, []string{s.lease.key, s.name, s.doneKey()}, s.lease.holder, s.in.node, s.in.cfg.BatchMax, done).Result()
 	if errors.Is(err, goredis.Nil) {
 		return nil, nil
 	}
@@ -202,17 +209,21 @@ func (s *stream) forgetReaders(ctx context.Context) error {
 	return nil
 }
 
-// process publishes entries, those of one topic in their order, and acknowledges them, until all are done or the turn is over.
-func (s *stream) process(ctx context.Context, t *term, entries []entry) {
+// process publishes entries, those of one topic in their order, and acknowledges them, until all are done or the turn is over. It
+// reports whether all are done.
+func (s *stream) process(ctx context.Context, t *term, entries []entry) bool {
 	through := s.in.ingest.Through(&turn{broker: s.in.broker, term: t}).Abreast(s.in.cfg.PublishAbreast)
 	for pause := retryFirst; ; {
 		outcomes := through.PublishRun(ctx, len(entries), func(i int) (*message.Event, error) { return s.event(&entries[i]) })
 		done, left, passing := s.settle(ctx, entries, outcomes)
-		if !s.acknowledge(ctx, t, done) || len(left) == 0 {
-			return
+		if !s.acknowledge(ctx, t, done) {
+			return false
+		}
+		if len(left) == 0 {
+			return true
 		}
 		if ctx.Err() != nil || !t.lasts() {
-			return // they are pending: who has the next turn claims them
+			return false // they are pending: who has the next turn claims them
 		}
 		s.counts.retries.Add(1)
 		s.report(passing)

@@ -197,6 +197,30 @@ func TestRedisRestartedWithTheStreamLostIsReadOn(t *testing.T) {
 	until(t, "a third", func() bool { return slices.Contains(ledgerOf(t, n.client, "user:u1:events"), "e3") })
 }
 
+func TestAGroupThatAnotherProgramDeletedBeginsBehindWhatIsDone(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	n := open(t, redistest.Single(t), "n1", quick(), nil).run()
+	for i := range 5 {
+		n.event("u1", fmt.Sprintf("e%d", i))
+	}
+	done := func() bool {
+		last, err := n.client.XRevRangeN(t.Context(), StreamEvents, "+", "-", 1).Result()
+		require.NoError(t, err)
+		return n.client.Get(t.Context(), "{"+StreamEvents+"}:done").Val() == last[0].ID
+	}
+	until(t, "done", done)
+	consumed := n.intake.Stats().Streams[0].Consumed
+	require.NoError(t, n.client.XGroupDestroy(t.Context(), StreamEvents, group).Err())
+	n.event("u1", "e5")
+	until(t, "read on", func() bool { return slices.Contains(ledgerOf(t, n.client, "user:u1:events"), "e5") })
+	require.Equal(t, consumed+1, n.intake.Stats().Streams[0].Consumed, "nothing that is done is read again")
+	until(t, "done", done)
+	// Another stream of the same name, whose entries may have smaller numbers, is read from its beginning.
+	require.NoError(t, n.client.Del(t.Context(), StreamEvents).Err())
+	require.NoError(t, n.client.XAdd(t.Context(), &goredis.XAddArgs{Stream: StreamEvents, ID: "7-0", Values: []any{"event", `{"type":"A","user_id":"u1","id":"e6","payload":{}}`}}).Err())
+	until(t, "read anew", func() bool { return slices.Contains(ledgerOf(t, n.client, "user:u1:events"), "e6") })
+}
+
 func TestWhatIsNoStreamIsToldAndNotTouched(t *testing.T) {
 	n := open(t, redistest.Single(t), "n1", quick(), nil)
 	require.NoError(t, n.client.Set(t.Context(), StreamEvents, "mine", 0).Err())
@@ -285,12 +309,12 @@ func TestNoMoreEntriesAreReadAtATimeThanConfigured(t *testing.T) {
 	}
 	s := n.intake.streams[0]
 	require.NoError(t, n.client.XGroupCreate(t.Context(), StreamEvents, group, "0").Err())
-	_, err := s.take(t.Context())
+	_, err := s.take(t.Context(), "")
 	require.ErrorIs(t, s.explain(err), errLost, "without the lease nothing is read")
 	_, err = s.lease.acquire(t.Context())
 	require.NoError(t, err)
 	for _, want := range []int{3, 2, 0} {
-		entries, err := s.take(t.Context())
+		entries, err := s.take(t.Context(), "")
 		require.NoError(t, err)
 		require.Len(t, entries, want)
 	}
