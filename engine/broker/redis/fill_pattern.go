@@ -38,6 +38,9 @@ func (f *follower) see(topic message.Topic, glob string) *followed {
 	if by == nil || f.patterns[message.Topic(glob[len(redis.Prefix):])] == nil {
 		return nil // its last subscriber left meanwhile
 	}
+	if !by.joined {
+		return nil // it comes for another subscriber of the pattern, who has left: for this one the confirmation is the beginning
+	}
 	return f.addSeen(topic, by)
 }
 

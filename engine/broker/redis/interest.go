@@ -163,6 +163,20 @@ func (f *follower) carrier(topic message.Topic) (best *pattern) {
 	return best
 }
 
+// bringer returns a carrier, or one that ends: as long as it has not, it may be wanted again and must not bring twice what it brought
+// before. f.mu is held.
+func (f *follower) bringer(topic message.Topic) *pattern {
+	if p := f.carrier(topic); p != nil {
+		return p
+	}
+	for _, p := range f.patterns {
+		if p.name.Matches(topic) {
+			return p
+		}
+	}
+	return nil
+}
+
 // wantPattern follows a pattern and returns what there is to wait for: its own confirmation, and that of topics that are being
 // joined by name, since what is published once the pattern is joined must not count as before their beginning.
 func (f *follower) wantPattern(name message.Topic) ([]<-chan struct{}, error) {
@@ -246,7 +260,7 @@ func (f *follower) leaveTopic(t *followed) {
 		t.own.drop(channelOf(t.topic))
 		t.own = nil
 	}
-	by := f.carrier(t.topic)
+	by := f.bringer(t.topic)
 	if by == nil {
 		f.remove(t)
 		return
@@ -271,14 +285,14 @@ func (f *follower) leavePattern(p *pattern) {
 		}
 	}
 	delete(f.patterns, p.name)
+	f.forgetAll(p)
 	f.plain[0].drop(p.glob)
 	if !p.joined {
 		close(p.ready) // who waited for it to bring a topic is told by the topic itself
 	}
 }
 
-// disown has the topics that only p carried subscribed to where somebody wants them, and forgets the others. It reports whether
-// there are such that somebody wants. f.mu is held.
+// disown has the topics that only p carried subscribed to where somebody wants them, and reports whether there are such. f.mu is held.
 func (f *follower) disown(p *pattern) (wanted bool) {
 	for topic, t := range f.topics {
 		if t.own != nil || !p.name.Matches(topic) || f.carrier(topic) != nil {
@@ -288,12 +302,19 @@ func (f *follower) disown(p *pattern) (wanted bool) {
 			wanted = true
 			t.keep()
 			f.own(t)
-			continue
 		}
-		f.seen--
-		f.remove(t)
 	}
 	return wanted
+}
+
+// forgetAll forgets the topics that are known through p alone, which is gone. f.mu is held.
+func (f *follower) forgetAll(p *pattern) {
+	for topic, t := range f.topics {
+		if _, leaves := f.leaving[topic]; t.own == nil && !t.wanted && !leaves && p.name.Matches(topic) && f.bringer(topic) == nil {
+			f.seen--
+			f.remove(t)
+		}
+	}
 }
 
 // keep has t begin where it stood when it was joined, if nothing has been heard of it yet: it is a pattern's no longer.
