@@ -2,6 +2,10 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 
 	"github.com/wse-engine/wse/engine/admin"
 	"github.com/wse-engine/wse/engine/auth"
@@ -59,7 +63,7 @@ func (e *Engine) openNode() (err error) {
 	}
 	c.node, err = cluster.New(e.cfg.Cluster.Config, c.client, cluster.Options{
 		Version: e.opts.Version, Addr: e.Addr().String(), Log: e.log.Named("cluster"),
-		Describe: func() map[string]string { return rollout.Describe(e.plugins.List()) },
+		Describe: e.describe,
 	})
 	if err != nil {
 		return config.Prefix("cluster", err)
@@ -73,6 +77,24 @@ func (e *Engine) openNode() (err error) {
 	}
 	c.letters, err = intake.NewLetters(e.cfg.Broker.Redis.Intake, c.client)
 	return config.Prefix("broker.redis.intake", err)
+}
+
+// describe is what the other nodes are told of this one: what all should have in common.
+func (e *Engine) describe() map[string]string {
+	about := rollout.Describe(e.plugins.List())
+	about[cluster.AboutConfig+"auth"] = e.auth.SignerMark()
+	about[cluster.AboutConfig+"topics"] = e.topicsMark
+	return about
+}
+
+// markOf returns a short digest of a part of the configuration.
+func markOf(part any) string {
+	doc, err := json.Marshal(part)
+	if err != nil { // texts and numbers alone
+		panic(fmt.Sprintf("engine: a part of the configuration does not marshal: %v", err))
+	}
+	sum := sha256.Sum256(doc)
+	return hex.EncodeToString(sum[:4])
 }
 
 // openIngest opens what takes events in, and where nodes share a Redis what takes in what reaches that.

@@ -39,6 +39,21 @@ func node(t *testing.T, server *redistest.Server, strategies string) *running {
 	return r
 }
 
+func TestNodesThatAreNotConfiguredAlikeAreTold(t *testing.T) {
+	server := redistest.Single(t)
+	a := node(t, server, "")
+	start(t, func(c *engine.Config) {
+		c.Broker.Redis.Addrs = []string{server.Addr()}
+		c.Auth.Secret = auth.Secret(strings.Repeat("S", 32))
+		c.Topics[0].HistorySize++
+	})
+	require.Eventually(t, func() bool {
+		_, answer := a.admin(t, "GET", "/api/v1/nodes")
+		differences, _ := answer["differences"].(map[string]any)
+		return len(differences) == 2 && differences["config:auth"] != nil && differences["config:topics"] != nil
+	}, 20*time.Second, 10*time.Millisecond)
+}
+
 // strategy returns a directory with one strategy, trend.
 func strategy(t *testing.T) string {
 	t.Helper()

@@ -46,7 +46,7 @@ func differences(list []cluster.Info) map[string]map[string][]string {
 	all := map[string]map[string][]string{"version": {}}
 	for i := range list {
 		for name := range list[i].About {
-			if strings.HasPrefix(name, rollout.AboutPrefix) {
+			if strings.HasPrefix(name, rollout.AboutPrefix) || strings.HasPrefix(name, cluster.AboutConfig) {
 				all[name] = map[string][]string{}
 			}
 		}

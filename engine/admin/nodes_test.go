@@ -83,15 +83,16 @@ func TestAnEngineThatIsAloneHasNoNodes(t *testing.T) {
 func TestNodesAreListedWithWhatTheyDoNotHaveInCommon(t *testing.T) {
 	a := serve(t, config())
 	a.world.nodes.list = []cluster.Info{
-		{ID: "a-1", Name: "a", Version: "1", About: map[string]string{"plugin:fills": "aa", "plugin:desk": "dd", "connections": "1"}},
-		{ID: "b-1", Name: "b", Version: "1", About: map[string]string{"plugin:fills": "bb", "plugin:desk": "dd", "connections": "2"}},
-		{ID: "c-1", Name: "c", Version: "2", About: map[string]string{"plugin:fills": "aa"}},
+		{ID: "a-1", Name: "a", Version: "1", About: map[string]string{"plugin:fills": "aa", "plugin:desk": "dd", "connections": "1", "config:auth": "11"}},
+		{ID: "b-1", Name: "b", Version: "1", About: map[string]string{"plugin:fills": "bb", "plugin:desk": "dd", "connections": "2", "config:auth": "22"}},
+		{ID: "c-1", Name: "c", Version: "2", About: map[string]string{"plugin:fills": "aa", "config:auth": "11"}},
 	}
 	got := a.get("/api/v1/nodes").json()
 	require.Equal(t, "a-1", got["this"])
 	require.Len(t, got["nodes"], 3)
 	require.Equal(t, map[string]any{
 		"version":      map[string]any{"1": []any{"a-1", "b-1"}, "2": []any{"c-1"}},
+		"config:auth":  map[string]any{"11": []any{"a-1", "c-1"}, "22": []any{"b-1"}},
 		"plugin:fills": map[string]any{"aa": []any{"a-1", "c-1"}, "bb": []any{"b-1"}},
 		"plugin:desk":  map[string]any{"dd": []any{"a-1", "b-1"}, "": []any{"c-1"}},
 	}, got["differences"])

@@ -116,6 +116,10 @@ func New(cfg Config, dataDir string, options ...Option) (*Auth, error) {
 // Generated reports whether the only key is one that was generated in the data directory, which no other process has.
 func (a *Auth) Generated() bool { return a.generated }
 
+// SignerMark returns a short mark of the key that tokens are issued with, "" where there is none: that of two processes is the same
+// if their keys are. Whoever has a token can tell as much of the key.
+func (a *Auth) SignerMark() string { return a.keys.Load().signer().mark() }
+
 // generated returns the set of the one generated key.
 func generated(cfg Config, dataDir string) (keySet, error) {
 	if !slices.Contains(cfg.Algorithms, "HS256") {

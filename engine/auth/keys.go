@@ -5,8 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -63,6 +66,23 @@ func (s keySet) signer() *key {
 		}
 	}
 	return nil
+}
+
+// mark returns a short digest of the key, of the public half where it has one; "" of none.
+func (k *key) mark() string {
+	if k == nil {
+		return ""
+	}
+	material, symmetric := k.verify.([]byte)
+	if !symmetric {
+		var err error
+		if material, err = x509.MarshalPKIXPublicKey(k.verify); err != nil { // a kind that nothing signs with
+			return k.method.Alg()
+		}
+	}
+	sum := hmac.New(sha256.New, material)
+	_, _ = sum.Write([]byte("wse: the key that tokens are issued with"))
+	return hex.EncodeToString(sum.Sum(nil)[:4])
 }
 
 // loadKeys reads the keys of the configuration, all but those of a JWKS URL. Relative paths are relative to dir.

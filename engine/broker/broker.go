@@ -20,6 +20,8 @@ var (
 	ErrFenced = errors.New("broker: fenced off")
 	// ErrPattern says that patterns cannot be followed as the broker is configured.
 	ErrPattern = errors.New("broker: patterns cannot be followed")
+	// ErrSpoilt says that another program has changed what keeps a topic, and what to do about it.
+	ErrSpoilt = errors.New("broker: changed by another program")
 	// ErrUnavailable says that what carries publications could not be reached in time. Of a publication it says that it was
 	// not accepted: whether it was carried out is not known, so it is published again with the same id.
 	ErrUnavailable = errors.New("broker: unavailable")

@@ -18,6 +18,9 @@ import (
 	"github.com/wse-engine/wse/engine/redis"
 )
 
+// AboutConfig begins the names of what [Options.Describe] says of the configuration: what nodes should have in common.
+const AboutConfig = "config:"
+
 // Options is what others are to know of a node.
 type Options struct {
 	Name     string                   // of the host, where the configuration has no node_name; "": what the system says

@@ -207,6 +207,8 @@ func refusal(topic message.Topic, named bool, err error) *message.Error {
 			"the publication to %q was not accepted in time by what keeps topics; %s: %v", topic, again, err)
 	case errors.Is(err, broker.ErrFull):
 		e = message.Errorf(message.CodeUnavailable, "the broker has no room for topic %q; see topics_max, and with Redis its maxmemory", topic)
+	case errors.Is(err, broker.ErrSpoilt):
+		e = message.Errorf(message.CodeInternal, "the publication to %q was not accepted: %v", topic, err)
 	case errors.Is(err, broker.ErrFenced):
 		e = message.Errorf(message.CodeUnavailable, "another node has taken over publishing to %q", topic)
 	case errors.Is(err, broker.ErrClosed):

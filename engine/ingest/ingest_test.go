@@ -393,6 +393,7 @@ func TestWhatTheBrokerRefusesIsSaidToThePublisher(t *testing.T) {
 		{"out of reach", fmt.Errorf("x: %w", broker.ErrUnavailable), message.CodeUnavailable, "was not accepted"},
 		{"out of reach, and what to do", fmt.Errorf("x: %w", broker.ErrUnavailable), message.CodeUnavailable, "publish again with an id that stays the same"},
 		{"closed", broker.ErrClosed, message.CodeUnavailable, "shutting down"},
+		{"spoilt", fmt.Errorf("%w: delete the key", broker.ErrSpoilt), message.CodeInternal, "delete the key"},
 		{"cancelled", context.Canceled, message.CodeUnavailable, "time"},
 		{"topic", message.ErrTopic, message.CodeInvalidArgument, "no topic to publish to"},
 		{"foreign", errors.New("secret"), message.CodeInternal, "internal error"},

@@ -154,7 +154,7 @@ func TestATopicThatIsPublishedToNowAndThenKeepsItsNumbering(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	s := redistest.Single(t)
 	c := class(10)
-	c.HistoryTTL, c.IdempotencyTTL, c.Snapshots = 100*time.Millisecond, 50*time.Millisecond, false
+	c.HistoryTTL, c.IdempotencyTTL, c.Snapshots = 500*time.Millisecond, 500*time.Millisecond, false
 	b := running(t, s.Config(), func(c *Config) { c.TopicIdleTTL = time.Second }, c)
 	first := publish(t, b, update(topicOne)).Position
 	for began, n := time.Now(), uint64(2); time.Since(began) < 2*time.Second; n++ {

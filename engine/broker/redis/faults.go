@@ -66,8 +66,8 @@ func refusal(c *call, err error) error {
 	case strings.Contains(text, "OOM "):
 		return fmt.Errorf("broker/redis: %w: the server has no memory left for %s (maxmemory): %w", broker.ErrFull, c.topic, err)
 	case strings.Contains(text, "WRONGTYPE"):
-		return fmt.Errorf("broker/redis: topic %s: one of the keys {wse:%s}:m, :h, :s and :i is of another type than the broker made it; "+
-			"find out with TYPE who else writes it, and delete it: %w", c.topic, c.topic, err)
+		return fmt.Errorf("%w: one of the keys {wse:%s}:m, :h, :s and :i in Redis is of another type than the broker made it; "+
+			"find out with TYPE which one, and who else writes it, and delete it: %w", broker.ErrSpoilt, c.topic, err)
 	case strings.Contains(text, "NOPERM"):
 		return fmt.Errorf("broker/redis: %w: topic %s: the user needs the commands of scripts, lists, hashes and publishing on wse:* and {wse:*: %w",
 			broker.ErrUnavailable, c.topic, err)

@@ -37,7 +37,7 @@ func (t *followed) end(q question, err error, take func(c *course)) {
 		t.failed(q, err)
 		return
 	}
-	t.fails, t.fault = 0, nil
+	t.since, t.fails, t.fault = time.Time{}, 0, nil // what there is to ask again, it begins to ask now
 	take(&t.course)
 	t.pursue()
 }
@@ -132,6 +132,10 @@ func (f *follower) read(ctx context.Context, t *followed, q broker.Query) (broke
 		epoch = at[0].epoch
 	}
 	h, err := f.b.read(ctx, t.topic, q)
+	if err == nil && q.Recover && !h.Recovered && len(h.Snapshots) == 0 {
+		// Where nothing is retained there is no state to send, but what the subscribers have not had is theirs.
+		h, err = f.b.read(ctx, t.topic, broker.Query{After: q.After, Limit: -1})
+	}
 	if h.Position.Epoch != 0 {
 		epoch = h.Position.Epoch
 	}
@@ -178,7 +182,10 @@ func (f *follower) checkBatch(ctx context.Context, topics []*followed) {
 	}
 	behind := map[*followed]place{}
 	for i, t := range topics {
-		if at := (place{answers[i].epoch, answers[i].offset}); answers[i].err == nil && t.glanced(questions[i], at) {
+		switch at := (place{answers[i].epoch, answers[i].offset}); {
+		case answers[i].err != nil && !outage(answers[i].err):
+			t.demand(look) // so that it is known for faulty, and asked about until it is not
+		case answers[i].err == nil && t.glanced(questions[i], at):
 			behind[t] = at
 		}
 	}
@@ -187,11 +194,21 @@ func (f *follower) checkBatch(ctx context.Context, topics []*followed) {
 	}
 	for t, at := range behind {
 		t.mu.Lock()
-		if !t.gone && !t.course.reached(at) {
-			t.course.demand(fill)
-			t.pursue()
-		}
+		reached := t.course.reached(at)
 		t.mu.Unlock()
+		if !reached {
+			t.demand(fill)
+		}
+	}
+}
+
+// demand has somebody ask about t.
+func (t *followed) demand(what inquiry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.gone {
+		t.course.demand(what)
+		t.pursue()
 	}
 }
 

@@ -54,6 +54,7 @@ type probe struct {
 	taking   map[round]time.Time    // guarded by mu; where the last probe was taken for publication, and since when each is
 	refused  map[round]refusedSince // guarded by mu; where it was not
 	copied   map[string]bool        // guarded by mu; primaries that were seen to have replicas
+	fault    error                  // guarded by mu; why not all primaries were reached the last time
 	evicting map[string]bool        // guarded by mu; servers that may evict keys
 }
 
@@ -107,7 +108,8 @@ func (p *probe) send(ctx context.Context) {
 	p.mu.Lock()
 	p.n++
 	n := p.n
-	p.sent[n] = time.Now()
+	began := time.Now()
+	p.sent[n] = began
 	for old, at := range p.sent {
 		if time.Since(at) > 2*roundMax {
 			delete(p.sent, old)
@@ -123,7 +125,7 @@ func (p *probe) send(ctx context.Context) {
 		return p.sendTo(ctx, primary, n, all, &sent)
 	})
 	now := time.Now()
-	p.count(sent.of, err == nil, now)
+	p.count(sent.of, err, began, now)
 	for _, w := range p.ways(all, now) {
 		if w.unheard > roundMax {
 			w.subscriber.leaveServer(now.Add(-roundMax))
@@ -251,9 +253,9 @@ func (s *subscriber) probeName() string {
 	return s.probe
 }
 
-// count takes note of which primaries there are, and of who takes probes; primaries that are missing may only not have answered
+// count takes note of which primaries there are, and of who took the probes that were sent at began; primaries that are missing may only not have answered
 // where not all have.
-func (p *probe) count(sent map[round]error, all bool, now time.Time) {
+func (p *probe) count(sent map[round]error, fault error, began, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	there, taking, refused := map[string]time.Time{}, map[round]time.Time{}, map[round]refusedSince{}
@@ -265,13 +267,13 @@ func (p *probe) count(sent map[round]error, all bool, now time.Time) {
 			taking[r] = since(p.taking, r, now)
 			continue
 		}
-		at := now
+		at := began
 		if before, ok := p.refused[r]; ok {
 			at = before.at
 		}
 		refused[r] = refusedSince{at, err}
 	}
-	if !all {
+	if p.fault = fault; fault != nil {
 		maps.Copy(there, p.servers)
 	}
 	p.servers, p.taking, p.refused = there, taking, refused
@@ -374,10 +376,13 @@ func (f *follower) interrupted() bool {
 func (p *probe) ready(now time.Time) error {
 	ways := p.ways(p.f.subscribers(), now)
 	p.mu.Lock()
-	never := len(p.rounds) == 0
+	never, fault := len(p.rounds) == 0, p.fault
 	p.mu.Unlock()
 	if never || len(ways) == 0 {
 		err := errors.New("broker/redis: no probe has come back yet")
+		if fault != nil {
+			return fmt.Errorf("%w; none could be sent: %w", err, fault)
+		}
 		if len(ways) > 0 {
 			err = ways[0].subscriber.explain(err)
 		}
@@ -387,8 +392,8 @@ func (p *probe) ready(now time.Time) error {
 		if w.age > roundMax {
 			err := fmt.Errorf("broker/redis: nothing that was published through %s has come back on connection %d for %s",
 				w.round.server, w.connection, w.age.Round(100*time.Millisecond))
-			if w.refused != nil {
-				err = fmt.Errorf("%w; it was not taken: %w", err, w.refused)
+			if why := cmp.Or(w.refused, fault); why != nil {
+				return fmt.Errorf("%w; it was not taken: %w", err, why)
 			}
 			return w.subscriber.explain(err)
 		}

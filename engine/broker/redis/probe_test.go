@@ -17,7 +17,7 @@ func TestAConnectionIsToBlameOnlyForWhatTheServerTook(t *testing.T) {
 		if !ok {
 			err = errRole
 		}
-		p.count(map[round]error{{"a", plainOnes}: err}, ok, at(when))
+		p.count(map[round]error{{"a", plainOnes}: err}, err, at(when), at(when))
 		ways := p.ways([]*subscriber{s}, at(when))
 		require.Len(t, ways, 1)
 		return ways[0]
