@@ -105,8 +105,9 @@ func TestALeaseThatRedisGaveToNobodyWhoWaitedForItHoldsNobodyUp(t *testing.T) {
 	g := newGroup(t)
 	all := g.start("a", "b")
 	g.server.Pause()
-	_, err := all[0].rollout.Swap(t.Context(), "say", candidate(1))
+	report, err := all[0].rollout.Swap(t.Context(), "say", candidate(1))
 	require.ErrorIs(t, err, rollout.ErrUnavailable)
+	require.Contains(t, report.String(), "say: swap by alice: ")
 	g.server.Resume() // what was asked of it is done only now
 	require.Eventually(t, func() bool {
 		_, err = all[1].rollout.Swap(t.Context(), "say", candidate(2))

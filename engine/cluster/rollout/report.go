@@ -131,9 +131,9 @@ func (r *Report) headline() string {
 	if r.Who != "" {
 		by = " by " + r.Who
 	}
-	change := fmt.Sprintf("%s to %s%s", r.How, r.Version, by)
-	if r.How == howForget {
-		change = "forget" + by
+	change := string(r.How) + by
+	if r.Version != "" { // nothing is known of one that could not be proposed
+		change = fmt.Sprintf("%s to %s%s", r.How, r.Version, by)
 	}
 	if r.Outcome != OutcomeSwitched {
 		return change + ": " + r.Reason
