@@ -17,12 +17,14 @@ import (
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
+	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/sdk/client/go"
 )
 
 // TestMain lets the test binary stand in for wse where the plugin host starts it again to compile a module.
 func TestMain(m *testing.M) {
 	plugin.CompileChildMain()
+	redis.Quiet()
 	os.Exit(m.Run())
 }
 

@@ -15,12 +15,15 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/redis"
 )
 
 // program is the binary under test: WSE_BINARY, or what TestMain builds, with the race detector where the tests have it.
 var program string
 
 func TestMain(m *testing.M) {
+	redis.Quiet()
 	zerolog.SetGlobalLevel(zerolog.Disabled) // toxics write to a logger of their own
 	toxics.Register("readdress", new(readdress))
 	flag.Parse()
