@@ -175,10 +175,6 @@ func (in *Ingest) Publish(ctx context.Context, env *message.Envelope) (Result, e
 // publish hands over an envelope that is complete.
 func (in *Ingest) publish(ctx context.Context, env *message.Envelope) (Result, error) {
 	topic, named := env.Topic, env.ID != ""
-	if message.IsEngineType(env.Type) {
-		in.counters.refused.Add(1)
-		return Result{}, message.Errorf(message.CodeInvalidArgument, "t: clients take messages of type %q for the engine's own; choose another type", env.Type)
-	}
 	p, err := in.broker.Publish(ctx, env)
 	if err != nil {
 		in.counters.refused.Add(1)

@@ -413,16 +413,6 @@ func TestWhatTheBrokerRefusesIsSaidToThePublisher(t *testing.T) {
 	refused(t, err, message.CodeUnavailable, "publish it again with the same id: too few: ")
 }
 
-func TestWhatClientsTakeForTheEnginesOwnIsRefusedHoweverItComes(t *testing.T) {
-	in, sink := open(t, answering(`[{"t":"Error","topic":"user:u1:events","p":{}}]`))
-	_, err := in.PublishJSON(t.Context(), []byte(`{"topic":"user:u1:events","t":"subscription_update","p":{"action":"recover"}}`))
-	refused(t, err, message.CodeInvalidArgument, `"subscription_update" for the engine's own`)
-	_, err = in.PublishEvent(t.Context(), &message.Event{Type: "A", Payload: []byte(`{}`)})
-	refused(t, err, message.CodeInvalidArgument, `"Error" for the engine's own`)
-	require.Empty(t, sink.got)
-	require.EqualValues(t, 2, in.Stats().Refused)
-}
-
 func TestWhatWasPublishedBeforeARefusalIsReported(t *testing.T) {
 	plugin := answering(`[{"t":"x","topic":"user:u1:events","p":{}},{"t":"y","topic":"user:u1:events","p":{}}]`)
 	in, err := New(DefaultConfig(), plugin, &refusing{after: 1, err: broker.ErrFull})

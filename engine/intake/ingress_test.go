@@ -92,6 +92,8 @@ func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 		{"wse:user:u1:events", `hello`, "user:u1:events", "not a JSON object"},
 		{"wse:user:u2:events", `["x"]`, "user:u2:events", "not a JSON object"},
 		{"wse:user:u3:events", `{"t":"x","p":{},"topic":"user:u4:events"}`, "user:u3:events", "published on the channel of"},
+		{"wse:user:u6:events", `{"t":"subscription_update","p":{"action":"recover"}}`, "user:u6:events", "for the engine's own"},
+		{"wse:user:u7:events", `{"type":"Error","payload":{}}`, "user:u7:events", "for the engine's own"},
 		{"wse:user:u5:events", big, "user:u5:events", "at most 262144 are taken; see event_kib_max"},
 	} {
 		n.publish(c[0], c[1])
@@ -111,7 +113,7 @@ func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int64(1), stored, "where any program finds it")
 	}
-	require.Equal(t, uint64(10), n.intake.Stats().Ingress.DeadLetters)
+	require.Equal(t, uint64(12), n.intake.Stats().Ingress.DeadLetters)
 	require.Equal(t, uint64(1), n.intake.Stats().Letters["user:u1:*"])
 }
 

@@ -119,7 +119,7 @@ func (i *Intake) Run(ctx context.Context) error {
 	return nil
 }
 
-// turn publishes while a term lasts. With a fence it publishes with that.
+// turn publishes while a term lasts. With a fence it publishes with that what foreign programs may.
 type turn struct {
 	broker Fenced
 	term   *term
@@ -133,6 +133,9 @@ func (t *turn) Publish(ctx context.Context, env *message.Envelope) (broker.Publi
 	switch {
 	case !t.term.lasts():
 		return broker.Published{}, broker.ErrFenced
+	case t.fenced && message.IsEngineType(env.Type):
+		return broker.Published{}, message.Errorf(message.CodeInvalidArgument,
+			"t: clients take messages of type %q for the engine's own; choose another type", env.Type)
 	case t.fenced:
 		return t.broker.PublishFenced(ctx, env, t.term.fence)
 	default:
