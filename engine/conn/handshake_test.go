@@ -589,3 +589,26 @@ func TestManyClientsConnectAtOnce(t *testing.T) {
 		require.Equal(t, 300, n)
 	})
 }
+
+func TestAConnectionIsListedBeforeItsClientIsTold(t *testing.T) {
+	bothPollers(t, func(t *testing.T, s *setup) {
+		var srv *server
+		started := make(chan struct{})
+		listed := make(chan bool, 1)
+		s.app.event = func(opened *conn.Conn, ev conn.Event) {
+			if ev != conn.Opened {
+				return
+			}
+			<-started
+			found := false
+			srv.Each(func(c *conn.Conn) bool { found = c == opened; return !found })
+			listed <- found
+		}
+		srv = s.start(t)
+		close(started)
+		c := srv.dial(t)
+		c.write([]byte(upgradeRequest("/")))
+		require.Equal(t, 101, c.response().StatusCode)
+		require.True(t, <-listed, "whoever has heard from a connection can ask for it")
+	})
+}

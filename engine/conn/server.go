@@ -188,13 +188,14 @@ func (s *Server) OriginAllowed(origin, host string) bool { return s.origins.allo
 // Lanes returns the lanes, in the order of their indexes.
 func (s *Server) Lanes() []*Lane { return s.lanes }
 
-// Each calls f for every open connection until it returns false. Connections that open or close meanwhile may be missed.
+// Each calls f for every open connection until it returns false: for each whose client has been told anything that is not HTTP, and
+// for those whose handler is being told that they have opened. Connections that open or close meanwhile may be missed.
 func (s *Server) Each(f func(*Conn) bool) {
 	for _, l := range s.lanes {
 		l.mu.Lock()
 		conns := make([]*Conn, 0, len(l.timers.conns))
 		for _, c := range l.timers.conns {
-			if c.out == outOpen && c.handshake.Load() == nil {
+			if c.out == outOpen && c.upgraded() {
 				conns = append(conns, c)
 			}
 		}
