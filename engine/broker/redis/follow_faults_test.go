@@ -481,10 +481,10 @@ func TestANodeIsNotReadyWhileItsServerTakesNoPublications(t *testing.T) {
 			n := startNode(t, server.Config(), nil)
 			n.awaitReady(true, patience)
 			c.harm(server)
-			n.awaitReady(false, 5*time.Second)
+			n.awaitReady(false, patience) // how soon, TestReadinessIsARoundTrip says
 			require.ErrorContains(t, n.Ready(), c.want)
 			c.mend(server)
-			n.awaitReady(true, 5*time.Second)
+			n.awaitReady(true, patience)
 		})
 	}
 }

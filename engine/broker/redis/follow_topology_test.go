@@ -68,7 +68,7 @@ func TestANodeIsNotReadyWhileNoReplicaTakesPublications(t *testing.T) {
 			s.Pause()
 		}
 	}
-	n.awaitReady(false, 5*time.Second)
+	n.awaitReady(false, patience)
 	require.ErrorContains(t, n.Ready(), "too few replicas have it", "nothing would be published, though it comes back")
 	for _, s := range servers.Servers {
 		if s != primary {
