@@ -132,10 +132,6 @@ func (f *follower) read(ctx context.Context, t *followed, q broker.Query) (broke
 		epoch = at[0].epoch
 	}
 	h, err := f.b.read(ctx, t.topic, q)
-	if err == nil && q.Recover && !h.Recovered && len(h.Snapshots) == 0 {
-		// Where nothing is retained there is no state to send, but what the subscribers have not had is theirs.
-		h, err = f.b.read(ctx, t.topic, broker.Query{After: q.After, Limit: -1})
-	}
 	if h.Position.Epoch != 0 {
 		epoch = h.Position.Epoch
 	}
