@@ -34,11 +34,11 @@ func (f *follower) see(topic message.Topic, glob string) *followed {
 	if t := f.topics[topic]; t != nil {
 		return t
 	}
-	by := f.carrier(topic)
-	if by == nil || f.patterns[message.Topic(glob[len(redis.Prefix):])] == nil {
+	by, brought := f.carrier(topic), f.patterns[message.Topic(glob[len(redis.Prefix):])]
+	if by == nil || brought == nil {
 		return nil // its last subscriber left meanwhile
 	}
-	if !by.joined {
+	if !brought.joined {
 		return nil // it comes for another subscriber of the pattern, who has left: for this one the confirmation is the beginning
 	}
 	return f.addSeen(topic, by)

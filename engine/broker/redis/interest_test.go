@@ -203,3 +203,17 @@ func TestWhatNoServerIsKnownToHaveIsNotKeptWhenItIsLeft(t *testing.T) {
 	require.Empty(t, b.follower.shards.nowhere.channels)
 	require.Empty(t, b.follower.shards.nowhere.dirty)
 }
+
+// Which of two patterns carries a topic is chosen at random where neither is settled; what counts is which one brought it.
+func TestWhatAJoinedPatternBringsIsTakenThoughAnotherIsJustBeingJoined(t *testing.T) {
+	classes, err := broker.CompileClasses(broker.DefaultClasses())
+	require.NoError(t, err)
+	for range 64 {
+		f := newFollower(&Broker{cfg: DefaultConfig(), classes: classes})
+		for _, p := range []*pattern{{name: "user:u1:*", joined: true, confirmed: true}, {name: "user:*"}} {
+			f.patterns[p.name] = p
+		}
+		require.NotNil(t, f.see("user:u1:events", "wse:user:u1:*"))
+		require.Nil(t, f.see("user:u2:events", "wse:user:*"), "it came for one that was there before")
+	}
+}
