@@ -58,7 +58,6 @@ type Engine struct {
 	auth       *auth.Auth
 	login      *login
 	classes    *broker.Classes
-	topicsMark string    // of the configuration of classes
 	cluster    *together // nil: there is one node
 	broker     *carrier
 	hub        *hub.Hub
@@ -223,7 +222,6 @@ func (e *Engine) path(name string) string {
 }
 
 func (e *Engine) openBroker() (err error) {
-	e.topicsMark = markOf(e.cfg.Topics)
 	if e.classes, err = broker.CompileClasses(e.cfg.Topics); err != nil {
 		return err
 	}

@@ -61,9 +61,10 @@ func (e *Engine) openNode() (err error) {
 	if c == nil {
 		return nil
 	}
+	topics := markOf(e.cfg.Topics)
 	c.node, err = cluster.New(e.cfg.Cluster.Config, c.client, cluster.Options{
 		Version: e.opts.Version, Addr: e.Addr().String(), Log: e.log.Named("cluster"),
-		Describe: e.describe,
+		Describe: func() map[string]string { return e.describe(topics) },
 	})
 	if err != nil {
 		return config.Prefix("cluster", err)
@@ -79,11 +80,11 @@ func (e *Engine) openNode() (err error) {
 	return config.Prefix("broker.redis.intake", err)
 }
 
-// describe is what the other nodes are told of this one: what all should have in common.
-func (e *Engine) describe() map[string]string {
+// describe is what the other nodes are told of this one: what all should have in common. Topics is the mark of its topic classes.
+func (e *Engine) describe(topics string) map[string]string {
 	about := rollout.Describe(e.plugins.List())
 	about[cluster.AboutConfig+"auth"] = e.auth.SignerMark()
-	about[cluster.AboutConfig+"topics"] = e.topicsMark
+	about[cluster.AboutConfig+"topics"] = topics
 	return about
 }
 
