@@ -76,8 +76,8 @@ const plainOnes = -1
 func newProbe(f *follower) *probe {
 	return &probe{
 		f: f, wake: make(chan struct{}, 1), channel: redis.Prefix + "_probe:" + f.b.node, key: strconv.FormatInt(time.Now().UnixNano(), 36),
-		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{}, taking: map[round]time.Time{}, refused: map[round]refusedSince{}, copied: map[string]bool{},
-		evicting: map[string]bool{},
+		sent: map[uint64]time.Time{}, rounds: map[round]time.Time{}, servers: map[string]time.Time{}, taking: map[round]time.Time{},
+		refused: map[round]refusedSince{}, copied: map[string]bool{}, evicting: map[string]bool{},
 	}
 }
 
@@ -253,8 +253,8 @@ func (s *subscriber) probeName() string {
 	return s.probe
 }
 
-// count takes note of which primaries there are, and of who took the probes that were sent at began; primaries that are missing may only not have answered
-// where not all have.
+// count takes note of which primaries there are, and of who took the probes that were sent at began; primaries that are missing may
+// only not have answered where not all have.
 func (p *probe) count(sent map[round]error, fault error, began, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
