@@ -49,7 +49,7 @@ func table() []rule {
 		{path: "engine/broker/memory", own: []string{"engine/broker", "engine/message"}},
 		{path: "engine/broker/brokertest", own: []string{"engine/broker", "engine/message"}, outside: []string{"github.com/stretchr/testify/require"}},
 		{path: "engine/redis", outside: []string{"github.com/redis/go-redis/v9/..."}},
-		{path: "engine/redis/redistest", own: []string{"engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/...", "github.com/stretchr/testify/require"}},
+		{path: "engine/redis/redistest", own: []string{"engine/redis"}, outside: []string{"github.com/redis/go-redis/v9/...", "github.com/stretchr/testify/require", "go.uber.org/goleak"}},
 		{path: "engine/broker/redis", own: []string{"engine/broker", "engine/message", "engine/jsonscan", "engine/redis"},
 			outside: []string{"github.com/redis/go-redis/v9/..."}},
 		{path: "engine/router", own: []string{"engine/auth", "engine/dialect", "engine/frame", "engine/hub", "engine/message"},

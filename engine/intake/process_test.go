@@ -18,7 +18,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/wse-engine/wse/engine/broker"
 	brokerredis "github.com/wse-engine/wse/engine/broker/redis"
@@ -39,9 +38,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	redistest.Prepare()
-	// A pool that lost its server looks for it again once a second, and sees then that it was closed.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+	redistest.Verify(m)
 }
 
 // nowhere is a Sink for nodes without clients.
