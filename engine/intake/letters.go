@@ -56,6 +56,10 @@ const (
 	documentBytesList = 512  // of a document, in a list
 	reasonBytesMax    = 2048 // of a reason
 	channelsCounted   = 100  // by name; those of more are counted as one
+
+	// The index of channels is written before a letter, in another slot and so another step; it is kept longer by this, or the last
+	// letters of a channel would be there for a moment and found by nobody.
+	indexOutlives = time.Minute
 )
 
 // The kinds of letters: how they are handed in again.
@@ -139,7 +143,7 @@ func (l *Letters) keep(ctx context.Context, k letter) (string, error) {
 	add("plugin", k.event.Plugin)
 	add("version", k.event.Version)
 	channel, err := l.scripts.channel.Run(ctx, l.client, []string{channelIndex},
-		k.channel, l.cfg.DeadLetterChannelsMax, l.cfg.DeadLetterTTL.Milliseconds(), otherChannels).Text()
+		k.channel, l.cfg.DeadLetterChannelsMax, (l.cfg.DeadLetterTTL + indexOutlives).Milliseconds(), otherChannels).Text()
 	if isWrongType(err) { // somebody has put something else there, which must hold up nobody
 		channel, err = otherChannels, nil
 	}

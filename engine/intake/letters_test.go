@@ -134,6 +134,8 @@ func TestLettersAreKeptForATime(t *testing.T) {
 	require.ErrorIs(t, err, ingest.ErrNoLetter)
 	until(t, "nothing stays", func() bool { return n.client.Exists(t.Context(), "wse:dlq:events", "{wse:dlq:events}:m").Val() == 0 })
 	require.Equal(t, 7*24*time.Hour, DefaultConfig().DeadLetterTTL)
+	n.fail("e2") // the index is written before the letter, and must not be gone before it: nobody would find the letter
+	require.Greater(t, n.client.PTTL(t.Context(), channelIndex).Val(), n.client.PTTL(t.Context(), "wse:dlq:events").Val())
 	for i := range 3 { // a channel that gets a letter now and then loses those that are too old
 		require.NoError(t, n.client.XAdd(t.Context(), &goredis.XAddArgs{Stream: "wse:dlq:c", ID: fmt.Sprint(1000+i, "-0"), Values: []string{"kind", "event"}}).Err())
 	}
