@@ -116,15 +116,16 @@ func (f *follower) patternConfirmed(p *pattern) {
 	close(p.ready)
 	for topic, t := range f.topics {
 		if t.own == nil && p.name.Matches(topic) {
-			t.adopt(p)
+			t.adopt(f.bringer(topic)) // p itself may be ending
 		}
 	}
 }
 
-// adopt begins a topic that was joined by name before the pattern that carries it. follower.mu is held.
-func (t *followed) adopt(p *pattern) {
+// adopt begins a topic that was joined by name before the pattern that carries it, unless another that does was interrupted.
+// follower.mu is held.
+func (t *followed) adopt(by *pattern) {
 	t.mu.Lock()
-	t.carry(p)
+	t.carry(by)
 	t.mu.Unlock()
 	t.confirmed()
 }
@@ -280,13 +281,14 @@ type orphan struct {
 func (f *follower) settle(list []interruption, found []message.Topic, blind bool) (orphans []orphan) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	of := func(topic message.Topic) *interruption {
+	of := func(topic message.Topic) (longest *interruption) {
 		for i, p := range list {
-			if p.cuts == p.pattern.cuts && f.patterns[p.name] == p.pattern && p.name.Matches(topic) {
-				return &list[i]
+			if p.cuts == p.pattern.cuts && f.patterns[p.name] == p.pattern && p.name.Matches(topic) &&
+				(longest == nil || p.since.Before(longest.since)) {
+				longest = &list[i]
 			}
 		}
-		return nil
+		return longest
 	}
 	for _, topic := range found {
 		if p := of(topic); p != nil && f.topics[topic] == nil {

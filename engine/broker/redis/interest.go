@@ -25,6 +25,9 @@ type pattern struct {
 	ready     chan struct{} // closed when it is joined, or left before
 }
 
+// interrupted reports whether it is yet to be found out what p missed. follower.mu is held.
+func (p *pattern) interrupted() bool { return p.joined && !p.settled }
+
 func channelOf(topic message.Topic) string { return redis.Prefix + string(topic) }
 
 // setInterest implements SetInterest for topics and patterns whose form is right.
@@ -153,10 +156,15 @@ func (t *followed) carry(by *pattern) {
 	}
 }
 
-// carrier returns a pattern that brings a topic anyway, one that is settled if there is one. f.mu is held.
+// carrier returns a pattern that brings a topic anyway. Where one was interrupted it is that, since what it missed may be before what
+// any other brings; otherwise one that is settled, if there is one. f.mu is held.
 func (f *follower) carrier(topic message.Topic) (best *pattern) {
 	for _, p := range f.patterns {
-		if !p.ending && p.name.Matches(topic) && (best == nil || p.settled) {
+		switch {
+		case p.ending || !p.name.Matches(topic):
+		case p.interrupted():
+			return p
+		case best == nil || p.settled:
 			best = p
 		}
 	}

@@ -217,3 +217,45 @@ func TestWhatAJoinedPatternBringsIsTakenThoughAnotherIsJustBeingJoined(t *testin
 		require.Nil(t, f.see("user:u2:events", "wse:user:*"), "it came for one that was there before")
 	}
 }
+
+// Two patterns bring the topic. What the older one missed while it was interrupted is not before the topic's beginning, though the
+// other one has just been joined, or brings the topic before it is known what was missed.
+func TestWhatAnInterruptedPatternMissedIsMadeUpForThoughAnotherOneBringsTheTopic(t *testing.T) {
+	const topic = message.Topic("public:a:b:c")
+	for _, brings := range []string{"wse:public:a:b:*", "wse:public:a:*"} {
+		server := redistest.Single(t)
+		a, l := startNode(t, server.Config(), nil), newLedger()
+		b, run := opened(t, server.Config(), func(c *Config) { c.Linger = 0 }, testClasses(t), l)
+		f := b.follower
+		join := func(name message.Topic) {
+			_, joined := joining(t, b, name)
+			f.patternConfirmed(f.patterns[name])
+			require.NoError(t, <-joined)
+		}
+		join("public:a:b:*")
+		a.tell(topic, "1", "2") // the connection brings neither
+		raw := server.Client().Subscribe(t.Context(), "wse:"+string(topic))
+		defer raw.Close()
+		_, err := raw.Receive(t.Context())
+		require.NoError(t, err)
+		f.unsettle()
+		f.patternConfirmed(f.patterns["public:a:b:*"])
+		bring := func() {
+			a.tell(topic, "3")
+			m, err := raw.ReceiveMessage(t.Context())
+			require.NoError(t, err)
+			f.message(f.plain[0], &goredis.Message{Channel: "wse:" + string(topic), Pattern: brings, Payload: m.Payload})
+		}
+		if brings == "wse:public:a:b:*" {
+			bring()
+			join("public:a:*")
+		} else {
+			join("public:a:*")
+			bring()
+		}
+		run()
+		l.until(t, "that there was something before the third", func(topics map[message.Topic]*account) bool {
+			return topics[topic] != nil && len(topics[topic].restarts) == 1
+		})
+	}
+}
