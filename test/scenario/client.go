@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait. It is long because a machine may be busy; a scenario that passes never waits for it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // received is what a client's reader hands over: a message, a close frame, or the end of the stream.
 type received struct {

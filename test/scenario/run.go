@@ -136,7 +136,7 @@ func (r *Runner) connect(s Step) error {
 		}
 		return ok
 	})
-	o, err := options(list, "as", "level", "token", "via", "path", "protocol", "query", "status", "encoding", "encryption")
+	o, err := options(list, "as", "level", "life", "token", "via", "path", "protocol", "query", "status", "encoding", "encryption")
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (r *Runner) upgrade(name string, o map[string]string, extra []string) (path
 	}
 	token, given := o["token"]
 	if !given {
-		if token, err = r.good(as, o["level"]); err != nil {
+		if token, err = r.good(as, o["level"], o["life"]); err != nil {
 			return "", nil, err
 		}
 	}
@@ -248,13 +248,19 @@ func isV1(o map[string]string) bool {
 	return o["path"] == "/" || o["path"] == "/ws"
 }
 
-// good makes a token of a user that is as it should be, with the permissions of a level where one is named.
-func (r *Runner) good(user, level string) (string, error) {
-	o := map[string]string{}
+// good makes a token of a user that is as it should be, with the permissions of a level and the life where those are named.
+func (r *Runner) good(user, level, life string) (string, error) {
+	o, lasts := map[string]string{}, time.Hour
+	if life != "" {
+		var err error
+		if lasts, err = time.ParseDuration(life); err != nil {
+			return "", err
+		}
+	}
 	if level != "" {
 		o["claims"] = fmt.Sprintf(`{"permission_level":%q}`, level)
 	}
-	return mint(r.userID(user), time.Hour, o)
+	return mint(r.userID(user), lasts, o)
 }
 
 // open connects and takes the greeting.
@@ -349,11 +355,15 @@ func (r *Runner) file(s Step) error {
 	return r.matchBody(want, text)
 }
 
-// write puts a file into the engine's directory.
+// write puts a file into the engine's directory, whole: nobody finds half of it.
 func (r *Runner) write(s Step) error {
 	text, err := contents(s.Rest, s.Body)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(r.engine.Dir, filepath.Base(s.Rest)), text, 0o644)
+	path := filepath.Join(r.engine.Dir, filepath.Base(s.Rest))
+	if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

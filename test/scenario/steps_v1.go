@@ -139,7 +139,7 @@ func (r *Runner) public(s Step) error {
 		o[key], call = value, rest
 	}
 	if o["as"] != "" {
-		if o["token"], err = r.good(o["as"], o["level"]); err != nil {
+		if o["token"], err = r.good(o["as"], o["level"], ""); err != nil {
 			return err
 		}
 	}
