@@ -35,7 +35,7 @@ func (n *node) hearing() *node {
 
 func TestWhatAForeignProgramPublishesIsNumberedAndPublished(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), new(guest))
+	n := open(t, redistest.Single(t), "n1", calm(), new(guest))
 	var types []string
 	n.ledger.before = func(env *message.Envelope) error {
 		types = append(types, env.Type+" "+string(env.Topic))
@@ -65,7 +65,7 @@ func TestWhatAForeignProgramPublishesIsNumberedAndPublished(t *testing.T) {
 
 func TestWhatNodesPublishIsPassedOver(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil).run().hearing()
+	n := open(t, redistest.Single(t), "n1", calm(), nil).run().hearing()
 	n.publish("wse:user:u1:events", `{"v":2,"seq":1,"epoch":"00000001","t":"x","p":{}}`)
 	n.publish("wse:user:u1:events", `{"v":2,"notice":"presence"}`)
 	n.publish("wse:_bus", `hello`)
@@ -80,7 +80,7 @@ func TestWhatNodesPublishIsPassedOver(t *testing.T) {
 
 func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil).run().hearing()
+	n := open(t, redistest.Single(t), "n1", calm(), nil).run().hearing()
 	big := `{"t":"x","p":{"x":"` + strings.Repeat("x", 400<<10) + `"}}`
 	for _, c := range [][4]string{
 		{"wse:user:u1:*", `{"t":"x","p":{}}`, "user:u1:*", "stands for many topics"},
@@ -119,7 +119,7 @@ func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 
 func TestTheOrderOfAChannelIsKeptWhileNothingCanBePublished(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	var down atomic.Bool
 	var tries atomic.Int64
 	down.Store(true)
@@ -146,11 +146,13 @@ func TestTheOrderOfAChannelIsKeptWhileNothingCanBePublished(t *testing.T) {
 func TestAHolderWhoseTurnIsOverIsRefused(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
-	n := open(t, server, "n1", quick(), nil)
+	brief := calm()
+	brief.LeaseTTL = 3 * time.Second // n2 asks for it before it has run out, and until it has
+	n := open(t, server, "n1", brief, nil)
 	g := n.intake.ingress
 	mine, err := g.lease.acquire(t.Context())
 	require.NoError(t, err)
-	other := open(t, server, "n2", quick(), nil)
+	other := open(t, server, "n2", calm(), nil)
 	none, err := other.intake.ingress.lease.acquire(t.Context())
 	require.NoError(t, err)
 	require.Nil(t, none)
@@ -182,7 +184,7 @@ func TestAHolderWhoseTurnIsOverIsRefused(t *testing.T) {
 }
 
 func TestAFenceRisesThoughRedisForgotTheLastOne(t *testing.T) {
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	l := n.intake.ingress.lease
 	before, err := l.acquire(t.Context())
 	require.NoError(t, err)
@@ -198,7 +200,7 @@ func TestAFenceRisesThoughRedisForgotTheLastOne(t *testing.T) {
 
 func TestAnInterruptedConnectionIsCountedAndHearingGoesOn(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil).run().hearing()
+	n := open(t, redistest.Single(t), "n1", calm(), nil).run().hearing()
 	require.NoError(t, n.client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err())
 	until(t, "counted", func() bool { return n.intake.Stats().Ingress.Interrupted == 1 })
 	n.hearing().publish("wse:user:u1:events", `{"t":"x","p":{},"id":"a"}`)
@@ -206,7 +208,7 @@ func TestAnInterruptedConnectionIsCountedAndHearingGoesOn(t *testing.T) {
 }
 
 func TestTheIngressCanBeSwitchedOff(t *testing.T) {
-	cfg := quick()
+	cfg := calm()
 	cfg.Ingress, cfg.Streams = false, nil
 	n := open(t, redistest.Single(t), "n1", cfg, nil).run()
 	until(t, "measured", func() bool { return n.client.ClientList(t.Context()).Val() != "" })
@@ -215,14 +217,14 @@ func TestTheIngressCanBeSwitchedOff(t *testing.T) {
 }
 
 func TestPassingOverWhatNodesPublishAllocatesNothing(t *testing.T) {
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	m := &goredis.Message{Channel: "wse:user:u1:events", Payload: `{"v":2,"seq":1,"epoch":"00000001"}`}
 	ctx := t.Context()
 	require.Zero(t, testing.AllocsPerRun(100, func() { n.intake.ingress.hear(ctx, m, nil) }))
 }
 
 func TestOnlySoManyForeignPublicationsWaitAndNoneIsKeptWholeThatIsTooLarge(t *testing.T) {
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	queues := []chan foreign{make(chan foreign, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	n.intake.ingress.hear(ctx, &goredis.Message{Channel: "wse:x", Payload: strings.Repeat("x", 1<<20)}, queues)

@@ -21,7 +21,7 @@ import (
 
 func TestEntriesOfTheStreamArePublishedOnceInOrderAndAcknowledged(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	var want []string
 	for i := range 600 { // some batches; those before the engine started count
 		want = append(want, fmt.Sprint("e", i))
@@ -41,7 +41,7 @@ func TestEntriesOfTheStreamArePublishedOnceInOrderAndAcknowledged(t *testing.T) 
 
 func TestAnEntryMayHaveAFieldForEachMember(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	var got []*message.Envelope
 	n.ledger.before = func(env *message.Envelope) error {
 		c := *env
@@ -63,7 +63,7 @@ func TestPoisonBecomesDeadLettersAndHoldsNothingUp(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	plugin := new(guest)
 	plugin.broken.Store(true)
-	n := open(t, redistest.Single(t), "n1", quick(), plugin)
+	n := open(t, redistest.Single(t), "n1", calm(), plugin)
 	n.event("u1", "first")
 	bad := [][]string{
 		{"event", "hello"}, {"event", `{"type":"X","payload":[],"user_id":"u1"}`}, {"event", `{"type":"X","payload":{}}`}, {"some", "thing"},
@@ -100,7 +100,7 @@ func TestPoisonBecomesDeadLettersAndHoldsNothingUp(t *testing.T) {
 
 func TestWhileNothingCanBePublishedEntriesWaitInOrder(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	var down atomic.Bool
 	down.Store(true)
 	n.ledger.before = func(env *message.Envelope) error {
@@ -131,9 +131,9 @@ func TestWhileNothingCanBePublishedEntriesWaitInOrder(t *testing.T) {
 func TestAStreamIsReadByOneNodeAndAnotherTakesOver(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	server := redistest.Single(t)
-	first := open(t, server, "n1", quick(), nil).run()
+	first := open(t, server, "n1", DefaultConfig(), nil).run()
 	until(t, "the lease", func() bool { return first.intake.Stats().Streams[0].Reading })
-	second := open(t, server, "n2", quick(), nil).run()
+	second := open(t, server, "n2", DefaultConfig(), nil).run()
 	for i := range 50 {
 		first.event("u1", fmt.Sprint("e", i))
 	}
@@ -151,7 +151,7 @@ func TestAStreamIsReadByOneNodeAndAnotherTakesOver(t *testing.T) {
 
 func TestAnEntryThatReadersDieOfBecomesADeadLetterAndItsNeighboursDoNot(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n9", quick(), nil)
+	n := open(t, redistest.Single(t), "n9", calm(), nil)
 	ids := []string{n.event("u1", "e0"), n.event("u1", "killer"), n.event("u1", "e2")}
 	require.NoError(t, n.client.XGroupCreate(t.Context(), StreamEvents, group, "0").Err())
 	require.NoError(t, n.client.XReadGroup(t.Context(), &goredis.XReadGroupArgs{Group: group, Consumer: "dead0", Streams: []string{StreamEvents, ">"}}).Err())
@@ -171,7 +171,7 @@ func TestAnEntryThatReadersDieOfBecomesADeadLetterAndItsNeighboursDoNot(t *testi
 
 func TestAPendingEntryThatWasDeletedIsForgotten(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n2", quick(), nil)
+	n := open(t, redistest.Single(t), "n2", calm(), nil)
 	ids := []string{n.event("u1", "e0"), n.event("u1", "e1")}
 	require.NoError(t, n.client.XGroupCreate(t.Context(), StreamEvents, group, "0").Err())
 	require.NoError(t, n.client.XReadGroup(t.Context(), &goredis.XReadGroupArgs{Group: group, Consumer: "dead", Streams: []string{StreamEvents, ">"}}).Err())
@@ -183,7 +183,7 @@ func TestAPendingEntryThatWasDeletedIsForgotten(t *testing.T) {
 
 func TestRedisRestartedWithTheStreamLostIsReadOn(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil).run()
+	n := open(t, redistest.Single(t), "n1", DefaultConfig(), nil).run()
 	n.event("u1", "e1")
 	until(t, "one", func() bool { return n.intake.Stats().Streams[0].Published == 1 })
 	n.server.Kill()
@@ -199,7 +199,7 @@ func TestRedisRestartedWithTheStreamLostIsReadOn(t *testing.T) {
 
 func TestAGroupThatAnotherProgramDeletedBeginsBehindWhatIsDone(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	n := open(t, redistest.Single(t), "n1", quick(), nil).run()
+	n := open(t, redistest.Single(t), "n1", calm(), nil).run()
 	for i := range 5 {
 		n.event("u1", fmt.Sprintf("e%d", i))
 	}
@@ -222,7 +222,7 @@ func TestAGroupThatAnotherProgramDeletedBeginsBehindWhatIsDone(t *testing.T) {
 }
 
 func TestWhatIsNoStreamIsToldAndNotTouched(t *testing.T) {
-	n := open(t, redistest.Single(t), "n1", quick(), nil)
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
 	require.NoError(t, n.client.Set(t.Context(), StreamEvents, "mine", 0).Err())
 	n.run()
 	until(t, "told", func() bool { return n.logged.has("wse:events is no stream of Redis; delete or rename it") })
@@ -233,7 +233,7 @@ func TestWhatIsNoStreamIsToldAndNotTouched(t *testing.T) {
 }
 
 func TestWhatEveryGroupHasReadLeavesTheStreamInTime(t *testing.T) {
-	cfg := quick()
+	cfg := calm()
 	cfg.StreamKeep = time.Hour
 	n := open(t, redistest.Single(t), "n1", cfg, nil)
 	s, ctx := n.intake.streams[0], t.Context()
@@ -277,7 +277,7 @@ func TestWhatEveryGroupHasReadLeavesTheStreamInTime(t *testing.T) {
 func TestRunLeavesNothingBehind(t *testing.T) {
 	server := redistest.Single(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	n := open(t, server, "n1", quick(), nil)
+	n := open(t, server, "n1", calm(), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- n.intake.Run(ctx) }()
@@ -290,18 +290,18 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 }
 
 func TestWhatIsMissingIsSaid(t *testing.T) {
-	_, err := New(quick(), nil, nil, nil, nil, Options{})
+	_, err := New(calm(), nil, nil, nil, nil, Options{})
 	require.ErrorContains(t, err, "needs Redis")
-	_, err = NewLetters(quick(), nil)
+	_, err = NewLetters(calm(), nil)
 	require.ErrorContains(t, err, "needs Redis")
-	bad := quick()
+	bad := calm()
 	bad.LeaseTTL = 0
 	_, err = New(bad, nil, nil, nil, nil, Options{})
 	require.ErrorContains(t, err, "lease_ttl")
 }
 
 func TestNoMoreEntriesAreReadAtATimeThanConfigured(t *testing.T) {
-	cfg := quick()
+	cfg := calm()
 	cfg.BatchMax = 3
 	n := open(t, redistest.Single(t), "n1", cfg, nil)
 	for i := range 5 {
@@ -327,7 +327,7 @@ func TestWhatIsNotTheEnginesAtTheLeasesKeyIsToldAndNotTouched(t *testing.T) {
 		"a holder whose turn never ends": {"set", "{wse:events}:lease", "mine"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := open(t, redistest.Single(t), "n1", quick(), nil)
+			n := open(t, redistest.Single(t), "n1", DefaultConfig(), nil)
 			require.NoError(t, n.client.Do(t.Context(), spoil...).Err())
 			before := n.client.Dump(t.Context(), "{wse:events}:lease").Val()
 			n.run()
@@ -344,7 +344,7 @@ func TestWhatIsNotTheEnginesAtTheLeasesKeyIsToldAndNotTouched(t *testing.T) {
 
 func TestAFenceThatIsNoneIsAsGoodAsLost(t *testing.T) {
 	for _, spoilt := range []string{"mine", "1e300", "-1", "nan", "99999999999999999999"} {
-		n := open(t, redistest.Single(t), "n1", quick(), nil)
+		n := open(t, redistest.Single(t), "n1", calm(), nil)
 		require.NoError(t, n.client.Set(t.Context(), "{wse:events}:fence", spoilt, 0).Err())
 		now := uint64(time.Now().UnixMicro())
 		term, err := n.intake.streams[0].lease.acquire(t.Context())
