@@ -76,20 +76,21 @@ func (i *Intake) lease(key, fenceKey, what string) *lease {
 	}
 }
 
-// reporter returns a function that logs what goes wrong with something once, and that it works again.
+// reporter returns a function that logs what goes wrong with something once, and that it works again. Of a key that holds something
+// else it logs that though something else went wrong before: it does not pass until somebody sees to it.
 func (i *Intake) reporter(what string) func(err error) {
 	var mu sync.Mutex
-	wrong := false
+	wrong, foreign := false, false
 	return func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case err != nil && !wrong:
+		case err != nil && (!wrong || !foreign && isWrongType(err)):
 			i.log("intake: "+what+" does not work", "error", err)
 		case err == nil && wrong:
 			i.log("intake: " + what + " works again")
 		}
-		wrong = err != nil
+		wrong, foreign = err != nil, err != nil && (foreign || isWrongType(err))
 	}
 }
 

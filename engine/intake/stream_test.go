@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -340,6 +341,19 @@ func TestWhatIsNotTheEnginesAtTheLeasesKeyIsToldAndNotTouched(t *testing.T) {
 			until(t, "read", func() bool { return len(ledgerOf(t, n.client, "user:u1:events")) == 1 })
 		})
 	}
+}
+
+func TestWhatOnlyAnOperatorCanMendIsToldThoughSomethingElseWentWrongBefore(t *testing.T) {
+	n := open(t, redistest.Single(t), "n1", calm(), nil)
+	report := n.intake.reporter("reading")
+	foreign := errors.New("a key holds something else; delete it: WRONGTYPE Operation against a key")
+	for _, err := range []error{context.DeadlineExceeded, context.Canceled, foreign, context.Canceled, foreign, nil, nil, foreign} {
+		report(err)
+	}
+	failed := "intake: reading does not work error"
+	require.Equal(t, []string{
+		failed + context.DeadlineExceeded.Error(), failed + foreign.Error(), "intake: reading works again ", failed + foreign.Error(),
+	}, n.logged.lines)
 }
 
 func TestAFenceThatIsNoneIsAsGoodAsLost(t *testing.T) {
