@@ -185,12 +185,12 @@ func (n *Node) tellDeaths(ctx context.Context) {
 	}
 }
 
-// sayGoodbye tells the others that the node leaves. Should it fail, they notice after node_timeout.
+// sayGoodbye tells the others that the node leaves. Should it fail, they notice after node_timeout; so it gets as long as a beat.
 func (n *Node) sayGoodbye(ctx context.Context) {
 	if n.lastBeat.Load() == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.BeatInterval)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.NodeTimeout/beatsMin)
 	defer cancel()
 	if err := n.byeScript.Run(ctx, n.client.Do(), keys(), n.self.ID).Err(); err != nil {
 		n.log.Warn("the other nodes could not be told that this one leaves", "error", err)
