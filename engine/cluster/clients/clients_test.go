@@ -8,16 +8,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/wse-engine/wse/engine/cluster"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
-func TestMain(m *testing.M) {
-	redistest.Prepare()
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { redistest.Verify(m) }
+
+// soon is how long a test waits for what must come.
+const soon = 20 * time.Second
 
 // here has connections by id with their users.
 type here struct {
@@ -55,9 +54,11 @@ func (h *here) RevokeUser(_ context.Context, user string) error {
 }
 
 func join(t *testing.T, server *redistest.Server, name string, conns map[string]string) (*Clients, *here) {
-	cfg := server.Config()
-	cfg.DialTimeout, cfg.CommandTimeout = 500*time.Millisecond, 500*time.Millisecond
-	node, err := cluster.New(cluster.DefaultConfig(), redistest.Open(t, cfg), cluster.Options{Name: name})
+	way := server.Config()
+	way.DialTimeout, way.CommandTimeout = 5*time.Second, 5*time.Second
+	cfg := cluster.DefaultConfig()
+	cfg.NodeTimeout, cfg.AskTimeout = soon, soon
+	node, err := cluster.New(cfg, redistest.Open(t, way), cluster.Options{Name: name})
 	require.NoError(t, err)
 	local := &here{conns: conns}
 	c := New(local, node)
@@ -65,7 +66,7 @@ func join(t *testing.T, server *redistest.Server, name string, conns map[string]
 	var running sync.WaitGroup
 	running.Go(func() { _ = node.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	require.Eventually(t, func() bool { return node.Stats().Beats > 0 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return node.Stats().Beats > 0 }, soon, 5*time.Millisecond)
 	return c, local
 }
 

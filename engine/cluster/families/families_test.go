@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/wse-engine/wse/engine/auth"
 	"github.com/wse-engine/wse/engine/cluster/families"
@@ -18,26 +17,32 @@ import (
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
-func TestMain(m *testing.M) {
-	redistest.Prepare()
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { redistest.Verify(m) }
 
 func open(t testing.TB, addr string, change func(*redis.Config)) *redis.Client {
 	cfg := redis.DefaultConfig()
 	cfg.Addrs = []string{addr}
-	cfg.DialTimeout, cfg.CommandTimeout = 300*time.Millisecond, 300*time.Millisecond
+	cfg.DialTimeout, cfg.CommandTimeout = 5*time.Second, 5*time.Second
 	if change != nil {
 		change(&cfg)
 	}
 	return redistest.Open(t, cfg)
 }
 
+// hasty makes a way to a Redis that does not answer.
+func hasty(cfg *redis.Config) {
+	cfg.DialTimeout, cfg.CommandTimeout = 300*time.Millisecond, 300*time.Millisecond
+}
+
 // node is an Auth of one process: all have the same secret, and their records in one Redis.
 func node(t testing.TB, server *redistest.Server) *auth.Auth {
+	return nodeBy(t, open(t, server.Addr(), nil))
+}
+
+func nodeBy(t testing.TB, way *redis.Client) *auth.Auth {
 	cfg := auth.DefaultConfig()
 	cfg.Secret = auth.Secret(strings.Repeat("s", 32))
-	a, err := auth.New(cfg, t.TempDir(), auth.WithShared(families.New(open(t, server.Addr(), nil))), auth.WithRefreshReports(func(string) {}, func(error) {}))
+	a, err := auth.New(cfg, t.TempDir(), auth.WithShared(families.New(way)), auth.WithRefreshReports(func(string) {}, func(error) {}))
 	require.NoError(t, err)
 	return a
 }
@@ -129,7 +134,8 @@ func TestAUserWhoIsRevokedOnOneNodeIsRevokedOnAll(t *testing.T) {
 func TestWithoutRedisNothingIsRenewedAndNothingIsLostByAsking(t *testing.T) {
 	server := redistest.Single(t, "--appendonly", "yes", "--appendfsync", "always")
 	started(t, server)
-	a, b := node(t, server), node(t, server)
+	way := open(t, server.Addr(), nil)
+	a, b := nodeBy(t, way), node(t, server)
 	spent := login(t, a, "u1")
 	good := renew(t, a, spent)
 	server.Kill()
@@ -138,6 +144,7 @@ func TestWithoutRedisNothingIsRenewedAndNothingIsLostByAsking(t *testing.T) {
 	}
 	require.Equal(t, message.CodeUnavailable, message.AsError(a.RevokeUser(t.Context(), "u1")).Code)
 	server.Start()
+	require.Eventually(t, func() bool { return way.Do().Ping(t.Context()).Err() == nil }, 20*time.Second, 10*time.Millisecond) // it is looked for once a second
 	next := renew(t, b, good)
 	refused(t, b, spent, message.CodeAuthFailed)
 	refused(t, a, next, message.CodeAuthFailed)
@@ -146,7 +153,7 @@ func TestWithoutRedisNothingIsRenewedAndNothingIsLostByAsking(t *testing.T) {
 func TestAPausedRedisIsNoYes(t *testing.T) {
 	server := redistest.Single(t)
 	started(t, server)
-	a := node(t, server)
+	a := nodeBy(t, open(t, server.Addr(), hasty))
 	token := login(t, a, "u1")
 	server.Pause()
 	refused(t, a, token, message.CodeUnavailable)
@@ -195,7 +202,7 @@ func TestARecordIsSafeOnlyOnceAReplicaHasIt(t *testing.T) {
 		return conn.Wait(t.Context(), 1, 100*time.Millisecond).Val() == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	started(t, primary)
-	r := families.New(open(t, primary.Addr(), nil))
+	r := families.New(open(t, primary.Addr(), func(cfg *redis.Config) { cfg.CommandTimeout = 2 * time.Second })) // what a replica has time for
 	swapped, err := r.Swap(t.Context(), "k", nil, []byte("1"), time.Minute)
 	require.NoError(t, err)
 	require.True(t, swapped)

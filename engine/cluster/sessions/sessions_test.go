@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/wse-engine/wse/engine/cluster"
 	"github.com/wse-engine/wse/engine/message"
@@ -16,10 +15,7 @@ import (
 	"github.com/wse-engine/wse/engine/trading"
 )
 
-func TestMain(m *testing.M) {
-	redistest.Prepare()
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { redistest.Verify(m) }
 
 const soon = 20 * time.Second
 
@@ -46,10 +42,10 @@ type member struct {
 
 func join(t *testing.T, server *redistest.Server, name string, most int) *member {
 	way := server.Config()
-	way.DialTimeout, way.CommandTimeout = 500*time.Millisecond, 500*time.Millisecond
+	way.DialTimeout, way.CommandTimeout = 5*time.Second, 5*time.Second
 	client := redistest.Open(t, way)
 	cfg := cluster.DefaultConfig()
-	cfg.BeatInterval, cfg.NodeTimeout, cfg.SessionsMax = 50*time.Millisecond, time.Second, most
+	cfg.BeatInterval, cfg.NodeTimeout, cfg.AskTimeout, cfg.SessionsMax = 50*time.Millisecond, soon, soon, most // who dies has left
 	node, err := cluster.New(cfg, client, cluster.Options{Name: name})
 	require.NoError(t, err)
 	m := &member{Sessions: New(cfg, client, node), trader: &trader{name, make(chan struct{}, 100)}}
