@@ -196,8 +196,14 @@ func (c *Sharded) Failover(slot int) *Server {
 	i := slices.Index(c.Nodes, old)
 	other := c.Nodes[(i+shards)%len(c.Nodes)]
 	require.NotEqual(c.t, old, other, "the Cluster has no replicas")
-	await(c.t, "CLUSTER FAILOVER", func() error {
+	failover := again(func() error {
 		return other.once(func(ctx context.Context, client *goredis.Client) error { return client.ClusterFailover(ctx).Err() })
+	})
+	await(c.t, "CLUSTER FAILOVER", func() error {
+		if is := c.Owner(slot); is != nil && is != old {
+			return nil
+		}
+		return failover()
 	})
 	return c.AwaitOwner(slot, old)
 }

@@ -213,11 +213,17 @@ func knowsReplicas(ctx context.Context, c *goredis.Client) error {
 func (w *Watched) Failover() *Server {
 	w.t.Helper()
 	w.AwaitReady()
-	old := w.Primary()
-	await(w.t, "SENTINEL FAILOVER", func() error {
+	old := w.AwaitPrimary(nil)
+	failover := again(func() error {
 		return w.Sentinels[0].once(func(ctx context.Context, c *goredis.Client) error {
 			return c.Do(ctx, "SENTINEL", "FAILOVER", MasterName).Err()
 		})
+	})
+	await(w.t, "SENTINEL FAILOVER", func() error {
+		if is := w.Primary(); is != nil && is != old {
+			return nil
+		}
+		return failover()
 	})
 	return w.AwaitPrimary(old)
 }

@@ -159,8 +159,24 @@ func (s *Server) Running() bool {
 	return s.process != nil
 }
 
-// Pause stops the server's process without ending it, as SIGSTOP does.
-func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+// Pause stops the server's process without ending it, as SIGSTOP does. It returns when the process stands still.
+func (s *Server) Pause() {
+	s.signal(syscall.SIGSTOP)
+	for s.moves() {
+		<-time.After(time.Millisecond)
+	}
+}
+
+// moves reports whether the server's process is there and neither stopped nor ended.
+func (s *Server) moves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return false
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.cmd.Process.Pid))
+	return err == nil && !bytes.Contains(status, []byte("State:\tT")) && !bytes.Contains(status, []byte("State:\tZ"))
+}
 
 // Resume lets a paused server go on.
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
@@ -208,16 +224,26 @@ func (s *Server) once(f func(ctx context.Context, c *goredis.Client) error) erro
 // Ports are taken below those that systems give to connections, since a server must find its own again after it was killed.
 const portMin, portMax = 10000, 32000
 
+// freePort returns a port that nobody listens on, and that no other test takes before this one ends, be it of another process: a
+// server does not listen yet, or is killed for some time. What keeps the others away is the name of a socket that is no file.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		port := portMin + rand.IntN(portMax-portMin)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		port := strconv.Itoa(portMin + rand.IntN(portMax-portMin))
+		taken, err := net.Listen("unix", "@wse-redistest-"+port)
 		if err != nil {
 			continue
 		}
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			require.NoError(t, taken.Close())
+			continue
+		}
 		require.NoError(t, l.Close())
-		return port
+		t.Cleanup(func() { _ = taken.Close() })
+		number, err := strconv.Atoi(port)
+		require.NoError(t, err)
+		return number
 	}
 	require.FailNow(t, "no port is free")
 	return 0
@@ -233,6 +259,25 @@ func await(t testing.TB, what string, f func() error) {
 		}
 	}
 	require.NoError(t, err, what)
+}
+
+// giveUp is after how long servers that are told to change roles, and were too slow at it, have given up.
+const giveUp = 10 * time.Second
+
+// again returns a function that has servers begin something when it is called first, and again after they must have given up. It
+// returns an error each time, since that they took the order says nothing.
+func again(begin func() error) func() error {
+	var next time.Time
+	return func() error {
+		if time.Now().Before(next) {
+			return errors.New("it does not come about")
+		}
+		if err := begin(); err != nil {
+			return err
+		}
+		next = time.Now().Add(giveUp)
+		return errors.New("it has just begun")
+	}
 }
 
 // all starts servers at once.
