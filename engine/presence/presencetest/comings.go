@@ -160,8 +160,12 @@ func lostBefore() []promise {
 			for i := range users {
 				s.Lose(fmt.Sprintf("c%d", i))
 			}
+			came := make(chan error, back) // all at once, or the last might come too late
 			for i := range back {
-				s.Come(fmt.Sprintf("u%d", 5*i), fmt.Sprintf("d%d", i))
+				go func() { came <- s.Enter(t.Context(), Room, fmt.Sprintf("u%d", 5*i), fmt.Sprintf("d%d", i)) }()
+			}
+			for range back {
+				require.NoError(t, <-came)
 			}
 			left := Texts(s.Board.Next(users - back))
 			require.Len(t, left, users-back)

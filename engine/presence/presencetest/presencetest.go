@@ -77,10 +77,10 @@ func cases() []promise {
 
 // Times of the cases. What has to happen within a time has a multiple of it, so that a busy machine fails no case.
 const (
-	patience = 10 * time.Second       // how long a case waits for what is to come
+	patience = time.Minute            // how long a case waits for what is to come
 	delay    = 20 * time.Millisecond  // of notices, where a case wants them soon
-	window   = time.Second            // of notices, where a case wants several changes within one
-	grace    = time.Second            // for who lost his last connection
+	window   = 3 * time.Second        // of notices, where a case wants several changes within one
+	grace    = 3 * time.Second        // for who lost his last connection
 	quiet    = 150 * time.Millisecond // how long a case listens for what must not come
 )
 

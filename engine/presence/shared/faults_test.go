@@ -1,6 +1,7 @@
 package shared_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func TestARedisThatLostEverythingGetsItBackAndNobodyIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
+			r.limits.Grace = time.Minute // the last to see that everything was lost is not too late to say who is there
 			a, b := r.start(t, "a"), r.start(t, "b")
 			a.Come("alice", "a1")
 			b.Come("alice", "b1")
@@ -102,7 +104,9 @@ func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.cfg.Wait = 100 * time.Millisecond
+			r.cfg.Wait = 2 * time.Second // for Redis, beside which all else takes no time
+			remote := r.server.Config()
+			r.remote = &remote
 			a, b := r.start(t, "a"), r.start(t, "b")
 			a.Come("alice", "a1")
 			b.Come("bob", "b1")
@@ -143,6 +147,7 @@ func TestRequestsDoNotWaitLongForARedisThatIsAwayAndNothingIsLost(t *testing.T) 
 
 func TestWhatANodeMissedIsTold(t *testing.T) {
 	r := newRig(t)
+	r.cfg.CheckInterval = time.Hour // it finds out by the next notice
 	a, b := r.start(t, "a"), r.start(t, "b")
 	a.Come("alice", "a1")
 	b.Come("bob", "b1")
@@ -156,7 +161,7 @@ func TestWhatANodeMissedIsTold(t *testing.T) {
 	b.Told(`update carol {"n":1}`)
 	b.Come("dave", "b3")
 	b.Told("join dave")
-	a.setDeaf(false)
+	a.hearAgain(3)
 	b.Come("erin", "b4")
 	b.Told("join erin")
 	a.Until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.Board.All()) })
@@ -164,13 +169,22 @@ func TestWhatANodeMissedIsTold(t *testing.T) {
 	a.rising(t)
 	all := a.Board.All()
 	require.Equal(t, b.Board.All()[len(b.Board.All())-1].Version, all[len(all)-1].Version)
+}
 
+func TestWhatANodeMissedIsToldThoughNothingComesAfterIt(t *testing.T) {
+	r := newRig(t)
+	a, b := r.start(t, "a"), r.start(t, "b")
+	a.Come("alice", "a1")
+	b.Come("erin", "b1")
+	a.Told("join alice", "join erin")
+	b.Told("join alice", "join erin")
 	a.setDeaf(true)
-	b.Go("b4")
+	b.Go("b1")
 	b.Told("leave erin")
-	a.setDeaf(false) // nothing comes after it: the check finds it
+	a.hearAgain(1) // the check finds it
 	a.Until(func() bool { return fmt.Sprint(a.believed()) == fmt.Sprint(b.believed()) }, func() string { return fmt.Sprint(a.Board.All()) })
-	all = a.Board.All()
+	a.rising(t)
+	all := a.Board.All()
 	require.Equal(t, b.Board.All()[len(b.Board.All())-1].Version, all[len(all)-1].Version)
 }
 
@@ -184,7 +198,7 @@ func TestAReaderThatWasInterruptedComparesAtOnce(t *testing.T) {
 	a.setDeaf(true)
 	b.Go("b1")
 	b.Told("join alice", "join bob", "leave bob")
-	a.setDeaf(false)
+	a.hearAgain(1)
 	a.Interrupted("public:room:b")
 	a.Interrupted(room)
 	a.Told("leave bob")
@@ -193,12 +207,22 @@ func TestAReaderThatWasInterruptedComparesAtOnce(t *testing.T) {
 func TestAForeignKeyHarmsItsTopicOnly(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	r := newRig(t)
-	r.cfg.Wait = 200 * time.Millisecond
 	a := r.start(t, "a")
 	client := r.server.Client()
 	require.NoError(t, client.Set(t.Context(), "{wse:public:room:x}:p", "mine", 0).Err())
-	require.NoError(t, a.Enter(t.Context(), "public:room:x", "alice", "a1"))
-	err := a.Members(t.Context(), "public:room:x", func(*message.Members) { t.Error("shown") })
+	ctx, cancel := context.WithCancel(t.Context())
+	entered := make(chan error, 1)
+	go func() { entered <- a.Enter(ctx, "public:room:x", "alice", "a1") }()
+	a.Until(func() bool { return a.failures("public:room:x") > 0 }, func() string { return "nothing fails" })
+	cancel() // he would wait for an answer as long as he may
+	require.NoError(t, <-entered)
+	var err error
+	a.Until(func() bool { // who asks just when it is tried again waits, and is not told why
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = a.Members(ctx, "public:room:x", func(*message.Members) { t.Error("shown") })
+		return err == nil || message.AsError(err).Err != nil
+	}, func() string { return fmt.Sprint("nobody says why: ", err) })
 	a.Refused(message.CodeUnavailable, err)
 	require.ErrorContains(t, message.AsError(err).Err, "{wse:public:room:x}:p is of another program; delete it")
 	a.Come("bob", "b1")

@@ -124,22 +124,27 @@ func TestANodeThatIsSilentIsTakenForDead(t *testing.T) {
 func TestANodeThatWasTakenForDeadPutsItsMembersBack(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	r := newRig(t)
+	r.cfg.CheckInterval, r.limits.Grace = 2*time.Second, 6*time.Second
 	a, b := r.start(t, "a"), r.start(t, "b")
 	a.Come("alice", "a1")
 	b.Come("bob", "b1")
 	b.Say("bob", "b1", `{"n":1}`)
 	a.Told("join alice")
 	a.Settled("alice 1", `bob 1 {"n":1}`)
-	a.Dead("b")
+	a.Until(func() bool { return a.believed()["bob"] == `{"n":1}` }, func() string { return fmt.Sprint(a.believed()) })
+	calls := b.Figures().Commands
+	b.Until(func() bool { return b.Figures().Commands > calls }, func() string { return "it does not check" })
+	a.Dead("b") // which has just checked, and does so again when what it has was seen to be gone
 	a.Settled("alice 1", `bob 0 {"n":1}`)
-	b.Settled("alice 1", `bob 1 {"n":1}`)
+	a.Settled("alice 1", `bob 1 {"n":1}`)
+	b.Listed("alice 1", `bob 1 {"n":1}`)
 	require.NotContains(t, a.Outlast(), "leave bob")
 	a.Listed("alice 1", `bob 1 {"n":1}`)
 }
 
 func TestANodeThatWasAwayForLongPutsItsMembersBackAsNew(t *testing.T) {
 	r := newRig(t)
-	r.limits.Grace = 0
+	r.limits.Grace, r.cfg.CheckInterval = 0, time.Hour // only a is to take b for dead
 	a, b := r.start(t, "a"), r.start(t, "b")
 	a.Come("alice", "a1")
 	b.Come("bob", "b1")
@@ -164,8 +169,16 @@ func TestWhoEntersCostsOneCallAndWhatIsToldOneMore(t *testing.T) {
 	}
 	costs(3, "the first one brings the script", func() { a.Come("alice", "a1"); a.Told("join alice") })
 	costs(2, "a user", func() { a.Come("bob", "b1"); a.Told("join bob") })
-	costs(1, "a connection", func() { a.Come("bob", "b2"); a.Listed("alice 1", "bob 2") })
-	costs(1, "a connection that leaves", func() { a.Go("b2"); a.Listed("alice 1", "bob 1") })
+	written := func(connections string) { // without a call of this node's
+		client := r.server.Client()
+		a.Until(func() bool {
+			return client.HGet(t.Context(), "{wse:"+string(room)+"}:p", "ca bob").Val() == connections
+		}, func() string { return "bob has not " + connections })
+	}
+	costs(1, "a connection", func() { a.Come("bob", "b2"); written("2") })
+	a.Listed("alice 1", "bob 2")
+	costs(1, "a connection that leaves", func() { a.Go("b2"); written("1") })
+	a.Listed("alice 1", "bob 1")
 	costs(2, "a user who leaves", func() { a.Go("b1"); a.Told("leave bob") })
 	costs(0, "a topic without presence", func() {
 		require.NoError(t, a.Enter(t.Context(), "public:news", "alice", "a1"))
@@ -175,9 +188,12 @@ func TestWhoEntersCostsOneCallAndWhatIsToldOneMore(t *testing.T) {
 	})
 	costs(200, "a thousand who come at once", func() {
 		done := make(chan error, 1000)
+		r.server.Pause() // the first is not answered before the last has come
 		for i := range 1000 {
 			go func() { done <- a.Enter(t.Context(), room, fmt.Sprintf("u%d", i%900), fmt.Sprintf("c%d", i)) }()
 		}
+		a.Until(func() bool { return a.Stats().Members == 1+900 }, func() string { return fmt.Sprint(a.Stats()) })
+		r.server.Resume()
 		for range 1000 {
 			require.NoError(t, <-done)
 		}
@@ -257,6 +273,7 @@ func TestSoManyTopicsAreRememberedThatAreOnlyHeardOf(t *testing.T) {
 		require.NoError(t, b.Enter(t.Context(), message.Topic(fmt.Sprintf("public:room:%d", i)), "bob", "b1"))
 	}
 	require.Len(t, a.Board.Next(51), 51)
+	require.Len(t, b.Board.Next(51), 51)
 	a.Until(func() bool { return a.Figures().TopicsKnown <= 1+10 }, func() string { return fmt.Sprint(a.Figures()) })
 	require.Equal(t, 51, b.Figures().TopicsKnown, "where somebody is on a topic, it is not among them")
 	require.NoError(t, b.Leave(t.Context(), "public:room:0", "b1", false))
@@ -283,15 +300,20 @@ func TestManyThatDiedAreLookedForTogether(t *testing.T) {
 	r := newRig(t)
 	a := r.start(t, "a")
 	a.Come("alice", "a1")
+	r.server.Pause() // the first is not buried before the last is told of
 	for i := range 20 {
 		a.Dead(fmt.Sprintf("n%d", i))
 	}
+	r.server.Resume()
 	client := r.server.Client()
 	a.Until(func() bool { return len(client.Keys(t.Context(), "wse:{_presence}:bury:*").Val()) == 20 }, func() string { return "they are not buried" })
-	scans, err := client.Info(t.Context(), "commandstats").Result()
-	require.NoError(t, err)
-	_, scans, found := strings.Cut(scans, "cmdstat_scan:calls=")
-	require.True(t, found)
+	var scans string
+	a.Until(func() (found bool) { // what is claimed has still to be looked for
+		stats, err := client.Info(t.Context(), "commandstats").Result()
+		require.NoError(t, err)
+		_, scans, found = strings.Cut(stats, "cmdstat_scan:calls=")
+		return found
+	}, func() string { return "nobody looks for them" })
 	n, err := strconv.Atoi(scans[:strings.IndexByte(scans, ',')])
 	require.NoError(t, err)
 	require.LessOrEqual(t, n, 2, "one that may have begun with the first of them, and one for all others")

@@ -3,6 +3,7 @@ package shared_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 
 const (
 	room     = presencetest.Room
-	patience = 10 * time.Second
+	patience = time.Minute // how long a test waits for what is to come
 )
 
 // node is one of several that share a Redis, with a reader of its own for the channels.
@@ -32,9 +33,10 @@ type node struct {
 	client *redis.Client
 	stop   func()
 
-	mu   sync.Mutex
-	deaf bool                  // it hears nothing; guarded by mu
-	errs map[message.Topic]int // guarded by mu
+	mu     sync.Mutex
+	deaf   bool                  // it hears nothing; guarded by mu
+	missed int                   // bodies of notices that came while it did; guarded by mu
+	errs   map[message.Topic]int // guarded by mu
 }
 
 // rig is what nodes are made with.
@@ -56,8 +58,8 @@ func newRig(t testing.TB) *rig {
 // newRigOn makes a rig without a server.
 func newRigOn(t testing.TB) *rig {
 	r := &rig{limits: presence.DefaultConfig(), cfg: shared.DefaultConfig(), classes: presencetest.Classes(t)}
-	r.limits.NoticeDelay, r.limits.Grace = 5*time.Millisecond, time.Second
-	r.cfg.CheckInterval, r.cfg.Wait = 500*time.Millisecond, patience/2
+	r.limits.NoticeDelay, r.limits.Grace = 5*time.Millisecond, 3*time.Second
+	r.cfg.CheckInterval, r.cfg.Wait = time.Second, patience/2
 	return r
 }
 
@@ -68,7 +70,7 @@ func (r *rig) start(t testing.TB, name string) *node {
 	if r.remote != nil {
 		cfg = *r.remote
 	} else {
-		cfg.Addrs = []string{r.server.Addr()}
+		cfg.Addrs, cfg.CommandTimeout = []string{r.server.Addr()}, patience/6 // a node that is only slow does not take it for away
 	}
 	client, err := redis.Open(cfg, "")
 	require.NoError(t, err)
@@ -122,18 +124,37 @@ func (n *node) listen(ctx context.Context, reader *goredis.PubSub) {
 			}
 			continue
 		}
-		n.mu.Lock()
-		deaf := n.deaf
-		n.mu.Unlock()
 		switch m := m.(type) {
 		case *goredis.Subscription: // again, after the connection was lost
 			n.Interrupted("public:room:*")
 		case *goredis.Message:
-			if body := []byte(m.Payload); !deaf && bytes.HasPrefix(body, []byte(`{"v":2,"notice":`)) {
+			if body := []byte(m.Payload); bytes.HasPrefix(body, []byte(`{"v":2,"notice":`)) && !n.misses() {
 				n.Notice(message.Topic(m.Channel[len("wse:"):]), body)
 			}
 		}
 	}
+}
+
+// misses reports whether the node is deaf, and counts what it does not hear.
+func (n *node) misses() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.deaf {
+		n.missed++
+	}
+	return n.deaf
+}
+
+// hearAgain ends a node's deafness once it has missed so many bodies of notices in all: what others have heard may be on its way to
+// this one.
+func (n *node) hearAgain(missed int) {
+	count := func() int {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.missed
+	}
+	n.Until(func() bool { return count() >= missed }, func() string { return fmt.Sprintf("it has missed %d of %d", count(), missed) })
+	n.setDeaf(false)
 }
 
 func (n *node) setDeaf(deaf bool) {
