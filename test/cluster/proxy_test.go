@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"testing"
@@ -16,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
 // network is what lies between one node and the servers: a proxy before each of them, so that one node can be cut off while
@@ -33,7 +34,7 @@ func newNetwork(t testing.TB, sentinels, servers []int) *network {
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	ports := make(map[string]string)
 	for _, port := range append(append([]int{}, sentinels...), servers...) {
-		own := freePort(t)
+		own := redistest.FreePort(t) // of five digits, as all the servers' are
 		p := toxiproxy.NewProxy(api, strconv.Itoa(port), loopback(own), loopback(port))
 		require.NoError(t, p.Start())
 		t.Cleanup(p.Stop)
@@ -55,21 +56,6 @@ func newNetwork(t testing.TB, sentinels, servers []int) *network {
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// freePort returns a port below those that the system gives to connections, of five digits as all the servers' are.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 10000 + rand.IntN(22000)
-		l, err := net.Listen("tcp", loopback(port))
-		if err == nil {
-			require.NoError(t, l.Close())
-			return port
-		}
-	}
-	require.FailNow(t, "no port is free")
-	return 0
-}
 
 // addrs are where a node finds the servers.
 func (n *network) addrs(ports []int) (all []string) {

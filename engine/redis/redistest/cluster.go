@@ -43,7 +43,7 @@ func Cluster(t testing.TB, o Options) *Sharded {
 	}
 	bus := []int{}
 	for range nodes {
-		port := freePort(t)
+		port := FreePort(t)
 		c.Nodes = append(c.Nodes, newServer(t, c.access, append(c.access.args(), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(port),
 			"--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no",
 			"--repl-ping-replica-period", "1")))

@@ -23,6 +23,16 @@ func access() map[string]redistest.Options {
 	return map[string]redistest.Options{"open": {}, "TLS and an ACL user": {TLS: true, Username: "wse"}}
 }
 
+// TestNoPortIsGivenTwiceWhileItsTestRuns takes as many as would hardly ever differ if each were one that nobody listens on just now.
+func TestNoPortIsGivenTwiceWhileItsTestRuns(t *testing.T) {
+	given := make(map[int]bool)
+	for range 500 {
+		port := redistest.FreePort(t)
+		require.False(t, given[port], "%d", port)
+		given[port] = true
+	}
+}
+
 func TestOneServerIsThereAgainAfterItWasKilled(t *testing.T) {
 	t.Parallel()
 	for name, o := range access() {

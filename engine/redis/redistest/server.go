@@ -58,7 +58,7 @@ func SingleWith(t testing.TB, o Options) *Server {
 
 // newServer returns one that does not run yet. It ends with the test.
 func newServer(t testing.TB, access *access, args []string) *Server {
-	s := &Server{t: t, Dir: t.TempDir(), Port: freePort(t), access: access, args: args}
+	s := &Server{t: t, Dir: t.TempDir(), Port: FreePort(t), access: access, args: args}
 	t.Cleanup(s.Kill)
 	return s
 }
@@ -224,9 +224,9 @@ func (s *Server) once(f func(ctx context.Context, c *goredis.Client) error) erro
 // Ports are taken below those that systems give to connections, since a server must find its own again after it was killed.
 const portMin, portMax = 10000, 32000
 
-// freePort returns a port that nobody listens on, and that no other test takes before this one ends, be it of another process: a
+// FreePort returns a port that nobody listens on, and that no other test takes before this one ends, be it of another process: a
 // server does not listen yet, or is killed for some time. What keeps the others away is the name of a socket that is no file.
-func freePort(t testing.TB) int {
+func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := strconv.Itoa(portMin + rand.IntN(portMax-portMin))
