@@ -267,17 +267,19 @@ func TestEveryLimitSaysWhichItIsAndHowMuchIsAllowed(t *testing.T) {
 }
 
 func TestCountsTellOfEveryLimit(t *testing.T) {
-	q := open(t, func(c *Config) { c.MessagesPerSecond, c.MessagesBurst = 1, 10 })
-	send(q, &Meter{}, "u1", 12, 1)
-	got := map[string]uint64{}
-	for _, c := range q.Counts() {
-		got[c.Limit+" "+c.Result.String()] = c.N
-	}
-	require.Len(t, got, 5*3+3*2)
-	require.EqualValues(t, 1, got["messages_per_second warned"])
-	require.EqualValues(t, 2, got["messages_per_second refused"])
-	require.EqualValues(t, 0, got["messages_per_second closed"])
-	require.Contains(t, got, "address_upgrades_per_minute refused")
+	synctest.Test(t, func(t *testing.T) {
+		q := open(t, func(c *Config) { c.MessagesPerSecond, c.MessagesBurst = 1, 10 })
+		send(q, &Meter{}, "u1", 12, 1)
+		got := map[string]uint64{}
+		for _, c := range q.Counts() {
+			got[c.Limit+" "+c.Result.String()] = c.N
+		}
+		require.Len(t, got, 5*3+3*2)
+		require.EqualValues(t, 1, got["messages_per_second warned"])
+		require.EqualValues(t, 2, got["messages_per_second refused"])
+		require.EqualValues(t, 0, got["messages_per_second closed"])
+		require.Contains(t, got, "address_upgrades_per_minute refused")
+	})
 }
 
 func TestConfigNamesEveryFieldThatIsOutOfRange(t *testing.T) {
