@@ -76,7 +76,7 @@ func (s *Server) Start() {
 }
 
 // startMax is how long a server may take until it answers. It takes some milliseconds; the rest is for a busy machine.
-const startMax = 20 * time.Second
+const startMax = time.Minute
 
 // pollEvery is how often a state is asked for that nobody tells of.
 const pollEvery = 5 * time.Millisecond
