@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -30,6 +32,9 @@ const Slots = 16384
 
 const shards = 3
 
+// nodeTimeout is how long a node does not answer until others say that it is down.
+const nodeTimeout = 1500 * time.Millisecond
+
 // Cluster starts three primaries, with o.Replicas each with a replica, and waits until every node says that all slots are
 // served. That takes two seconds, since a node of a Cluster takes no writes earlier.
 //
@@ -45,7 +50,7 @@ func Cluster(t testing.TB, o Options) *Sharded {
 	for range nodes {
 		port := FreePort(t)
 		c.Nodes = append(c.Nodes, newServer(t, c.access, append(c.access.args(), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(port),
-			"--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no",
+			"--cluster-node-timeout", strconv.FormatInt(nodeTimeout.Milliseconds(), 10), "--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no",
 			"--repl-ping-replica-period", "1")))
 		c.ids, bus = append(c.ids, newID()), append(bus, port)
 	}
@@ -100,6 +105,19 @@ func (c *Sharded) AwaitReady() {
 		}
 		return nil
 	})
+}
+
+// SetPatience has the nodes that run wait for an answer as long as d before they say that one is down, or as long as at the start where
+// d is 0. A test that needs none of them to be replaced needs a machine that never keeps one waiting as long as that.
+func (c *Sharded) SetPatience(d time.Duration) {
+	c.t.Helper()
+	for _, s := range c.Nodes {
+		if s.Running() {
+			s.do(func(ctx context.Context, client *goredis.Client) error {
+				return client.ConfigSet(ctx, "cluster-node-timeout", strconv.FormatInt(cmp.Or(d, nodeTimeout).Milliseconds(), 10)).Err()
+			})
+		}
+	}
 }
 
 // serves asks a node whether it knows the Cluster to be whole.

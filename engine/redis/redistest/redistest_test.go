@@ -181,6 +181,36 @@ func TestAClusterMovesSlotsAndFailsOver(t *testing.T) {
 	}
 }
 
+// TestPatientServersAreNotReplaced has primaries do nothing for longer than they may at the start.
+func TestPatientServersAreNotReplaced(t *testing.T) {
+	t.Parallel()
+	const while, patient = 4 * time.Second, time.Hour
+	t.Run("by Sentinels", func(t *testing.T) {
+		t.Parallel()
+		w := redistest.Sentinel(t, redistest.Options{})
+		w.SetPatience(patient)
+		before := w.AwaitPrimary(nil)
+		<-before.DebugSleep(while)
+		w.AwaitReady()
+		require.Same(t, before, w.AwaitPrimary(nil))
+		w.SetPatience(0)
+		before.Pause()
+		defer before.Resume()
+		w.AwaitPrimary(before)
+	})
+	t.Run("in a Cluster", func(t *testing.T) {
+		t.Parallel()
+		c := redistest.Cluster(t, redistest.Options{Replicas: true})
+		c.SetPatience(patient)
+		before := c.AwaitOwner(0, nil)
+		<-before.DebugSleep(while)
+		require.Same(t, before, c.AwaitOwner(0, nil))
+		c.SetPatience(0)
+		before.Kill()
+		c.AwaitOwner(0, before)
+	})
+}
+
 func indexOf(c *redistest.Sharded, of *redistest.Server) int {
 	for i, s := range c.Nodes {
 		if s == of {

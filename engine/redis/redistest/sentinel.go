@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -85,7 +87,7 @@ func (w *Watched) configuration(i int, ids []string) string {
 	// Sentinels that find out in the same moment share the votes, and then nothing happens for seconds. So the first one is
 	// ahead of the others and asks nobody whether it is right; it still needs a second vote.
 	line("sentinel monitor %s 127.0.0.1 %d %d", MasterName, w.Servers[0].Port, min(i+1, 2))
-	line("sentinel down-after-milliseconds %s %d", MasterName, 600+900*i)
+	line("sentinel down-after-milliseconds %s %d", MasterName, downAfter(i).Milliseconds())
 	line("sentinel failover-timeout %s 1500", MasterName)
 	line("sentinel parallel-syncs %s 2", MasterName)
 	if w.access.Username != "" {
@@ -101,6 +103,22 @@ func (w *Watched) configuration(i int, ids []string) string {
 		}
 	}
 	return b.String()
+}
+
+// downAfter is how long a primary does not answer the i-th Sentinel until that says it is down.
+func downAfter(i int) time.Duration { return time.Duration(600+900*i) * time.Millisecond }
+
+// SetPatience has the Sentinels that run wait for an answer as long as d before they say that a server is down, or as long as at the
+// start where d is 0. A test that needs none of them to be replaced needs a machine that never keeps one waiting as long as that.
+func (w *Watched) SetPatience(d time.Duration) {
+	w.t.Helper()
+	for i, s := range w.Sentinels {
+		if s.Running() {
+			s.do(func(ctx context.Context, c *goredis.Client) error {
+				return c.Do(ctx, "SENTINEL", "SET", MasterName, "down-after-milliseconds", cmp.Or(d, downAfter(i)).Milliseconds()).Err()
+			})
+		}
+	}
 }
 
 // hurry sets what Sentinels have no configuration for. TILT, in which they do nothing, would last 30 s on a machine that was
