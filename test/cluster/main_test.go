@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -17,10 +18,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/redis"
+	"github.com/wse-engine/wse/test/scenario"
 )
 
-// program is the binary under test: WSE_BINARY, or what TestMain builds, with the race detector where the tests have it.
-var program string
+// program is the binary under test: WSE_BINARY, or what TestMain builds, with the race detector where the tests have it. compiled is
+// what it makes of the plugins that come with it.
+var program, compiled string
+
+// abreast is how many topologies have a world at a time on however few processors. Most of a case is waiting, yet all five at a time are
+// more than two slow processors can do.
+const abreast = 3
 
 func TestMain(m *testing.M) {
 	redis.Quiet()
@@ -29,8 +36,8 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	parallel := false
 	flag.Visit(func(f *flag.Flag) { parallel = parallel || f.Name == "test.parallel" })
-	if !parallel { // all topologies at a time on however few processors: most of a case is waiting
-		_ = flag.Set("test.parallel", strconv.Itoa(len(topologies()))) // a number is always taken
+	if !parallel {
+		_ = flag.Set("test.parallel", strconv.Itoa(max(abreast, runtime.GOMAXPROCS(0)))) // a number is always taken
 	}
 	os.Exit(run(m))
 }
@@ -55,7 +62,24 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
+	if err := compile(filepath.Join(dir, "first")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
+}
+
+// compile has a node alone compile the plugins, which all others would do at once when they start, and takes longer than all else then.
+func compile(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	compiled = filepath.Join(dir, "data", "plugins", "cache")
+	e, err := scenario.Start(program, dir, nil, false)
+	if err != nil {
+		return err
+	}
+	return e.Stop()
 }
 
 // seed is what all choices follow from: WSE_CLUSTER_SEED, or one of its own.

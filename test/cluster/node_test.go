@@ -52,6 +52,7 @@ func newNode(w *world, name, config string, net *network) *node {
 	n := &node{world: w, name: name, dir: w.t.TempDir(), net: net, http: &http.Client{Timeout: 2 * time.Second}}
 	n.moved.L = &n.mu
 	require.NoError(w.t, os.WriteFile(filepath.Join(n.dir, "wse.yaml"), []byte(config), 0o600))
+	require.NoError(w.t, os.CopyFS(filepath.Join(n.dir, "data", "plugins", "cache"), os.DirFS(compiled)))
 	return n
 }
 
