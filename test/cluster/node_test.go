@@ -37,19 +37,19 @@ type node struct {
 	truth   truth            // guarded by mu
 }
 
-// truth is what the readiness page has to say from some moment on.
+// truth is what the readiness page has to say, redWithin after what it says began.
 type truth struct {
 	n     int // it is another one than before
 	bound bool
 	ready bool
-	from  time.Time
+	from  time.Time // when that began
 }
 
 // redWithin is how soon the readiness page has to say that publications do not come back.
 const redWithin = 5 * time.Second
 
 func newNode(w *world, name, config string, net *network) *node {
-	n := &node{world: w, name: name, dir: w.t.TempDir(), net: net, http: &http.Client{Timeout: 2 * time.Second}}
+	n := &node{world: w, name: name, dir: w.t.TempDir(), net: net, http: &http.Client{Timeout: recoveryMax}}
 	n.moved.L = &n.mu
 	require.NoError(w.t, os.WriteFile(filepath.Join(n.dir, "wse.yaml"), []byte(config), 0o600))
 	require.NoError(w.t, os.CopyFS(filepath.Join(n.dir, "data", "plugins", "cache"), os.DirFS(compiled)))
@@ -106,6 +106,7 @@ func (n *node) good() bool {
 // signal sends the process a signal. From then on connections may be lost.
 func (n *node) signal(sig syscall.Signal) {
 	n.change(func() { n.excused = true })
+	n.world.machine.answered(n, false)
 	n.claim(truth{})
 	a, ok := n.running()
 	require.True(n.world.t, ok)
@@ -152,41 +153,65 @@ func (n *node) claimReady() {
 	n.claim(truth{bound: true, ready: true, from: n.world.calm})
 }
 
+// watchEvery is how often a readiness page is asked for.
+const watchEvery = 100 * time.Millisecond
+
 // watch asks for the readiness page until ctx ends, and whether it tells the truth.
 func (n *node) watch(ctx context.Context) {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	defer n.http.CloseIdleConnections()
 	for {
+		waits := time.Now()
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		n.world.machine.waited(time.Since(waits) - watchEvery)
 		a, ok := n.running()
 		if !ok {
 			continue
 		}
 		n.mu.Lock()
-		before := n.truth
+		claimed := n.truth
+		if !n.excused {
+			n.world.machine.asked(n)
+		}
 		n.mu.Unlock()
-		began := time.Now()
+		asked := time.Now()
 		ready, why := n.pages(ctx, a)
 		if ctx.Err() != nil {
 			return
 		}
 		n.mu.Lock()
+		n.world.machine.answered(n, !n.excused)
 		if n.life == a.life {
 			n.ready = ready
 			n.asked++
 		}
-		late := began.After(before.from.Add(redWithin))
-		if before.bound && before.n == n.truth.n && ready != before.ready && (late || !asOf(began, why).Before(before.from)) {
-			n.world.fail(fmt.Errorf("%s says that it is ready: %v, and that is not so for %s: %s", n.name, ready, time.Since(before.from), why))
+		if claimed.bound && claimed.n == n.truth.n && ready != claimed.ready && claimed.wrong(n.world.machine.keptSince(), asked, why) {
+			n.world.fail(fmt.Errorf("%s says that it is ready: %v, and that is not so for %s: %s", n.name, ready, time.Since(claimed.from), why))
 		}
 		n.moved.Broadcast()
 		n.mu.Unlock()
 	}
+}
+
+// wrong reports whether a page that was asked for at some time may not say the opposite. What machines do that do not keep up is
+// nobody's fault: then it counts from when this one did again, as if all had begun then.
+func (t truth) wrong(keptSince, asked time.Time, why string) bool {
+	from := t.from
+	if from.Before(keptSince) {
+		from = keptSince
+	}
+	switch {
+	case time.Since(asked) >= recoveryMax || asked.After(from.Add(redWithin)):
+		return true
+	case t.ready:
+		return !asOf(asked, why).Before(from)
+	}
+	return false
 }
 
 // pages asks for the page of balancers, and where that is red for the one of operators, which says why.

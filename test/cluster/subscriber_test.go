@@ -218,13 +218,10 @@ func kept(topic string) uint64 {
 	return keptMany
 }
 
-// silence is how long a node may say nothing at all: it sends a heartbeat each second.
-const silence = 10 * time.Second
-
 // next returns the next message. It answers pings.
 func (s *subscriber) next(conn net.Conn, in *bufio.Reader) (*said, error) {
 	for {
-		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(recoveryMax)); err != nil { // there is a heartbeat each second
 			return nil, fmt.Errorf("%w: %w", errLost, err)
 		}
 		f, err := readFrame(in)

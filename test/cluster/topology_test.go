@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/redis/redistest"
@@ -93,6 +94,23 @@ func (r *redisServers) whole() {
 		r.watched.AwaitReady()
 	case r.sharded != nil:
 		r.sharded.AwaitReady()
+	}
+}
+
+// patient has servers wait long before they replace one that does not answer, or as short as they can. A machine that keeps a server
+// waiting for longer than those are patient has another one take over, and then topics begin anew, though nothing happened. So they are
+// quick only while one is to be replaced.
+func (r *redisServers) patient(yes bool) {
+	r.whole()
+	patience := time.Duration(0)
+	if yes {
+		patience = recoveryMax
+	}
+	switch {
+	case r.watched != nil:
+		r.watched.SetPatience(patience)
+	case r.sharded != nil:
+		r.sharded.SetPatience(patience)
 	}
 }
 
