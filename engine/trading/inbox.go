@@ -70,6 +70,13 @@ func (i *inbox) empty(spare []message.Tick) (ticks []message.Tick, reports []rep
 	return ticks, reports
 }
 
+// holds reports whether something came that the session's goroutine has not taken out.
+func (i *inbox) holds() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.ticks)+len(i.reports) > 0
+}
+
 // lost returns how many ticks were dropped so far.
 func (i *inbox) lost() uint64 {
 	i.mu.Lock()

@@ -71,6 +71,26 @@ func TestWhatIsNotOnDiskYetIsCounted(t *testing.T) {
 	require.EqualValues(t, 1, l.Performance().TicksProcessed, "as soon as nothing waits everything is there")
 }
 
+func TestATickThatASessionHasNotSeenYetIsNotOnDiskEither(t *testing.T) {
+	w, _ := open(t, t.TempDir(), nil)
+	u := user("u", "trader")
+	id := must[*message.SessionStarted](t, w, u, paperOn("s", "BTC")).Session.ID
+	held, release := make(chan struct{}), make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.find(u, id).call(t.Context(), func() { close(held); <-release })
+		ended <- err
+	}()
+	<-held
+	before := w.Stats().Unsynced
+	w.tick("BTC", 1000, 101)
+	after := w.Stats().Unsynced
+	close(release)
+	require.NoError(t, <-ended)
+	require.Zero(t, before)
+	require.Equal(t, 1, after)
+}
+
 func TestAWatchIsNeverKeptAsASession(t *testing.T) {
 	dir := t.TempDir()
 	w, stop := open(t, dir, nil)

@@ -55,10 +55,11 @@ func (t *Trading) follow(ctx context.Context, s *session, o *opened) error {
 
 // catchUp takes in what has come for a session that follows the market.
 func (o *opened) catchUp(ctx context.Context) error {
+	was := o.session.changed.Swap(true) // before anything is taken out: Stats finds it here or there
 	ticks, reports := o.inbox.empty(o.spare)
 	o.spare = ticks
-	if len(ticks)+len(reports) > 0 {
-		o.session.changed.Store(true)
+	if len(ticks)+len(reports) == 0 {
+		o.session.changed.Store(was)
 	}
 	o.tellGaps(ctx)
 	if err := o.reports(ctx, reports); err != nil {

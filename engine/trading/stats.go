@@ -43,7 +43,7 @@ func (t *Trading) Stats() Stats {
 	}
 	unsynced := map[string]bool{}
 	for _, s := range t.sessions {
-		unsynced[s.id] = s.changed.Load()
+		unsynced[s.id] = s.inbox != nil && s.inbox.holds() || s.changed.Load()
 	}
 	for _, waiting := range []map[string][]byte{t.dirty, t.writing} {
 		for id := range waiting {
