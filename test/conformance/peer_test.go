@@ -123,8 +123,8 @@ func (p *peer) begin(b []byte, chunk int) {
 // finish waits for begin's bytes to be sent.
 func (p *peer) finish() error { return <-p.sending }
 
-// next reads a frame; the payload of a compressed one is inflated, so that RSV1 is never set in what it returns. Pings and
-// heartbeats of the server's own are none of the cases' business: servers under test send them every 15 s.
+// next reads a frame; the payload of a compressed one is inflated, so that RSV1 is never set in what it returns. Pings of
+// the server's own are none of the cases' business.
 func (p *peer) next() (frame, error) {
 	for {
 		f, err := readFrame(p.r, p.compressed)
