@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 )
 
 // patience bounds one run; what takes longer has failed. Installing a toolchain is not part of it.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 // run is a part of a page that is pasted from its beginning to its end into one shell.
 type run struct {
@@ -141,12 +142,18 @@ func (r *run) paste(t *testing.T, wse string) {
 	}
 }
 
+// freeAddr returns an address that is free now. Its port is none of those that the system gives to whoever asks for any, so that
+// it is free still when the engine listens there.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for range 100 {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 // home keeps the Go toolchain's caches where they are.
