@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait for the engine; what takes longer has failed.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // program is the binary under test: WSE_BINARY, or what TestMain builds.
 var program string
@@ -53,7 +53,7 @@ type server struct{ *scenario.Engine }
 
 const configuration = `lifecycle: {watch: false}
 plugins:
-  - {name: victim, kinds: [transform], path: victim.wasm, bind: ["Victim*"], limits: {instances: 1, fuel: 2000000, fuel_init: 2000000, compile_timeout: 10s}}
+  - {name: victim, kinds: [transform], path: victim.wasm, bind: ["Victim*"], limits: {instances: 1, fuel: 2000000, fuel_init: 2000000, compile_timeout: 1m}}
   - {name: mapping, kinds: [transform], path: "stock:mapping"}
   - {name: guard, kinds: [authorize], path: guard.wasm, bind: ["stream:market_data:guarded*"], limits: {instances: 1, fuel: 2000000}}
   - {name: topicauth, kinds: [authorize], path: "stock:topicauth"}
