@@ -28,7 +28,7 @@ type user struct {
 }
 
 // patience is how long anything may take.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // connect connects somebody of the level trader.
 func connect(t *testing.T, e *scenario.Engine, name string) *user {

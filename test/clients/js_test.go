@@ -62,7 +62,7 @@ func script(t *testing.T, set settings, want int, args ...string) {
 	t.Helper()
 	env, err := json.Marshal(set)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Env = append(os.Environ(), "WSE_TEST="+string(env))

@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds every wait; what takes longer has failed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // server is a running `wse serve`, and the two web sites whose pages talk to it: only the first one's may.
 type server struct {

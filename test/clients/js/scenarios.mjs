@@ -3,7 +3,7 @@
 //
 // env: {WebSocket, url, user, token, deflate: true | false, event(type, user, payload), disconnect(connectionID)}
 
-const patience = 15_000
+const patience = 60_000
 
 const assert = (ok, ...what) => {
   if (!ok) throw new Error(what.map((w) => (typeof w === 'string' ? w : JSON.stringify(w))).join(' '))
