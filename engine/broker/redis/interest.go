@@ -280,17 +280,17 @@ func (f *follower) leaveTopic(t *followed) {
 	t.pursue()
 }
 
-// endingWait is how long a pattern goes on bringing topics after they were subscribed to by name, so that none is missed between.
+// endingWait is how long a pattern goes on bringing topics while they are subscribed to by name, so that nothing is missed between; it
+// is as long again where they are not yet.
 const endingWait = time.Second
 
-// leavePattern unsubscribes from p, a while after what it carried and is wanted by name was subscribed to. f.mu is held.
+// leavePattern unsubscribes from p, as soon as what it carried and is wanted by name is brought by its name. f.mu is held.
 func (f *follower) leavePattern(p *pattern) {
-	if !p.ending {
-		p.ending = true
-		if f.disown(p) {
-			f.leaving[p.name] = time.Now().Add(endingWait)
-			return
-		}
+	first := !p.ending
+	p.ending = true
+	if first && f.disown(p) || !first && f.needed(p) {
+		f.leaving[p.name] = time.Now().Add(endingWait)
+		return
 	}
 	delete(f.patterns, p.name)
 	f.forgetAll(p)
@@ -313,6 +313,16 @@ func (f *follower) disown(p *pattern) (wanted bool) {
 		}
 	}
 	return wanted
+}
+
+// needed reports whether nothing but p, which ends, brings a topic that is to be subscribed to by name. f.mu is held.
+func (f *follower) needed(p *pattern) bool {
+	for topic, t := range f.topics {
+		if t.own != nil && p.name.Matches(topic) && !t.own.brings(channelOf(topic)) && f.carrier(topic) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // forgetAll forgets the topics that are known through p alone, which is gone. f.mu is held.

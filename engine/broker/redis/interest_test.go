@@ -189,6 +189,23 @@ func TestATopicIsJoinedThoughThePatternThatWasToCarryItIsGivenUp(t *testing.T) {
 	require.NoError(t, <-joined)
 }
 
+func TestAPatternIsNotLeftBeforeWhatItBringsIsBroughtByItsName(t *testing.T) {
+	b, _, run := still(t)
+	f := b.follower
+	_, pattern := joining(t, b, "user:u1:*")
+	f.patternConfirmed(f.patterns["user:u1:*"])
+	_, joined := joining(t, b, "user:u1:events")
+	require.NoError(t, b.SetInterest(t.Context(), "user:u1:*", false))
+	for range 3 { // however long that takes
+		f.leave(time.Now().Add(time.Hour))
+		require.Equal(t, 1, b.FollowStats().Patterns)
+	}
+	run()
+	require.NoError(t, <-pattern)
+	require.NoError(t, <-joined)
+	require.Eventually(t, func() bool { return b.FollowStats().Patterns == 0 }, patience, time.Millisecond)
+}
+
 func TestWhatNoServerIsKnownToHaveIsNotKeptWhenItIsLeft(t *testing.T) {
 	cfg := redis.DefaultConfig()
 	cfg.Addrs, cfg.Cluster = []string{"127.0.0.1:1"}, true

@@ -101,6 +101,14 @@ func (s *subscriber) drop(name string) {
 	}
 }
 
+// brings reports whether the server has confirmed that a channel is subscribed to, on the connection of now.
+func (s *subscriber) brings(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[name]
+	return c != nil && c.sent && c.awaited == 0
+}
+
 // touch has the writer look at c. mu is held.
 func (s *subscriber) touch(c *channel) {
 	if c.pending {
