@@ -55,7 +55,7 @@ type probe struct {
 	refused  map[round]refusedSince // guarded by mu; where it was not
 	copied   map[string]bool        // guarded by mu; primaries that were seen to have replicas
 	fault    error                  // guarded by mu; why not all primaries were reached the last time
-	evicting map[string]bool        // guarded by mu; servers that may evict keys
+	evicting map[string]bool        // guarded by mu; whether servers may evict keys, of those that have said so
 }
 
 // round is a way that probes go.
@@ -172,12 +172,13 @@ func (p *probe) sendTo(ctx context.Context, primary *goredis.Client, n uint64, a
 	}
 	info := pipe.Info(ctx, "replication")
 	var memory *goredis.StringCmd
-	if n%policyEvery == 1 {
-		memory = pipe.Info(ctx, "memory")
-	}
 	p.mu.Lock()
 	want := p.f.b.replicasOf(p.copied[addr])
+	_, asked := p.evicting[addr]
 	p.mu.Unlock()
+	if !asked || n%policyEvery == 1 {
+		memory = pipe.Info(ctx, "memory")
+	}
 	var wait *goredis.IntCmd
 	if want > 0 {
 		wait = goredis.NewIntCmd(ctx, "WAIT", want, p.replicaWait().Milliseconds())

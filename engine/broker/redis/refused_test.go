@@ -33,6 +33,18 @@ func (w *warnings) Warn(message string, args ...any) {
 	w.said = append(w.said, message)
 }
 
+// of returns how often it was warned of something.
+func (w *warnings) of(part string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, text := range w.said {
+		if strings.Contains(text, part) {
+			n++
+		}
+	}
+	return n
+}
+
 func TestAServerThatRefusesSubscriptionsIsToldOf(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	s := redistest.Single(t)
@@ -40,7 +52,8 @@ func TestAServerThatRefusesSubscriptionsIsToldOf(t *testing.T) {
 	cfg := s.Config()
 	cfg.Username, cfg.Password = "deaf", "x"
 	log := new(warnings)
-	n := startNode(t, cfg, hasty, WithLog(log))
+	n := startNode(t, cfg, func(c *Config) { c.PublishWait = time.Second }, WithLog(log))
+	require.Eventually(t, func() bool { return log.of("NOPERM") == n.cfg.SubscriberConnections }, patience, time.Millisecond)
 	for range 2 {
 		for _, name := range []string{"user:u1:events", "user:u2:*"} {
 			err := n.SetInterest(context.Background(), message.Topic(name), true)
@@ -77,8 +90,21 @@ func TestAServerThatEvictsKeysIsWarnedOf(t *testing.T) {
 	log := new(warnings)
 	n := startNode(t, s.Config(), nil, WithLog(log))
 	n.awaitReady(true, patience)
+	// The probe may be back before everything else is that was asked with it.
+	require.Eventually(t, func() bool { return log.of("noeviction") > 0 }, patience, time.Millisecond)
 	log.mu.Lock()
 	defer log.mu.Unlock()
 	require.Len(t, log.said, 1)
 	require.Contains(t, log.said[0], "noeviction")
+}
+
+func TestAServerThatEvictsKeysIsWarnedOfAsSoonAsItIsThere(t *testing.T) {
+	t.Parallel() // most of it is waiting
+	s := redistest.Single(t, "--maxmemory-policy", "allkeys-lru")
+	s.Kill()
+	log := new(warnings)
+	n := startNode(t, s.Config(), nil, WithLog(log))
+	n.awaitFault("none could be sent")
+	s.Start()
+	require.Eventually(t, func() bool { return log.of("noeviction") == 1 }, policyEvery/2*probeEvery, time.Millisecond)
 }
