@@ -58,7 +58,7 @@ func cases() []promise {
 }
 
 // patience is how long a case waits for a delivery before it fails.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // lifetime is the TTL that cases about lifetimes give their class.
 const lifetime = 200 * time.Millisecond

@@ -20,12 +20,18 @@ type discard struct{}
 
 func (discard) Deliver(*message.Envelope) {}
 
+// unhurried makes a broker that gives nothing up for as long as a test waits.
+func unhurried(c *Config) {
+	c.PublishWait, c.DialTimeout, c.CommandTimeout = patience, 10*time.Second, 10*time.Second
+}
+
 // opened returns a broker on the servers of at, as change, which may be nil, makes its configuration. It runs from when run is
 // called until the test ends.
 func opened(t testing.TB, at redis.Config, change func(c *Config), classes *broker.Classes, sink broker.Sink) (b *Broker, run func()) {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Config = at
+	unhurried(&cfg)
 	if change != nil {
 		change(&cfg)
 	}
@@ -154,10 +160,12 @@ func TestATopicThatIsPublishedToNowAndThenKeepsItsNumbering(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	s := redistest.Single(t)
 	c := class(10)
-	c.HistoryTTL, c.IdempotencyTTL, c.Snapshots = 500*time.Millisecond, 500*time.Millisecond, false
-	b := running(t, s.Config(), func(c *Config) { c.TopicIdleTTL = time.Second }, c)
+	// What is looked at or published next must come before any of it has passed, and all of it has to pass.
+	c.HistoryTTL, c.IdempotencyTTL, c.Snapshots = 3*time.Second, 3*time.Second, false
+	b := running(t, s.Config(), func(c *Config) { c.TopicIdleTTL = 4 * time.Second }, c)
 	first := publish(t, b, update(topicOne)).Position
-	for began, n := time.Now(), uint64(2); time.Since(began) < 2*time.Second; n++ {
+	for began, n := time.Now(), uint64(2); time.Since(began) < 9*time.Second; n++ {
+		<-time.After(20 * time.Millisecond)
 		env := update(topicOne)
 		env.ID = fmt.Sprint(n)
 		p := publish(t, b, env)

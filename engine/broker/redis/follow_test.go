@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what has to come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // ledger is a sink that keeps what it is told of each topic, and what breaks the promises of a Sink.
 type ledger struct {
@@ -173,6 +173,7 @@ func startNode(t testing.TB, way redis.Config, change func(*Config), options ...
 	cfg := DefaultConfig()
 	cfg.Config = way
 	cfg.Linger = 0
+	unhurried(&cfg)
 	if change != nil {
 		change(&cfg)
 	}
@@ -228,6 +229,15 @@ func (n *node) tell(topic message.Topic, ids ...string) {
 func (n *node) awaitReady(ready bool, within time.Duration) {
 	n.t.Helper()
 	require.Eventually(n.t, func() bool { return (n.Ready() == nil) == ready }, within, 10*time.Millisecond, "ready: %v", n.Ready())
+}
+
+// awaitFault waits until the node says that it is not ready for a reason.
+func (n *node) awaitFault(part string) {
+	n.t.Helper()
+	require.Eventually(n.t, func() bool {
+		err := n.Ready()
+		return err != nil && strings.Contains(err.Error(), part)
+	}, patience, 10*time.Millisecond, "%q: %v", part, n.Ready())
 }
 
 // stream is publishing to topics that goes on until it is stopped.
@@ -335,7 +345,8 @@ func TestATopicThatIsFollowedByNameAndByPatternsIsDeliveredOnce(t *testing.T) {
 
 func TestATopicIsFollowedForAWhileAfterItsLastSubscriberLeft(t *testing.T) {
 	server := redistest.Single(t)
-	n := startNode(t, server.Config(), func(c *Config) { c.Linger = 300 * time.Millisecond })
+	n := startNode(t, server.Config(), func(c *Config) { c.Linger = time.Hour })
+	n.awaitReady(true, patience)
 	count := func() int64 {
 		subs, err := server.Client().PubSubNumSub(t.Context(), "wse:user:u1:events").Result()
 		require.NoError(t, err)
@@ -345,7 +356,10 @@ func TestATopicIsFollowedForAWhileAfterItsLastSubscriberLeft(t *testing.T) {
 	require.NoError(t, n.SetInterest(t.Context(), "user:u1:events", false))
 	n.follow("user:u1:events")
 	require.NoError(t, n.SetInterest(t.Context(), "user:u1:events", false))
+	n.follower.leave(time.Now().Add(time.Hour - patience))
+	require.Equal(t, 1, n.FollowStats().Topics)
 	require.EqualValues(t, 1, count())
+	n.follower.leave(time.Now().Add(time.Hour))
 	require.Eventually(t, func() bool { return count() == 0 }, patience, 10*time.Millisecond)
 	require.Equal(t, 1, calls(t, server, "subscribe")-connections, "it was subscribed to once")
 }
@@ -372,8 +386,10 @@ func TestTopicsThatAreJoinedTogetherAreSubscribedToTogether(t *testing.T) {
 	server := redistest.Single(t)
 	n := startNode(t, server.Config(), nil)
 	n.awaitReady(true, patience)
+	began := time.Now()
 	n.follow(namedTopics("u", 1000)...)
-	require.Less(t, calls(t, server, "subscribe"), 200, "1000 topics")
+	most := connections * (int(time.Since(began)/flushEvery) + 2) // on a busy machine they come one by one
+	require.Less(t, calls(t, server, "subscribe"), max(200, most), "1000 topics")
 }
 
 func TestPatternsAreRefusedWhereTheyCannotBeFollowed(t *testing.T) {
@@ -399,7 +415,7 @@ func TestWithoutRedisATopicIsNotFollowedAndThatIsSaid(t *testing.T) {
 		cancel()
 	}
 	require.Eventually(t, func() bool { s := n.FollowStats(); return s.Topics == 0 && s.Patterns == 0 }, patience, 10*time.Millisecond)
-	n.awaitReady(false, 5*time.Second)
+	n.awaitReady(false, patience)
 	server.Start()
 	n.follow("user:u1:events")
 	n.awaitReady(true, patience)
@@ -428,6 +444,7 @@ func TestNoticesComeOnceInOrderWithPublications(t *testing.T) {
 	n := startNode(t, server.Config(), nil, WithNotices(
 		func(topic message.Topic, body []byte) { notices <- heard{topic, string(body)} },
 		func(topic message.Topic) { interrupted <- topic }))
+	n.awaitReady(true, patience)
 	n.follow("user:u1:a")
 	n.follow("user:u1:*")
 	const body = `{"v":2,"notice":"presence","x":1}`

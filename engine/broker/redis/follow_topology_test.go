@@ -13,7 +13,8 @@ import (
 )
 
 // complete waits until the sink is where the topic is, and requires that of what was accepted nothing came twice, and nothing is
-// missing where there was no restart. It returns how many restarts there were.
+// missing where there was no restart, and that no two restarts are of one epoch. It returns how many there were: one for each primary
+// that took over, which servers that find others down may do more often than a test has one killed.
 func (n *node) complete(topic message.Topic, accepted []string) (restarts int) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -29,6 +30,11 @@ func (n *node) complete(topic message.Topic, accepted []string) (restarts int) {
 	a := n.topics[topic]
 	for _, id := range accepted {
 		require.True(n.t, a.has[id] == 1 || a.has[id] == 0 && len(a.restarts) > 0, "%s of %s came %d times", id, topic, a.has[id])
+	}
+	epochs := map[message.Epoch]bool{}
+	for _, h := range a.restarts {
+		require.False(n.t, epochs[h.Position.Epoch], "%s began anew twice in one epoch", topic)
+		epochs[h.Position.Epoch] = true
 	}
 	return len(a.restarts)
 }
@@ -46,30 +52,29 @@ func TestFollowingSurvivesAFailoverOfSentinel(t *testing.T) {
 	b.awaitReady(true, patience)
 	flow := steady(a, topics)
 	flow.more(t, 50)
-	servers.Primary().Kill()
+	servers.AwaitPrimary(nil).Kill()
 	flow.more(t, 50)
 	b.awaitReady(true, patience)
 	a.tell("stream:market_data:AAPL", "2")
 	for topic, ids := range flow.finish() {
-		require.Equal(t, 1, b.complete(topic, ids), "another primary is another epoch")
+		require.NotZero(t, b.complete(topic, ids), "another primary is another epoch")
 	}
-	b.complete("stream:market_data:AAPL", []string{"2"})
-	require.Equal(t, 1, b.restarts("stream:market_data:AAPL"))
+	require.NotZero(t, b.complete("stream:market_data:AAPL", []string{"2"}))
 }
 
 func TestANodeIsNotReadyWhileNoReplicaTakesPublications(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	servers := redistest.Sentinel(t, redistest.Options{})
+	servers.SetPatience(calm)
 	n := startNode(t, servers.Config(), nil)
 	n.awaitReady(true, patience)
-	primary := servers.Primary()
+	primary := servers.AwaitPrimary(nil)
 	for _, s := range servers.Servers {
 		if s != primary {
 			s.Pause()
 		}
 	}
-	n.awaitReady(false, patience)
-	require.ErrorContains(t, n.Ready(), "too few replicas have it", "nothing would be published, though it comes back")
+	n.awaitFault("too few replicas have it") // nothing would be published, though it comes back
 	for _, s := range servers.Servers {
 		if s != primary {
 			s.Resume()
@@ -99,26 +104,23 @@ func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
 			flow.more(t, 50)
 
 			slot := int(slotOf(topics[0]))
-			from := cluster.Owner(slot)
+			from := cluster.AwaitOwner(slot, nil)
 			for _, other := range topics[1:] {
-				if to := cluster.Owner(int(slotOf(other))); to != from {
+				if to := cluster.AwaitOwner(int(slotOf(other)), nil); to != from {
 					cluster.Move(slot, to)
 					break
 				}
 			}
 			flow.more(t, 50)
-			for _, topic := range topics {
-				require.LessOrEqual(t, b.restarts(topic), 1, "another server is another epoch")
-			}
 
 			slot = int(slotOf(topics[1]))
-			lost := cluster.Owner(slot)
+			lost := cluster.AwaitOwner(slot, nil)
 			lost.Kill()
 			cluster.AwaitOwner(slot, lost)
 			flow.more(t, 50)
 			b.awaitReady(true, patience)
 			for topic, ids := range flow.finish() {
-				require.LessOrEqual(t, b.complete(topic, ids), 2, topic)
+				b.complete(topic, ids)
 			}
 		})
 	}
@@ -127,6 +129,7 @@ func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
 func TestShardedTopicsAreFollowedAtTheOwnersOfTheirSlots(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	cluster := redistest.Cluster(t, redistest.Options{})
+	cluster.SetPatience(calm)
 	a := startNode(t, cluster.Config(), func(c *Config) { c.Sharded = true })
 	b := startNode(t, cluster.Config(), func(c *Config) { c.Sharded = true })
 	topics := append(namedTopics("u", 30), "public:news")
@@ -155,7 +158,7 @@ func TestAConnectionIsNotLeftForAnotherServersAbsence(t *testing.T) {
 			continue
 		}
 		s.Kill()
-		n.awaitReady(false, 5*time.Second)
+		n.awaitReady(false, patience)
 		s.Start()
 		n.awaitReady(true, patience)
 	}

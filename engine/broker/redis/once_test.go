@@ -138,12 +138,12 @@ func TestEverythingIsPublishedOnceWhileTheServerIsKilled(t *testing.T) {
 	}
 	for range kills {
 		at := done.Load()
-		require.Eventually(t, func() bool { return done.Load() > at+200 }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return done.Load() > at+200 }, patience, time.Millisecond)
 		s.Kill()
 		s.Start()
 	}
 	at := done.Load()
-	require.Eventually(t, func() bool { return done.Load() > at+50 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return done.Load() > at+50 }, patience, time.Millisecond)
 	stop()
 	wg.Wait()
 	found := placed(t, b, topics)
@@ -166,7 +166,7 @@ func TestABrokerIsClosedWhileItsServerIsAway(t *testing.T) {
 		_, err := b.Publish(context.Background(), update(topicOne))
 		errs <- err
 	}()
-	require.Eventually(t, func() bool { return b.Carriage().Pending == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Carriage().Pending == 1 }, patience, time.Millisecond)
 	require.NoError(t, b.Close())
 	err := <-errs
 	require.True(t, errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrClosed), "it may have been on its way already: %v", err)

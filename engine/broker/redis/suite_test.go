@@ -2,12 +2,16 @@ package redis
 
 import (
 	"testing"
+	"time"
 
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/broker/brokertest"
 	"github.com/wse-engine/wse/engine/redis"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
+
+// calm is the patience of servers none of which is to be found down.
+const calm = time.Hour
 
 // suite runs the promises of every broker on servers.
 func suite(t *testing.T, at redis.Config, change func(*Config)) {
@@ -30,12 +34,15 @@ func TestBrokerOnOneServerWithTLSAndAUser(t *testing.T) {
 
 func TestBrokerOnSentinel(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	suite(t, redistest.Sentinel(t, redistest.Options{}).Config(), nil)
+	w := redistest.Sentinel(t, redistest.Options{})
+	w.SetPatience(calm)
+	suite(t, w.Config(), nil)
 }
 
 func TestBrokerOnACluster(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	c := redistest.Cluster(t, redistest.Options{})
+	c.SetPatience(calm)
 	t.Run("plain", func(t *testing.T) { suite(t, c.Config(), nil) })
 	t.Run("sharded with plain copies", func(t *testing.T) {
 		suite(t, c.Config(), func(cfg *Config) { cfg.Sharded, cfg.PlainCopy = true, true })

@@ -19,8 +19,8 @@ import (
 
 // patient makes a broker that outlasts a failover.
 func patient(c *Config) {
-	c.PublishWait = 60 * time.Second
-	c.DialTimeout, c.CommandTimeout, c.ReplicaWait = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
+	c.PublishWait = 2 * patience
+	c.DialTimeout, c.CommandTimeout, c.ReplicaWait = time.Second, time.Second, 500*time.Millisecond
 }
 
 // traffic publishes to n topics until it is stopped and checks that each publisher's publications are numbered upwards, but where a
@@ -66,7 +66,7 @@ func startTraffic(t *testing.T, b *Broker, topics []message.Topic) *traffic {
 func (tr *traffic) goesOn(n int64) {
 	tr.t.Helper()
 	at := tr.done.Load()
-	require.Eventually(tr.t, func() bool { return tr.done.Load() >= at+n }, 60*time.Second, time.Millisecond, "publishing came to an end")
+	require.Eventually(tr.t, func() bool { return tr.done.Load() >= at+n }, 2*patience, time.Millisecond, "publishing came to an end")
 }
 
 // end stops the traffic and checks that what was accepted is there, once.
@@ -110,7 +110,7 @@ func TestPublishingSurvivesAFailoverOfSentinel(t *testing.T) {
 	tr := startTraffic(t, b, topics)
 	tr.goesOn(200)
 	before := history(t, b, topics[0], broker.Query{}).Position
-	old := w.Primary()
+	old := w.AwaitPrimary(nil)
 	old.Kill()
 	w.AwaitPrimary(old)
 	tr.goesOn(200)
@@ -125,7 +125,7 @@ func TestAPrimaryThatWasStoppedAndComesBackAcceptsNothingOnItsOwn(t *testing.T) 
 	topics := someTopics(6)
 	tr := startTraffic(t, b, topics)
 	tr.goesOn(200)
-	old := w.Primary()
+	old := w.AwaitPrimary(nil)
 	old.Pause()
 	w.AwaitPrimary(old)
 	old.Resume() // it takes itself for the primary until a Sentinel tells it otherwise
@@ -146,14 +146,14 @@ func TestPublishingSurvivesWhatHappensToACluster(t *testing.T) {
 	require.Equal(t, c.Slot("wse:"+string(topics[0])), slot)
 	require.Equal(t, c.Slot("{wse:"+string(topics[0])+"}:m"), slot)
 	to := c.Nodes[0]
-	if c.Owner(slot) == to {
+	if c.AwaitOwner(slot, nil) == to {
 		to = c.Nodes[1]
 	}
 	c.Move(slot, to)
 	tr.goesOn(500)
 	c.Failover(slot)
 	tr.goesOn(500)
-	owner := c.Owner(int(slotOf(topics[1])))
+	owner := c.AwaitOwner(int(slotOf(topics[1])), nil)
 	owner.Kill()
 	c.AwaitOwner(int(slotOf(topics[1])), owner)
 	tr.goesOn(500)
@@ -168,6 +168,7 @@ func TestPublishingSurvivesWhatHappensToACluster(t *testing.T) {
 func TestShardedAndSecuredServersTakePublications(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	c := redistest.Cluster(t, redistest.Options{TLS: true, Username: "engine"})
+	c.SetPatience(calm)
 	for name, change := range map[string]func(*Config){
 		"sharded": func(c *Config) { c.Sharded = true },
 		"both":    func(c *Config) { c.Sharded, c.PlainCopy = true, true },
