@@ -39,7 +39,7 @@ func TestAnOperatorClosesAllConnectionsOfAUserAndNobodyElses(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, left := r.admin(t, "GET", "/api/v1/connections")
 		return left["total"] == 1.0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, soon, 5*time.Millisecond)
 	_, left := r.admin(t, "GET", "/api/v1/connections?user=u2")
 	require.Equal(t, 1.0, left["total"])
 	status, answer = r.admin(t, "GET", "/api/v1/nodes")

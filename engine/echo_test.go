@@ -20,7 +20,7 @@ func TestTheEchoEndpointReturnsMessagesOfUpTo16MiBOnEitherPoller(t *testing.T) {
 			c, _, _, err := ws.Dial(t.Context(), "ws://"+r.Addr().String()+"/echo")
 			require.NoError(t, err)
 			defer func() { _ = c.Close() }()
-			require.NoError(t, c.SetDeadline(time.Now().Add(30*time.Second)))
+			require.NoError(t, c.SetDeadline(time.Now().Add(2*soon)))
 			for _, size := range []int{0, 1, 125, 126, 65536, 1 << 20, 16 << 20} {
 				sent := bytes.Repeat([]byte{'x'}, size)
 				written := make(chan error, 1)

@@ -35,7 +35,7 @@ func node(t *testing.T, server *redistest.Server, strategies string) *running {
 	require.Eventually(t, func() bool {
 		status, _ := r.admin(t, "GET", "/readyz")
 		return status == http.StatusOK
-	}, 20*time.Second, 10*time.Millisecond)
+	}, soon, 10*time.Millisecond)
 	return r
 }
 
@@ -51,7 +51,7 @@ func TestNodesThatAreNotConfiguredAlikeAreTold(t *testing.T) {
 		_, answer := a.admin(t, "GET", "/api/v1/nodes")
 		differences, _ := answer["differences"].(map[string]any)
 		return len(differences) == 2 && differences["config:auth"] != nil && differences["config:topics"] != nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, soon, 10*time.Millisecond)
 }
 
 // strategy returns a directory with one strategy, trend.
@@ -80,7 +80,7 @@ func TestWhatAnOperatorTellsOneNodeAllDo(t *testing.T) {
 		_, answer := a.admin(t, "GET", "/api/v1/nodes")
 		known = ids(answer)
 		return len(known) == 2
-	}, 20*time.Second, 10*time.Millisecond)
+	}, soon, 10*time.Millisecond)
 	for _, r := range []*running{a, b} {
 		r.tail(t, "u1", "events")
 		r.tail(t, "u2", "events")
@@ -93,7 +93,7 @@ func TestWhatAnOperatorTellsOneNodeAllDo(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, left := r.admin(t, "GET", "/api/v1/connections")
 			return left["total"] == 1.0
-		}, 20*time.Second, 5*time.Millisecond)
+		}, soon, 5*time.Millisecond)
 	}
 	_, list := a.admin(t, "GET", "/api/v1/connections")
 	id := list["connections"].([]any)[0].(map[string]any)["id"].(string)
@@ -159,7 +159,7 @@ func TestEachTopicWhoseMembersCannotBeKeptIsNamedInTheLog(t *testing.T) {
 	}
 	<-ended
 	all.Wait()
-	late := time.After(20 * time.Second)
+	late := time.After(soon)
 	for len(topics) > 0 {
 		select {
 		case line := <-log:
@@ -203,7 +203,7 @@ func (r *running) desk(t *testing.T, user string) *desk {
 // ask sends a request and returns its answer.
 func (d *desk) ask(request string) (answer map[string]any) {
 	d.t.Helper()
-	require.NoError(d.t, d.conn.SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(d.t, d.conn.SetDeadline(time.Now().Add(soon)))
 	require.NoError(d.t, wsutil.WriteClientText(d.conn, []byte(request)))
 	var asked map[string]any
 	require.NoError(d.t, json.Unmarshal([]byte(request), &asked))

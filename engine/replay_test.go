@@ -45,7 +45,7 @@ func TestAReplayLargerThanTheQueueReachesAClientThatReadsSlowly(t *testing.T) {
 	}
 	defer func() { _ = c.Close() }()
 	require.NoError(t, c.(*net.TCPConn).SetReadBuffer(64<<10))
-	require.NoError(t, c.SetDeadline(time.Now().Add(30*time.Second)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(2*soon)))
 	subscribe := fmt.Sprintf(`{"t":"subscription_update","p":{"action":"subscribe","topics":["events"],"recover":true,"recovery":{"events":{"epoch":"%08x","offset":%d}}}}`,
 		uint32(first.Epoch), first.Seq)
 	require.NoError(t, wsutil.WriteClientText(c, []byte(subscribe)))

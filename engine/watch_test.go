@@ -64,7 +64,7 @@ func watch(t *testing.T, dir string) *watched {
 // until returns the next line that contains text, and how many with an error came before it.
 func (x *watched) until(text string) (line string, errors int) {
 	x.t.Helper()
-	timeout := time.NewTimer(20 * time.Second)
+	timeout := time.NewTimer(soon)
 	defer timeout.Stop()
 	for {
 		select {
@@ -94,6 +94,14 @@ func (x *watched) serves() string {
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// replace puts a file in the place of another, so that nobody sees it half written.
+func replace(t *testing.T, path, text string) {
+	t.Helper()
+	next := filepath.Join(t.TempDir(), filepath.Base(path))
+	write(t, next, text)
+	require.NoError(t, os.Rename(next, path))
 }
 
 // rules is a table that sends every event to user:u1:NAME.
@@ -189,7 +197,7 @@ func TestAChangeThatIsRefusedIsTriedOnceAndTouchesNothing(t *testing.T) {
 	plainly(t, dir)
 	x := watch(t, dir)
 	for _, bad := range []string{"mappings: [", "", "mappings: [{event: 7}]"} {
-		write(t, dir+"/rules/table.yaml", bad)
+		replace(t, dir+"/rules/table.yaml", bad)
 		line, _ := x.until("candidate refused")
 		require.Contains(t, line, "plugin/mapping: conf")
 		require.Equal(t, "before", x.serves())
@@ -202,8 +210,8 @@ func TestAChangeThatIsRefusedIsTriedOnceAndTouchesNothing(t *testing.T) {
 		write(t, dir+"/rules/other", "x")
 		require.NoError(t, os.Remove(dir+"/rules/other"))
 	}
-	write(t, dir+"/rules/table.yaml", rules("before"))
-	write(t, dir+"/rules/table.yaml", rules("after"))
+	replace(t, dir+"/rules/table.yaml", rules("before"))
+	replace(t, dir+"/rules/table.yaml", rules("after"))
 	_, errors := x.until("plugin swapped")
 	require.Zero(t, errors)
 	require.Equal(t, "after", x.serves())
@@ -215,12 +223,12 @@ func TestAChangedConfigurationFileIsAReload(t *testing.T) {
 	plainly(t, dir)
 	x := watch(t, dir)
 
-	write(t, dir+"/wse.yaml", "plugins: [")
+	replace(t, dir+"/wse.yaml", "plugins: [")
 	x.until("reload refused")
 	require.Equal(t, "before", x.serves())
 
 	write(t, dir+"/second.yaml", rules("second"))
-	write(t, dir+"/wse.yaml", strings.ReplaceAll(mappingOnly, "rules/table.yaml", "second.yaml"))
+	replace(t, dir+"/wse.yaml", strings.ReplaceAll(mappingOnly, "rules/table.yaml", "second.yaml"))
 	x.until("reloaded")
 	require.Equal(t, "second", x.serves())
 	write(t, dir+"/second.yaml", rules("third"))
@@ -233,9 +241,9 @@ func TestAConfigurationThatNamesAFileBeforeItIsThereIsTriedAgainOnceItIs(t *test
 	write(t, dir+"/wse.yaml", mappingOnly)
 	plainly(t, dir)
 	x := watch(t, dir)
-	write(t, dir+"/wse.yaml", strings.ReplaceAll(mappingOnly, "rules/table.yaml", "later/table.yaml"))
+	replace(t, dir+"/wse.yaml", strings.ReplaceAll(mappingOnly, "rules/table.yaml", "later/table.yaml"))
 	x.until("reload refused")
-	write(t, dir+"/rules/table.yaml", rules("meanwhile"))
+	replace(t, dir+"/rules/table.yaml", rules("meanwhile"))
 	x.until("plugin swapped")
 	require.Equal(t, "meanwhile", x.serves(), "the configuration in force goes on being followed")
 	require.NoError(t, os.Mkdir(dir+"/later", 0o700))
