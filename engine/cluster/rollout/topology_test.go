@@ -31,12 +31,14 @@ func rolled(t *testing.T, g *group) {
 func TestOnAClusterAllKeysAreInOneSlot(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, redistest.Options{})
+	c.SetPatience(time.Hour)
 	rolled(t, newGroupOn(t, c.Config))
 }
 
 func TestBehindSentinelsAnACLUserOverTLSMayDoAllOfIt(t *testing.T) {
 	t.Parallel()
 	w := redistest.Sentinel(t, redistest.Options{TLS: true, Username: "wse"})
+	w.SetPatience(time.Hour)
 	rolled(t, newGroupOn(t, w.Config))
 }
 
