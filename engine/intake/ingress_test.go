@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,7 @@ func TestWhatAForeignProgramPublishesIsNumberedAndPublished(t *testing.T) {
 	n.publish("wse:user:u1:events", `{"type":"Drop","payload":{},"id":"d"}`)
 	n.publish("wse:user:u1:events", `{"t":"y","p":{}}`)
 	until(t, "all", func() bool { s := n.intake.Stats().Ingress; return s.Published+s.Duplicates+s.Dropped == 7 })
+	until(t, "its own", func() bool { return n.intake.Stats().Ingress.Passed >= 1 }) // what nodes publish is passed over
 	n.stop()
 	ids := ledgerOf(t, n.client, "user:u1:events")
 	require.Equal(t, []string{"a", "b"}, ids[:2], "its numbers are nobody's, its ids are")
@@ -60,7 +62,6 @@ func TestWhatAForeignProgramPublishesIsNumberedAndPublished(t *testing.T) {
 	}, types)
 	got := n.intake.Stats().Ingress
 	require.Equal(t, []any{uint64(6), uint64(5), uint64(1), uint64(1), uint64(0)}, []any{got.Heard, got.Published, got.Duplicates, got.Dropped, got.DeadLetters})
-	require.GreaterOrEqual(t, got.Passed, uint64(1), "what nodes publish is passed over")
 }
 
 func TestWhatNodesPublishIsPassedOver(t *testing.T) {
@@ -99,9 +100,10 @@ func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 		n.publish(c[0], c[1])
 		var got []ingest.DeadLetter
 		until(t, c[2], func() bool {
-			list, _, err := n.intake.DeadLetters(t.Context(), ingest.LetterQuery{}, 1)
-			got = list
-			return err == nil && len(list) == 1 && strings.HasPrefix(list[0].Channel, c[2])
+			list, _, err := n.intake.DeadLetters(t.Context(), ingest.LetterQuery{}, 100) // two may be of one millisecond
+			i := slices.IndexFunc(list, func(d ingest.DeadLetter) bool { return strings.HasPrefix(d.Channel, c[2]) })
+			got = list[max(i, 0):]
+			return err == nil && i >= 0
 		})
 		require.Contains(t, got[0].Reason, c[3])
 		require.Equal(t, []any{message.Cut(c[0], channelCut), len(c[1]), 1, c[1] == big, "", ""},
@@ -113,7 +115,7 @@ func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, int64(1), stored, "where any program finds it")
 	}
-	require.Equal(t, uint64(12), n.intake.Stats().Ingress.DeadLetters)
+	until(t, "counted", func() bool { return n.intake.Stats().Ingress.DeadLetters == 12 }) // after it was kept
 	require.Equal(t, uint64(1), n.intake.Stats().Letters["user:u1:*"])
 }
 
