@@ -324,7 +324,7 @@ func TestARequestThatDoesNotComeInTimeIsGivenUp(t *testing.T) {
 
 func TestASlowGateIsToldThatItsTimeIsOver(t *testing.T) {
 	s := newSetup()
-	s.cfg.HandshakeTimeout = 30 * time.Millisecond
+	s.cfg.HandshakeTimeout = 2 * time.Second // the request has as long, and is not what comes too late here
 	s.app.admit = func(ctx context.Context, _ *conn.Upgrade) conn.Admission {
 		<-ctx.Done()
 		return conn.Admission{Status: 503, Body: "too slow"}
@@ -343,7 +343,7 @@ func TestWithTooManyHandshakesTheOldestMakesRoom(t *testing.T) {
 			c := srv.dial(t)
 			c.write([]byte("GET / HTTP/1.1\r\n"))
 			idle = append(idle, c)
-			require.Eventually(t, func() bool { _, g := srv.Stats(); return g.Handshakes == i+1 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { _, g := srv.Stats(); return g.Handshakes == i+1 }, patience, time.Millisecond)
 		}
 		c := srv.open(t)
 		c.sendText("served all the same")
@@ -412,7 +412,7 @@ func TestTooManyConnectionsAreRefused(t *testing.T) {
 		require.Equal(t, 503, srv.dial(t).response().StatusCode)
 		require.NoError(t, first.Close())
 		<-srv.app.closed
-		require.Eventually(t, func() bool { _, g := srv.Stats(); return g.Connections < 2 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { _, g := srv.Stats(); return g.Connections < 2 }, patience, time.Millisecond)
 		srv.open(t)
 	})
 }

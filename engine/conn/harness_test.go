@@ -27,6 +27,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long a test waits for what has to happen; it is only ever reached where something is broken.
+const patience = 2 * time.Minute
+
 // plain is a dialect for tests: a request is a line, a reply its type and content.
 type plain struct{}
 
@@ -135,7 +138,9 @@ type server struct {
 }
 
 func newSetup() *setup {
-	s := &setup{cfg: conn.DefaultConfig(), beat: conn.DefaultHeartbeat(), app: newApp()}
+	s := &setup{cfg: conn.DefaultConfig(), beat: conn.Heartbeat{Interval: time.Hour, IdleTimeout: 2 * time.Hour}, app: newApp()}
+	// A test that is about none of these must not be told of them, however long it takes.
+	s.cfg.HandshakeTimeout, s.cfg.StallTimeout = time.Hour, time.Hour
 	s.opts = conn.Options{
 		Addr: "127.0.0.1:0", Gate: s.app, Log: hclog.NewNullLogger(), Tick: 5 * time.Millisecond,
 		Encodings: []dialect.Encoding{
@@ -193,7 +198,7 @@ func (s *server) dial(t testing.TB) *client {
 	c, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(30*time.Second)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 	return &client{t: t, Conn: c, br: bufio.NewReader(c)}
 }
 

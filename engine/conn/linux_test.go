@@ -53,12 +53,12 @@ func TestOnlySoMuchIsReadBeforeTheAnswer(t *testing.T) {
 			}
 			sent <- err
 		}()
-		require.Eventually(t, func() bool { return writeQueue(t, c) > 100_000 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return writeQueue(t, c) > 100_000 }, patience, time.Millisecond)
 		require.Empty(t, sent, "the client cannot send it all")
 		close(release)
 		require.NoError(t, <-sent)
 		require.Equal(t, 101, c.response().StatusCode)
 		sc := <-srv.app.opened
-		require.Eventually(t, func() bool { return sc.Counters().BytesReceived > total }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return sc.Counters().BytesReceived > total }, patience, time.Millisecond)
 	})
 }

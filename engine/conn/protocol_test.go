@@ -88,7 +88,7 @@ func (s *server) keepsNothing(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, gauges := s.Stats()
 		return gauges.PartialBytes == 0
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 func TestEachByteOfAFrameMayComeAlone(t *testing.T) {
@@ -131,6 +131,7 @@ func TestTheServerAnswersACloseWithItsCodeAndClosesFirst(t *testing.T) {
 
 func TestACloseOfOursWaitsForThePeers(t *testing.T) {
 	bothPollers(t, func(t *testing.T, s *setup) {
+		s.cfg.CloseTimeout = time.Hour
 		srv := s.start(t)
 		c := srv.open(t)
 		sc := <-srv.app.opened
@@ -292,7 +293,7 @@ func TestAnEchoThatIsNotReadStopsBeingFed(t *testing.T) {
 				before, still = written.Load(), 0
 			}
 			return still == 5
-		}, 10*time.Second, 10*time.Millisecond)
+		}, patience, 10*time.Millisecond)
 		require.Less(t, before, int64(messages))
 		for range messages { // nothing is lost, and it goes on
 			_, _, got, err := c.readFrame()
@@ -318,7 +319,7 @@ func TestHalfAFrameFromManyClientsIsBounded(t *testing.T) {
 			clients = append(clients, c)
 		}
 		// 400 × 6 KB do not fit into 1 MiB: some are told to come again, the others go on.
-		require.Eventually(t, func() bool { _, g := srv.Stats(); return g.Connections < n }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { _, g := srv.Stats(); return g.Connections < n }, patience, time.Millisecond)
 		_, g := srv.Stats()
 		require.LessOrEqual(t, g.PartialBytes, int64(1<<20))
 		closed, served := 0, 0
