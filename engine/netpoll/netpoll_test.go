@@ -21,6 +21,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long a test waits for what has to happen; it is only ever reached where something is broken.
+const patience = 2 * time.Minute
+
 // handler is a netpoll.Handler made of functions.
 type handler struct {
 	sock     netpoll.Socket
@@ -153,7 +156,7 @@ func (s *server) dial(t testing.TB) *net.TCPConn {
 	c, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	require.NoError(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
 	return c.(*net.TCPConn)
 }
 
@@ -205,6 +208,7 @@ func TestAPeerThatClosesIsToldWithEOF(t *testing.T) {
 
 func TestCloseDeliversWhatWasWrittenDespiteUnreadInput(t *testing.T) {
 	bothPollers(t, func(t *testing.T, cfg netpoll.Config) {
+		cfg.Linger = patience // the peer is not done with writing, and takes the time that it takes
 		s := serve(t, cfg, func(h *handler, p []byte) {
 			h.send([]byte("goodbye"))
 			h.sock.Close()
@@ -231,7 +235,7 @@ func TestAClosedConnectionDoesNotLingerForever(t *testing.T) {
 		_, err := io.ReadAll(c)
 		require.NoError(t, err)
 		// The peer keeps its half open; writing into the void fails once the other half is gone.
-		require.Eventually(t, func() bool { _, err := c.Write([]byte("x")); return err != nil }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { _, err := c.Write([]byte("x")); return err != nil }, patience, time.Millisecond)
 	})
 }
 

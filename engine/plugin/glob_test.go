@@ -27,7 +27,7 @@ func TestGlob_takes_no_more_than_the_product_of_both_lengths(t *testing.T) {
 	g := newGlob(strings.Repeat("*a", 100) + "b")
 	begin := time.Now()
 	require.False(t, g.match(strings.Repeat("a", 10_000)))
-	require.Less(t, time.Since(begin), time.Second)
+	require.Less(t, time.Since(begin), time.Minute, "steps by the billion would take hours")
 }
 
 func TestVerdictCache_holds_verdicts_until_they_run_out_and_no_more_than_its_bytes(t *testing.T) {

@@ -39,11 +39,12 @@ func (f *fixture) deps() plugin.Deps {
 }
 
 // add writes a module and returns a configuration for it. It is loaded as a stock module, which compiles in this
-// process: tests of the child name their files otherwise.
+// process: tests of the child name their files otherwise. Where a test is not about how long calls wait for an instance, or how
+// long the child may take, they have the time they need.
 func (f *fixture) add(t testing.TB, name string, m w.Module) plugin.Config {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(f.dir, name), m.Bytes(), 0o600))
-	return plugin.Config{Name: name, Path: "stock:" + name}
+	return plugin.Config{Name: name, Path: "stock:" + name, Limits: plugin.Limits{InstanceWait: time.Minute, CompileTimeout: 5 * time.Minute}}
 }
 
 func (f *fixture) open(t testing.TB, cfgs ...plugin.Config) *plugin.Host {

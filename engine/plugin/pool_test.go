@@ -48,7 +48,7 @@ func occupy(t testing.TB, v *version) (release func()) {
 // until waits for something that other goroutines are about to do.
 func until(t testing.TB, what func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !what(); runtime.Gosched() {
+	for end := time.Now().Add(2 * time.Minute); !what(); runtime.Gosched() {
 		require.True(t, time.Now().Before(end), "never came true")
 	}
 }

@@ -119,7 +119,7 @@ func (w *world) Intend(_ context.Context, ev *message.Event) error { return w.in
 // waitFor waits for a publication of a type.
 func (w *world) waitFor(t *testing.T, kind string) string {
 	t.Helper()
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(waitMost); ; {
 		select {
 		case got := <-w.events:
 			if got.Type == kind {
@@ -247,7 +247,7 @@ func openWith(t *testing.T, dir string, change func(*Config), more func(*Deps)) 
 		require.NoError(t, w.store.Close())
 	})
 	t.Cleanup(stop)
-	require.Eventually(t, func() bool { w.Trading.mu.Lock(); defer w.Trading.mu.Unlock(); return w.ctx != nil }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { w.Trading.mu.Lock(); defer w.Trading.mu.Unlock(); return w.ctx != nil }, waitMost, waitStep)
 	return w, stop
 }
 
@@ -275,6 +275,6 @@ func refused(t *testing.T, w *world, who *auth.Identity, body message.Body) (mes
 
 // How long tests wait for what happens on another goroutine.
 const (
-	waitMost = 10 * time.Second
+	waitMost = 2 * time.Minute
 	waitStep = time.Millisecond
 )

@@ -21,6 +21,9 @@ import (
 	"github.com/wse-engine/wse/engine/trading/collection"
 )
 
+// patience is how long a test waits for what has to happen; it is only ever reached where something is broken.
+const patience = 5 * time.Minute
+
 const header = "timestamp,price,volume,quote_volume\n"
 
 // collector is a Collector that runs until the test ends, and what it told.
@@ -109,7 +112,7 @@ func (c *collector) next() collection.Status {
 	select {
 	case s := <-c.told:
 		return s
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		c.t.Fatal("no collection ended")
 		return collection.Status{}
 	}

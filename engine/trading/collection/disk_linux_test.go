@@ -67,7 +67,7 @@ func child(dir string) {
 // startChild starts one and returns its lines.
 func startChild(t *testing.T, dir string, env ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func TestAFullDiskIsToldAndTriedAgainAndLosesNothingThatWasCounted(t *testing.T)
 	sent := uint64(0)
 	feed := func(until func(s collection.Status) bool) collection.Status {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 			c.Append(tick("A", t0+int64(sent), 1))
 			sent++
 			if now, err := c.Status(s.ID); err == nil && until(now) {

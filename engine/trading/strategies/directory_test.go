@@ -68,7 +68,7 @@ func (d *directory) next(from chan string) string {
 	select {
 	case text := <-from:
 		return text
-	case <-time.After(time.Minute):
+	case <-time.After(2 * time.Minute):
 		d.t.Fatal("nothing was told")
 		return ""
 	}

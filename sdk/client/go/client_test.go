@@ -113,14 +113,15 @@ type outcome struct {
 
 // run runs a client until it has seen stopAt publications, or ends by itself.
 func (s *server) run(stopAt int, change func(*client.Config)) (o outcome) {
-	cfg := client.Config{URL: "http://" + s.addr, Token: client.StaticToken("tok"), Topics: []string{topic}, RetryMin: time.Millisecond, RetryMax: 2 * time.Millisecond}
+	cfg := client.Config{URL: "http://" + s.addr, Token: client.StaticToken("tok"), Topics: []string{topic}, DialTimeout: 2 * time.Minute,
+		RetryMin: time.Millisecond, RetryMax: 2 * time.Millisecond}
 	cfg.OnNotice = func(n client.Notice) { o.notices = append(o.notices, n.Kind) }
 	if change != nil {
 		change(&cfg)
 	}
 	c, err := client.New(cfg)
 	require.NoError(s.t, err)
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	o.err = c.Run(ctx, func(p client.Publication) error {
 		o.offsets = append(o.offsets, p.Position.Offset)
@@ -438,7 +439,7 @@ func TestASilentServerIsLeft(t *testing.T) {
 	s := serve(t,
 		func(p *peer) { p.asked(); p.answer("000000aa", 0, false); p.wait() },
 		func(p *peer) { p.asked(); p.publish("U", "000000aa", 1); p.wait() })
-	o := s.run(1, func(c *client.Config) { c.IdleTimeout = 50 * time.Millisecond })
+	o := s.run(1, func(c *client.Config) { c.IdleTimeout = 3 * time.Second })
 	require.NoError(t, o.err)
 	require.Contains(t, o.notices, client.Disconnected)
 }
@@ -453,10 +454,7 @@ func TestAddressesThatAreNoneAreRefused(t *testing.T) {
 }
 
 func TestAnEngineThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	c, err := client.New(client.Config{URL: "http://" + l.Addr().String(), Topics: []string{topic}})
+	c, err := client.New(client.Config{URL: "http://127.0.0.1:1", Topics: []string{topic}}) // a port that nobody is given by chance
 	require.NoError(t, err)
 	require.ErrorContains(t, c.Run(t.Context(), nil), "cannot connect to ws://")
 }
