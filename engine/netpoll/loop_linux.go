@@ -33,7 +33,9 @@ type loop struct {
 	index  int
 	epfd   int
 	file   *os.File // of epfd: the runtime's poller wakes us through it, and closing it closes epfd
-	wakeFD int
+
+	wakeMu sync.Mutex
+	wakeFD int // -1 once closed; guarded by wakeMu
 
 	slots       []slot
 	free        []uint32
@@ -94,7 +96,11 @@ func newLoop(p *epollPoller, index int) (*loop, error) {
 }
 
 func (l *loop) release() error {
-	return errors.Join(l.file.Close(), unix.Close(l.wakeFD))
+	l.wakeMu.Lock()
+	defer l.wakeMu.Unlock()
+	wakeFD := l.wakeFD
+	l.wakeFD = -1 // a wake may be on its way still, and the number soon be that of another's connection
+	return errors.Join(l.file.Close(), unix.Close(wakeFD))
 }
 
 func (l *loop) control(op, fd int, events uint32, slot int32, gen uint32) error {
@@ -116,7 +122,12 @@ func (l *loop) watchListener(on bool) error {
 
 // wake has Work called. It may be called from any goroutine. The eventfd is written only when the loop sleeps, or might.
 func (l *loop) wake() {
-	if !l.pending.Swap(true) && l.sleeping.Load() {
+	if l.pending.Swap(true) || !l.sleeping.Load() {
+		return
+	}
+	l.wakeMu.Lock()
+	defer l.wakeMu.Unlock()
+	if l.wakeFD >= 0 {
 		_, _ = unix.Write(l.wakeFD, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
 }
