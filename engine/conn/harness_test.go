@@ -142,7 +142,7 @@ func newSetup() *setup {
 	// A test that is about none of these must not be told of them, however long it takes.
 	s.cfg.HandshakeTimeout, s.cfg.StallTimeout = time.Hour, time.Hour
 	s.opts = conn.Options{
-		Addr: "127.0.0.1:0", Gate: s.app, Log: hclog.NewNullLogger(), Tick: 5 * time.Millisecond,
+		Addr: "127.0.0.1:0", Gate: s.app, Log: hclog.NewNullLogger(), Tick: 5 * time.Millisecond, Linger: time.Hour,
 		Encodings: []dialect.Encoding{
 			{Name: "plain", Dialect: plain{}},
 			{Name: "plain+deflate", Dialect: plain{}, Deflate: true, DeflateBytesMin: 256},

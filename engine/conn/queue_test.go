@@ -321,7 +321,7 @@ func TestAClientThatTakesNothingIsGivenUpInTime(t *testing.T) {
 				require.Equal(t, sc, gone)
 				closed = true
 			case <-again.C: // until the kernel takes no more there is always something for it to take, and never too much
-				for sc.Counters().QueuedBytes < 20<<10 && sc.State() != "closing" {
+				for sc.Counters().QueuedBytes < 20<<10 && sc.State() == "connected" {
 					srv.enqueue(sc, data)
 				}
 			}

@@ -38,6 +38,7 @@ type Options struct {
 	HTTP      http.Handler // answers requests that are no upgrade; nil: 404
 	Log       hclog.Logger
 	Tick      time.Duration // the resolution of all timers, default 250 ms
+	Linger    time.Duration // how long a closed connection may take what was written still, default 1 s
 }
 
 // Server accepts connections and owns the lanes they live on.
@@ -143,7 +144,7 @@ func New(cfg Config, beat Heartbeat, opts Options) (*Server, error) {
 func (s *Server) listen() error {
 	pc := netpoll.Config{
 		Addr: s.opts.Addr, Loops: s.opts.Loops, Goroutines: s.opts.Goroutines, TLS: s.opts.TLS,
-		NotSentLowatBytes: s.cfg.NotSentLowatKiB << 10, Tick: s.opts.Tick, NotTLS: s.notTLS,
+		NotSentLowatBytes: s.cfg.NotSentLowatKiB << 10, Tick: s.opts.Tick, Linger: s.opts.Linger, NotTLS: s.notTLS,
 		AcceptFailed: (&acceptFaults{log: s.log}).failed,
 	}
 	var err error
