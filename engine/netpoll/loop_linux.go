@@ -29,10 +29,10 @@ const lingerBytesMax = 1 << 20
 // loop is one epoll descriptor, the goroutine that waits for it, and its connections. Fields without a remark belong to
 // that goroutine.
 type loop struct {
-	p      *epollPoller
-	index  int
-	epfd   int
-	file   *os.File // of epfd: the runtime's poller wakes us through it, and closing it closes epfd
+	p     *epollPoller
+	index int
+	epfd  int
+	file  *os.File // of epfd: the runtime's poller wakes us through it, and closing it closes epfd
 
 	wakeMu sync.Mutex
 	wakeFD int // -1 once closed; guarded by wakeMu
