@@ -17,7 +17,7 @@ func fanout(ctx context.Context, args []string) error {
 	connections := flags.Int("connections", 10_000, "subscribers of the one topic")
 	publications := flags.Int("publications", 1000, "publications to it")
 	poller := flags.String("poller", "epoll", "how wse reads and writes: epoll or goroutine")
-	limit := flags.Duration("within", 5*time.Minute, "give up after this time")
+	limit := flags.Duration("within", 10*time.Minute, "give up after this time")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

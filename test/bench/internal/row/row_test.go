@@ -131,7 +131,7 @@ func TestAnAnswerToASubscriptionMustBeASuccess(t *testing.T) {
 }
 
 func TestARunAgainstAPeerMeasuresEveryPublication(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s, err := target.StartPeer("bare", 0)
 	require.NoError(t, err)

@@ -27,7 +27,7 @@ import (
 )
 
 // startWait is how long a server may take until it serves.
-const startWait = 20 * time.Second
+const startWait = 2 * time.Minute
 
 // Server is a running server.
 type Server struct {
@@ -83,7 +83,7 @@ func (s *Server) start() error {
 	s.stdin, s.output, s.exited = stdin, &bytes.Buffer{}, make(chan error, 1)
 	s.cmd.Stderr = s.output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	s.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+	s.client = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("target: %s: %w", s.Name, err)
 	}
