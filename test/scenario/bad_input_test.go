@@ -280,7 +280,7 @@ func besieged(t *testing.T, program, poller string) *Runner {
 	t.Helper()
 	e, err := Start(program, t.TempDir(), []string{
 		"debug.poller=" + poller, "client_messages.enabled=true", "limits.bad_messages_per_minute=1000000",
-		"limits.messages_per_second=0", "limits.receive_kib_per_second=0", "limits.topics_per_connection=100000",
+		"limits.messages_per_second=0", "limits.receive_kib_per_second=0", "limits.topics_per_connection=100000", "limits.request_timeout=1m",
 	}, false)
 	require.NoError(t, err)
 	r := NewRunner(e)

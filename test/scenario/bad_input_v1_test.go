@@ -214,7 +214,7 @@ func market(t *testing.T, program, poller string) *Runner {
 	}
 	e, err := Start(program, dir, []string{
 		"debug.poller=" + poller, "limits.bad_messages_per_minute=1000000", "limits.messages_per_second=0", "limits.receive_kib_per_second=0",
-		"limits.topics_per_connection=100000", "auth.failures_per_minute=1000000", "trading.collections_per_user_max=3",
+		"limits.topics_per_connection=100000", "limits.request_timeout=1m", "auth.failures_per_minute=1000000", "trading.collections_per_user_max=3",
 	}, false)
 	require.NoError(t, err)
 	r := NewRunner(e)
