@@ -26,7 +26,7 @@ func TestASwapIsMadeByAllNodesAndReportedInOneTable(t *testing.T) {
 	require.Equal(t, "say: swap to v1 by alice: done on 3 of 3 nodes | a switched serves v1 | b switched serves v1 | c switched serves v1 |", plain(&report))
 	requireAll(t, all, 1)
 	for _, m := range all {
-		require.NoError(t, m.rollout.Ready())
+		m.awaitReady()
 		d, err := m.host.Detail("say")
 		require.NoError(t, err)
 		require.Equal(t, []any{plugin.HowCluster, "alice"}, []any{d.Last.How, d.Last.Who}, "each node's record says who did it")

@@ -3,14 +3,11 @@ package rollout_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
 func TestMain(m *testing.M) {
 	plugin.CompileChildMain()
-	redistest.Prepare()
-	goleak.VerifyTestMain(m)
+	redistest.Verify(m)
 }

@@ -26,7 +26,7 @@ import (
 )
 
 // soon is how long a test waits for what must come.
-const soon = 30 * time.Second
+const soon = time.Minute
 
 // module is a transform plugin that answers with its text, and takes a configuration.
 func module(text string) []byte {
@@ -54,6 +54,7 @@ type group struct {
 	disk   plugin.Records // of the nodes that are opened from now on; nil: they have none
 	cfg    rollout.Config
 	nodes  cluster.Config
+	answer time.Duration // for which a node waits for Redis
 	logMu  sync.Mutex
 	log    bytes.Buffer // guarded by logMu
 }
@@ -67,9 +68,10 @@ func newGroup(t *testing.T) *group {
 
 // newGroupOn is newGroup on servers of the test's own.
 func newGroupOn(t *testing.T, way func() redis.Config) *group {
-	g := &group{t: t, way: way, dir: t.TempDir(), cfg: rollout.DefaultConfig(), nodes: cluster.DefaultConfig()}
+	g := &group{t: t, way: way, dir: t.TempDir(), cfg: rollout.DefaultConfig(), nodes: cluster.DefaultConfig(), answer: 5 * time.Second}
 	g.cfg.CheckInterval = 50 * time.Millisecond
-	g.nodes.BeatInterval, g.nodes.NodeTimeout, g.nodes.AskTimeout, g.nodes.AskAgain = 50*time.Millisecond, 2*time.Second, time.Second, 100*time.Millisecond
+	g.cfg.CommitTimeout = soon / 2
+	g.nodes.BeatInterval, g.nodes.NodeTimeout, g.nodes.AskTimeout, g.nodes.AskAgain = 50*time.Millisecond, soon, soon/4, 100*time.Millisecond
 	var all plugin.Configs
 	for i, text := range texts {
 		name := "m" + string(rune('0'+i))
@@ -185,7 +187,7 @@ func (g *group) open(name string, cfgs ...plugin.Config) *member {
 	} else {
 		cfg = g.way()
 	}
-	cfg.DialTimeout, cfg.CommandTimeout = 300*time.Millisecond, 300*time.Millisecond
+	cfg.DialTimeout, cfg.CommandTimeout = g.answer, g.answer
 	m.client, err = redis.Open(cfg, "")
 	require.NoError(g.t, err)
 	log := hclog.New(&hclog.LoggerOptions{Name: name, Output: g, Level: hclog.Info})

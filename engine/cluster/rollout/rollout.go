@@ -203,6 +203,7 @@ func (r *Rollout) snapshot() map[string]record {
 
 // take makes records those that are known, and notes what is wrong with others.
 func (r *Rollout) take(records map[string]record, damaged map[string]error) {
+	serving := r.serving()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.looked = time.Now()
@@ -220,6 +221,7 @@ func (r *Rollout) take(records map[string]record, damaged map[string]error) {
 			delete(r.faults, name)
 		}
 	}
+	_ = r.lagging(serving) // so that the node is not ready for a moment, with what it does not serve yet
 	r.govern()
 }
 
@@ -283,8 +285,25 @@ func (r *Rollout) behind() []string {
 	serving := r.serving()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	names := r.lagging(serving)
+	slices.SortFunc(names, func(a, b string) int {
+		if t := r.task; t != nil && (t.ask.Plugin == a) != (t.ask.Plugin == b) {
+			if t.ask.Plugin == a {
+				return -1
+			}
+			return 1
+		}
+		if a < b {
+			return -1
+		}
+		return 1
+	})
+	return names
+}
+
+// lagging lists in no order what [Rollout.behind] does, and notes that it does not serve. r.mu is held.
+func (r *Rollout) lagging(serving map[string]plugin.Info) (names []string) {
 	now := time.Now()
-	var names []string
 	for name, rec := range r.known {
 		v, f := rec.wanted(), r.faults[name]
 		if p, ok := serving[name]; v == nil || ok && v.servedBy(&p) {
@@ -300,18 +319,6 @@ func (r *Rollout) behind() []string {
 			r.faults[name] = fault{number: rec.Number, err: fmt.Errorf("%s, which the cluster wants, is being made ready", v.Version)}
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if t := r.task; t != nil && (t.ask.Plugin == a) != (t.ask.Plugin == b) {
-			if t.ask.Plugin == a {
-				return -1
-			}
-			return 1
-		}
-		if a < b {
-			return -1
-		}
-		return 1
-	})
 	return names
 }
 
