@@ -28,7 +28,7 @@ func TestAServerThatIsSilentHarmsItsOwnTopicsOnly(t *testing.T) {
 	defer client.Close()
 	p, err := New(DefaultConfig(), presence.DefaultConfig(), presencetest.Classes(t), client, "n", presencetest.NewBoard(), Options{})
 	require.NoError(t, err)
-	silent := servers.Owner(servers.Slot("{wse:public:room:0}:p"))
+	silent := servers.AwaitOwner(servers.Slot("{wse:public:room:0}:p"), nil)
 	var batch []*topic
 	var harmed []*topic
 	for i := range 30 {
@@ -36,7 +36,7 @@ func TestAServerThatIsSilentHarmsItsOwnTopicsOnly(t *testing.T) {
 		tp.enter("alice", "a1")
 		batch = append(batch, tp)
 		p.release(tp)
-		if servers.Owner(servers.Slot("{wse:"+string(tp.name)+"}:p")) == silent {
+		if servers.AwaitOwner(servers.Slot("{wse:"+string(tp.name)+"}:p"), nil) == silent {
 			harmed = append(harmed, tp)
 		}
 	}

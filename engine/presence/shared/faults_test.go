@@ -321,7 +321,7 @@ func TestMembersAreKeptByAClusterAndBySentinelsAndByAnACLUser(t *testing.T) {
 		"Sentinel": func(t *testing.T) (redis.Config, func()) {
 			w := redistest.Sentinel(t, redistest.Options{})
 			return w.Config(), func() {
-				was := w.Primary()
+				was := w.AwaitPrimary(nil)
 				was.Kill()
 				w.AwaitPrimary(was)
 			}
