@@ -221,8 +221,8 @@ func (g *group) play(t *testing.T, program, cache string, f *File) {
 	}
 	if g.broker == redis { // one for each engine, since channels are not divided by database
 		settings = append(settings, "broker.redis.addrs=["+redistest.Single(t).Addr()+"]",
-			// What an engine that was killed had is known for lost soon.
-			"cluster.beat_interval=100ms", "cluster.node_timeout=1s", "cluster.ask_timeout=500ms")
+			// What an engine that was killed had is known for lost soon, and not while one waits for a processor.
+			"cluster.beat_interval=200ms", "cluster.node_timeout=3s", "cluster.ask_timeout=2s")
 	}
 	e, err := Start(program, dir, append(settings, f.Settings...), f.TLS)
 	require.NoError(t, err)
