@@ -32,7 +32,7 @@ func TestNobodyWaitsLongerThanPrepareTimeoutForANode(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t)
 	all := g.start("a", "b")
-	g.cfg.PrepareTimeout = 300 * time.Millisecond
+	g.cfg.PrepareTimeout = 6 * time.Second
 	c := g.start("c")[0]
 	all = append(all, c)
 	hold := make(chan struct{})

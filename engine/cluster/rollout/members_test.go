@@ -69,9 +69,9 @@ func newGroup(t *testing.T) *group {
 // newGroupOn is newGroup on servers of the test's own.
 func newGroupOn(t *testing.T, way func() redis.Config) *group {
 	g := &group{t: t, way: way, dir: t.TempDir(), cfg: rollout.DefaultConfig(), nodes: cluster.DefaultConfig(), answer: 5 * time.Second}
-	g.cfg.CheckInterval = 50 * time.Millisecond
+	g.cfg.CheckInterval = 200 * time.Millisecond
 	g.cfg.CommitTimeout = soon / 2
-	g.nodes.BeatInterval, g.nodes.NodeTimeout, g.nodes.AskTimeout, g.nodes.AskAgain = 50*time.Millisecond, soon, soon/4, 100*time.Millisecond
+	g.nodes.BeatInterval, g.nodes.NodeTimeout, g.nodes.AskTimeout, g.nodes.AskAgain = 200*time.Millisecond, soon, soon, 300*time.Millisecond
 	var all plugin.Configs
 	for i, text := range texts {
 		name := "m" + string(rune('0'+i))
