@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen; it is only ever reached where something is broken.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // binary is the path of the program under test, built once.
 var binary string
@@ -121,37 +123,52 @@ type served struct {
 	sets []string
 }
 
-// freeAddress returns a loopback address that nobody listens on.
+// freeAddress returns a loopback address that nobody listens on and that the system gives to nobody: it is below those.
 func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000)))
+		if err == nil {
+			require.NoError(t, l.Close())
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
-// serve starts an engine and waits until it listens.
+// serve starts an engine and waits until it listens, where the system lets it.
 func serve(t *testing.T, more ...string) *served {
-	sets := []string{
-		"--set", "listen=" + freeAddress(t), "--set", "admin.listen=" + freeAddress(t), "--set", "data_dir=" + t.TempDir(),
-		"--set", "limits.drain_jitter=0s",
+	t.Helper()
+	return serveAt(t, "127.0.0.1:0", "127.0.0.1:0", more...)
+}
+
+// serveAt is serve on addresses that are given.
+func serveAt(t *testing.T, listen, admin string, more ...string) *served {
+	t.Helper()
+	at := func(listen, admin string) []string {
+		return []string{"--set", "listen=" + listen, "--set", "admin.listen=" + admin}
 	}
-	e := &served{start(t, append(append([]string{"serve"}, sets...), more...)...), sets}
-	e.until("serving")
-	return e
+	rest := []string{"--set", "data_dir=" + t.TempDir(), "--set", "limits.drain_jitter=0s"}
+	p := start(t, slices.Concat([]string{"serve"}, at(listen, admin), rest, more)...)
+	_, line, _ := strings.Cut(p.until("serving: listen="), "serving: ")
+	_, err := fmt.Sscanf(line, "listen=%s admin=%s", &listen, &admin)
+	require.NoError(t, err, line)
+	return &served{p, slices.Concat(at(listen, admin), rest)}
 }
 
 // with returns a command line that uses the engine.
 func (e *served) with(args ...string) []string { return append(args, e.sets...) }
 
 func TestServeEndsAtSIGTERMAndTailComesBack(t *testing.T) {
-	e := serve(t)
+	e := serveAt(t, freeAddress(t), "127.0.0.1:0") // to be found again
 	tail := start(t, e.with("tail", "user:u1:order_events")...)
 	tail.until("subscribed to user:u1:order_events")
 	e.signal(syscall.SIGHUP)
 	e.signal(syscall.SIGTERM)
 	require.Equal(t, exitOK, e.end(), strings.Join(e.seen, "\n"))
 	tail.until("connecting again")
-	again := start(t, append([]string{"serve"}, e.sets...)...)
+	again := start(t, append(append([]string{"serve"}, e.sets...), "--set", "admin.listen=127.0.0.1:0")...)
 	tail.until("subscribed to user:u1:order_events")
 	tail.signal(os.Interrupt)
 	require.Equal(t, exitOK, tail.end())
@@ -197,7 +214,7 @@ func TestServeThatCannotStartSaysWhyInOneLine(t *testing.T) {
 		{"a certificate is not there", []string{"tls.cert_file=" + file + ".pem", "tls.key_file=" + file}, file + ".pem"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			args := []string{"serve", "--set", "listen=127.0.0.1:0", "--set", "admin.listen=" + freeAddress(t), "--set", "data_dir=" + t.TempDir()}
+			args := []string{"serve", "--set", "listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", "data_dir=" + t.TempDir()}
 			for _, s := range tt.sets {
 				args = append(args, "--set", s)
 			}

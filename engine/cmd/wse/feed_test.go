@@ -340,7 +340,8 @@ func TestFeedReachesTheEngine(t *testing.T) {
 	}
 	require.Equal(t, exitOK, tail.end())
 
-	feed := start(t, e.with("feed", fileOf(t, "ETH_USDT/prices.csv", rowsOf(3)))...) // at the pace of a tick a second
+	// At the pace of a tick a second, for longer than it takes to listen.
+	feed := start(t, e.with("feed", fileOf(t, "ETH_USDT/prices.csv", rowsOf(1000)))...)
 	watch := start(t, e.with("tail", "stream:market_data:ETH_USDT", "--count", "1")...)
 	watch.until(`"t":`)
 	feed.signal(os.Interrupt)
