@@ -104,7 +104,7 @@ func (r *redisServers) patient(yes bool) {
 	r.whole()
 	patience := time.Duration(0)
 	if yes {
-		patience = recoveryMax
+		patience = time.Minute
 	}
 	switch {
 	case r.watched != nil:

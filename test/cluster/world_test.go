@@ -53,7 +53,7 @@ const (
 	keptMany    = 4000
 	keptFew     = 8
 	publishWait = 3 * time.Second
-	recoveryMax = time.Minute      // until all is well again after whatever happened, on a busy machine
+	recoveryMax = 2 * time.Minute  // until all is well again after whatever happened, on a busy machine
 	markAgain   = 10 * time.Second // until marks that not all see are set again
 	user        = "ada"
 	wildcard    = "stream:market_data:*"
