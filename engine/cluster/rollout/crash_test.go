@@ -230,7 +230,7 @@ func TestARedisThatDiesBetweenPrepareAndCommitMakesTheOutcomeUnknownAndNeverTwoV
 	requireAll(t, all, 0)
 	require.Eventually(t, func() bool {
 		report, err = all[1].rollout.Swap(t.Context(), "say", candidate(2))
-		return err == nil && len(report.Nodes) == 3
+		return err == nil && len(report.Nodes) == 3 && report.Everywhere()
 	}, soon, 10*time.Millisecond)
 	requireAll(t, all, 2)
 }
