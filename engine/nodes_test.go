@@ -29,6 +29,7 @@ func node(t *testing.T, server *redistest.Server, strategies string) *running {
 	t.Helper()
 	r := start(t, func(c *engine.Config) {
 		c.Broker.Redis.Addrs = []string{server.Addr()}
+		c.Cluster.NodeTimeout, c.Cluster.AskTimeout = soon, soon // one that is not heard of has left
 		c.Auth.Secret = auth.Secret(strings.Repeat("s", 32))
 		c.Trading.StrategiesDir = strategies
 	})

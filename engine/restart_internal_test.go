@@ -94,7 +94,7 @@ func (e *Engine) dialForm(t *testing.T, f *form, token string) *formed {
 	require.NoError(t, err)
 	require.Equal(t, f.deflate, len(hs.Extensions) > 0)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.(*net.TCPConn).SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, conn.(*net.TCPConn).SetDeadline(time.Now().Add(time.Minute)))
 	c := &formed{t: t, form: f, conn: conn}
 	if early != nil {
 		c.conn = struct {
