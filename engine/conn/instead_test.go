@@ -59,7 +59,11 @@ func TestWhereAllQueuesAreFullWhatCanBeSaidInShortIsBeforeAnyoneIsClosed(t *test
 		clients, conns := openMany(t, srv, 4)
 		for i, sc := range conns {
 			clients[i].narrow()
-			srv.fill(t, sc, publication(message.Low, strings.Repeat("d", 1000)))
+			data := publication(message.Normal, strings.Repeat("d", 1000))
+			srv.fill(t, sc, data)
+			for range 50 { // before what follows is begun, should the kernel take a little more after all
+				srv.enqueue(sc, data)
+			}
 		}
 		for _, sc := range conns {
 			srv.enqueue(sc, restart(500, "a"), publication(message.Normal, "after"))

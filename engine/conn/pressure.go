@@ -39,8 +39,8 @@ func (l *Lane) charge(c *Conn) {
 		if b.shorten() {
 			continue
 		}
-		if !l.makeRoom(c, more) {
-			return
+		if c.out != outOpen || !l.makeRoom(c, more) {
+			return // of what is closed already a frame that was begun and one or two more are left
 		}
 	}
 }
@@ -57,7 +57,7 @@ func (l *Lane) makeRoom(c *Conn, more int64) (again bool) {
 		return false
 	}
 	if worst == nil {
-		return false // closed already: what is left of their queues is a frame or two
+		return false // all are closed already
 	}
 	l.giveUp(worst)
 	return true

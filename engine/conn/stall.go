@@ -115,11 +115,12 @@ func (l *Lane) overload(c *Conn, why *uint64, reason string) {
 	}
 	l.shed(c, dropped, &l.totals.Dropped.Closed)
 	c.backlog.discard()
+	before := c.state()
+	l.setOut(c, outEnding, codeOverloaded)
 	l.charge(c) // gives back what that freed
-	l.tellState(c, c.state(), "closing", reason)
+	l.tellState(c, before, "closing", reason)
 	closing := frame.AppendClose(nil, codeOverloaded, reason)
 	c.backlog.push(&message.Outgoing{Frames: closing, Level: message.Background, Exempt: true})
-	l.setOut(c, outEnding, codeOverloaded)
 }
 
 // degrade notes a reason for the connection to be degraded, and tells the client if it is the first.
