@@ -15,6 +15,7 @@ import (
 // way opens the way that an engine takes.
 func way(t *testing.T, cfg redis.Config) goredis.UniversalClient {
 	t.Helper()
+	cfg.DialTimeout, cfg.CommandTimeout = patience/3, patience/3 // none is to fail for being slow
 	return redistest.Open(t, cfg).Do()
 }
 

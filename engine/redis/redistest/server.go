@@ -198,7 +198,7 @@ func (s *Server) Client() *goredis.Client {
 
 // options are those of the test's own connections. Nothing is tried again: the test wants to see what happens.
 func (s *Server) options() *goredis.Options {
-	o := &goredis.Options{Addr: s.Addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1, DialTimeout: 2 * time.Second, ContextTimeoutEnabled: true}
+	o := &goredis.Options{Addr: s.Addr(), Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1, DialTimeout: 10 * time.Second, ContextTimeoutEnabled: true}
 	if s.access.Username != "" {
 		if s.sentinel {
 			o.Password = sentinelPassword
