@@ -49,7 +49,7 @@ func TestAPrimaryThatDiesBetweenPrepareAndCommitLeavesOneVersionForAll(t *testin
 	all := g.start("a", "b", "c")
 	_, err := all[0].rollout.Swap(t.Context(), "say", candidate(1))
 	require.NoError(t, err)
-	all[0].behindPrepare(w.Primary().Kill)
+	all[0].behindPrepare(w.AwaitPrimary(nil).Kill)
 	report, err := all[0].rollout.Swap(t.Context(), "say", candidate(2))
 	t.Log(&report)
 	for _, m := range all {
