@@ -16,7 +16,7 @@ import (
 const (
 	deadLetterBytes  = 512  // of a document, in a list
 	reasonBytes      = 2048 // of a reason
-	letterBytesExtra = 512  // what a letter takes beside its document and reason, roughly
+	letterBytesExtra = 640  // what a letter takes beside its document and reason, with its place in the map and the list, roughly
 )
 
 // Errors about one dead letter.
