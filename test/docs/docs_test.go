@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
 // patience bounds one run; what takes longer has failed. Installing a toolchain is not part of it.
@@ -142,18 +144,10 @@ func (r *run) paste(t *testing.T, wse string) {
 	}
 }
 
-// freeAddr returns an address that is free now. Its port is none of those that the system gives to whoever asks for any, so that
-// it is free still when the engine listens there.
+// freeAddr returns an address that is free still when the engine listens there.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))); err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(redistest.FreePort(t)))
 }
 
 // home keeps the Go toolchain's caches where they are.

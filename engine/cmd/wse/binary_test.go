@@ -5,18 +5,20 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
 // patience is how long a test waits for what has to happen; it is only ever reached where something is broken.
@@ -123,20 +125,6 @@ type served struct {
 	sets []string
 }
 
-// freeAddress returns a loopback address that nobody listens on and that the system gives to nobody: it is below those.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000)))
-		if err == nil {
-			require.NoError(t, l.Close())
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
 // serve starts an engine and waits until it listens, where the system lets it.
 func serve(t *testing.T, more ...string) *served {
 	t.Helper()
@@ -161,7 +149,7 @@ func serveAt(t *testing.T, listen, admin string, more ...string) *served {
 func (e *served) with(args ...string) []string { return append(args, e.sets...) }
 
 func TestServeEndsAtSIGTERMAndTailComesBack(t *testing.T) {
-	e := serveAt(t, freeAddress(t), "127.0.0.1:0") // to be found again
+	e := serveAt(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(redistest.FreePort(t))), "127.0.0.1:0") // to be found again
 	tail := start(t, e.with("tail", "user:u1:order_events")...)
 	tail.until("subscribed to user:u1:order_events")
 	e.signal(syscall.SIGHUP)
