@@ -72,22 +72,20 @@ type Budget struct {
 func NewBudget(bytesMax int64) *Budget { return &Budget{max: bytesMax} }
 
 // Reserve takes n bytes, or nothing and returns false if fewer are left.
-func (b *Budget) Reserve(n int64) bool {
-	if b.used.Add(n) > b.max {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
+func (b *Budget) Reserve(n int64) bool { return b.Overdraw(n, 0) }
 
 // Overdraw takes n bytes although fewer may be left, or nothing and returns false if that would be more than over bytes too
-// many.
+// many. What is refused was never taken, not for a moment: it must not have others refused who ask for less.
 func (b *Budget) Overdraw(n, over int64) bool {
-	if b.used.Add(n) > b.max+over {
-		b.used.Add(-n)
-		return false
+	for {
+		used := b.used.Load()
+		if used+n > b.max+over {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
 	}
-	return true
 }
 
 // Overdrawn reports whether more is taken than there is.
@@ -100,5 +98,5 @@ func (b *Budget) Release(n int64) {
 	}
 }
 
-// Used returns how many bytes are reserved now. It may count, for a moment, a reservation that is being refused.
+// Used returns how many bytes are reserved now.
 func (b *Budget) Used() int64 { return b.used.Load() }

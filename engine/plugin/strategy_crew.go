@@ -107,6 +107,20 @@ func (c *crew) allocate(capacity, most uint64) experimental.LinearMemory {
 	return &shared{LinearMemory: allocate(capacity, most), crew: c}
 }
 
+// reserve counts bytes towards the memories of the crew, those that must be granted whatever there is, and reports whether it did. What
+// is refused was never counted, not for a moment: a strategy that asks for too much must not have others refused.
+func (c *crew) reserve(bytes int64, must bool) bool {
+	for {
+		memory := c.memory.Load()
+		if memory+bytes > c.most.Load() && !must {
+			return false
+		}
+		if c.memory.CompareAndSwap(memory, memory+bytes) {
+			return true
+		}
+	}
+}
+
 // shared is a memory that counts towards those of a crew.
 type shared struct {
 	experimental.LinearMemory
@@ -120,8 +134,7 @@ var _ experimental.LinearMemory = (*shared)(nil)
 // granted; whoever joins the crew asks before.
 func (s *shared) Reallocate(size uint64) []byte {
 	grown := int64(size) - s.size
-	if s.crew.memory.Add(grown) > s.crew.most.Load() && s.size > 0 {
-		s.crew.memory.Add(-grown)
+	if !s.crew.reserve(grown, s.size == 0) {
 		return nil
 	}
 	buf := s.LinearMemory.Reallocate(size)

@@ -103,17 +103,21 @@ func (p *Presence) depart(t *topic, m *member) {
 	t.change(m)
 }
 
-// take counts bytes of data, fewer where n is negative, and reports whether there is room for more.
+// take counts bytes of data, fewer where n is negative, and reports whether there is room for more. What there is
+// no room for was never counted, not for a moment: it must not have others refused who say less.
 func (p *Presence) take(t *topic, n int) bool {
 	if n > 0 && t.bytes+n > p.cfg.TopicKiBMax<<10 {
 		return false
 	}
-	if total := p.bytes.Add(int64(n)); n > 0 && total > int64(p.cfg.MiBTotal)<<20 {
-		p.bytes.Add(-int64(n))
-		return false
+	for total := p.bytes.Load(); ; total = p.bytes.Load() {
+		if n > 0 && total+int64(n) > int64(p.cfg.MiBTotal)<<20 {
+			return false
+		}
+		if p.bytes.CompareAndSwap(total, total+int64(n)) {
+			t.bytes += n
+			return true
+		}
 	}
-	t.bytes += n
-	return true
 }
 
 // change puts a member among those of whom something is to be told, once.

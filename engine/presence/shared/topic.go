@@ -270,12 +270,16 @@ func (p *Presence) reserve(t *topic, w *waiter, name string) bool {
 	if n <= 0 {
 		return true
 	}
-	if p.bytes.Load()+p.reserved.Add(int64(n)) > int64(p.limits.MiBTotal)<<20 {
-		p.reserved.Add(-int64(n))
-		return false
+	for { // what there is no room for is never reserved, not for a moment: it must not have others refused who say less
+		reserved := p.reserved.Load()
+		if p.bytes.Load()+reserved+int64(n) > int64(p.limits.MiBTotal)<<20 {
+			return false
+		}
+		if p.reserved.CompareAndSwap(reserved, reserved+int64(n)) {
+			w.reserved = n
+			return true
+		}
 	}
-	w.reserved = n
-	return true
 }
 
 func (p *Presence) unreserve(w *waiter) {
