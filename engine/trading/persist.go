@@ -53,7 +53,7 @@ func (t *Trading) documentOf(s *session) ([]byte, error) {
 	doc, err := json.Marshal(&document{
 		Version: documentVersion, ID: s.id, Type: shown.Type, State: shown.State, Reason: shown.Reason, Owner: shown.Owner,
 		Symbols: shown.Symbols, Strategies: shown.Strategies, Config: shown.Config, Source: shown.Source, Progress: shown.Progress,
-		CreatedMS: shown.CreatedMS, KeptMS: t.now().UnixMilli(), EndedMS: shown.EndedMS,
+		CreatedMS: shown.CreatedMS, KeptMS: max(t.now().UnixMilli(), shown.CreatedMS), EndedMS: shown.EndedMS,
 	})
 	if err != nil {
 		return nil, err
@@ -222,6 +222,7 @@ func (t *Trading) load() error {
 			changes[id] = stoppedNow
 		}
 		t.ended.sessions[id] = past{owner: d.Owner, createdMS: d.CreatedMS}
+		t.begun.Store(max(t.begun.Load(), d.CreatedMS))
 		if ran {
 			t.crashed = append(t.crashed, id)
 		}

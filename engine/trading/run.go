@@ -213,8 +213,12 @@ func (t *Trading) finish(ctx context.Context, s *session, o *opened, failure err
 	if err := o.finish(ctx); err != nil {
 		t.log.Warn("what a session held could not be closed", "session", s.id, "error", err)
 	}
+	ended := t.now()
+	if ended.Before(s.created) { // which may be ahead of the clock
+		ended = s.created
+	}
 	s.mu.Lock()
-	s.state, s.reason, s.ended = state, reason, t.now()
+	s.state, s.reason, s.ended = state, reason, ended
 	s.mu.Unlock()
 	t.keep(s)
 	if s.plan.kind != watch {

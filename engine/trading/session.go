@@ -62,7 +62,7 @@ type session struct {
 }
 
 func (t *Trading) newSession(owner string, p *plan) *session {
-	now := t.now()
+	now := t.begins()
 	s := &session{
 		id: newID(now), owner: owner, plan: p, created: now, state: starting,
 		ready: make(chan struct{}), do: make(chan func()), done: make(chan struct{}),
@@ -71,6 +71,23 @@ func (t *Trading) newSession(owner string, p *plan) *session {
 		s.inbox = newInbox(t.cfg.QueueTicksMax)
 	}
 	return s
+}
+
+// clockAhead is how far the beginning of a session may be ahead of the clock. Where it would be further the clock was turned back.
+const clockAhead = time.Second
+
+// begins returns when a session begins: in a later millisecond than every other one of this node, since by the milliseconds, which
+// are kept and told, the newest is found.
+func (t *Trading) begins() time.Time {
+	for {
+		now, last := t.now(), t.begun.Load()
+		if ms := now.UnixMilli(); ms <= last && last-ms < clockAhead.Milliseconds() {
+			now = time.UnixMilli(last + 1)
+		}
+		if t.begun.CompareAndSwap(last, now.UnixMilli()) {
+			return now
+		}
+	}
 }
 
 // setState changes what the session says of itself.

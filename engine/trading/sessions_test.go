@@ -1,9 +1,11 @@
 package trading
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,6 +45,29 @@ func TestAPaperSessionFollowsTheMarketAndFillsAtTheNextTick(t *testing.T) {
 	after := must[*message.ResultsAnswer](t, w, u1, &message.ResultsRequest{RequestType: "symbol_results", SessionID: id, Symbol: "A"})
 	require.EqualValues(t, "4", after.Results.Performance.RealizedPnL)
 	require.Nil(t, must[*message.SessionStatus](t, w, u1, &message.SessionQuery{}).Session, "none runs")
+}
+
+func TestSessionsAreInTheOrderOfTheirStartsHoweverFastTheyFollow(t *testing.T) {
+	dir := t.TempDir()
+	w, stop := open(t, dir, nil)
+	u1, clock := user("u1", "trader"), time.Now()
+	w.now = func() time.Time { return clock } // stands still
+	var ids []string
+	for range 20 {
+		s := must[*message.SessionStarted](t, w, u1, start("paper", `{"s":["A"]}`, "")).Session
+		require.Equal(t, s.ID, must[*message.SessionStatus](t, w, u1, &message.SessionQuery{}).Session.ID)
+		ended := must[*message.SessionChanged](t, w, u1, &message.SessionChange{SessionID: s.ID}).Session
+		require.GreaterOrEqual(t, ended.EndedMS, ended.CreatedMS)
+		ids = slices.Insert(ids, 0, s.ID)
+	}
+	require.Equal(t, ids, listed(t, w, "u1"))
+	stop()
+	w, _ = open(t, dir, nil)
+	w.now = func() time.Time { return clock }
+	again := must[*message.SessionStarted](t, w, u1, start("paper", `{"s":["A"]}`, "")).Session
+	require.Equal(t, slices.Insert(ids, 0, again.ID), listed(t, w, "u1"), "also after a restart")
+	clock = clock.Add(-time.Hour)
+	require.Equal(t, clock.UnixMilli(), w.begins().UnixMilli(), "a clock that was turned back is followed")
 }
 
 func TestOnlyItsOwnerAndAnAdminSeeASession(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -59,6 +60,7 @@ type Trading struct {
 	quotes quotes
 	counts counts
 	now    func() time.Time
+	begun  atomic.Int64 // when the newest session began; Unix milliseconds
 
 	mu       sync.Mutex
 	ctx      context.Context // of Run; nil before it; guarded by mu
