@@ -22,6 +22,7 @@ type town struct {
 	homes    map[string]string        // guarded by mu
 	claims   map[string][3]string     // by symbol: node, owner and session; guarded by mu
 	traders  map[string]*world        // those that live; guarded by mu
+	ended    map[string]bool          // nodes whose process is no more; guarded by mu
 	broken   error                    // guarded by mu
 	passed   int                      // guarded by mu
 }
@@ -62,6 +63,9 @@ func (r resident) Release(_ context.Context, owner, session string, symbols []st
 func (r resident) Share(_ context.Context, changes []SessionChange) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ended[r.name] {
+		return errors.New("who has ended tells nothing")
+	}
 	for _, c := range changes {
 		if c.Gone {
 			if s, ok := r.sessions[c.ID]; ok && s.Owner != c.Owner {
@@ -151,7 +155,9 @@ func (r resident) Adopt(_ context.Context, ids []string) (unknown []string, err 
 }
 
 func newTown() *town {
-	return &town{sessions: map[string]SharedSession{}, homes: map[string]string{}, claims: map[string][3]string{}, traders: map[string]*world{}}
+	return &town{
+		sessions: map[string]SharedSession{}, homes: map[string]string{}, claims: map[string][3]string{}, traders: map[string]*world{}, ended: map[string]bool{},
+	}
 }
 
 // settle has a node live in the town, on dir.
@@ -168,6 +174,15 @@ func (o *town) settle(t *testing.T, name, dir string) *world {
 func (o *town) die(name string) {
 	o.mu.Lock()
 	delete(o.traders, name)
+	o.mu.Unlock()
+}
+
+// crash has a node be dead, and its process, which goes on here, say nothing any more: what runs on tells of its sessions from time to
+// time, and would go on after another process has them.
+func (o *town) crash(name string) {
+	o.mu.Lock()
+	delete(o.traders, name)
+	o.ended[name] = true
 	o.mu.Unlock()
 }
 
@@ -254,7 +269,7 @@ func TestASessionOfADeadNodeIsAnErrorUntilTheNodeIsBack(t *testing.T) {
 	o.awaitShared(t, id, "running")
 	o.awaitShared(t, old, "stopped")
 	dir := crashed(t, a, id, `"ticks":1`)
-	o.die("a")
+	o.crash("a")
 
 	lost := id + " error node_lost"
 	list, err := b.List(t.Context(), "", 10)
