@@ -24,7 +24,8 @@ import (
 	"github.com/wse-engine/wse/engine/redis/redistest"
 )
 
-// node starts an engine that shares a Redis, and everything that users and operators set, with others.
+// node starts an engine that shares a Redis, and everything that users and operators set, with others. It is ready, and the others
+// know of it, when node returns.
 func node(t *testing.T, server *redistest.Server, strategies string) *running {
 	t.Helper()
 	r := start(t, func(c *engine.Config) {
@@ -35,7 +36,8 @@ func node(t *testing.T, server *redistest.Server, strategies string) *running {
 	})
 	require.Eventually(t, func() bool {
 		status, _ := r.admin(t, "GET", "/readyz")
-		return status == http.StatusOK
+		_, answer := r.admin(t, "GET", "/api/v1/nodes")
+		return status == http.StatusOK && slices.ContainsFunc(ids(answer), func(id string) bool { return id == answer["this"] })
 	}, soon, 10*time.Millisecond)
 	return r
 }
@@ -67,7 +69,8 @@ func strategy(t *testing.T) string {
 
 // ids returns what nodes an answer of the admin API names.
 func ids(answer map[string]any) (out []string) {
-	for _, n := range answer["nodes"].([]any) {
+	nodes, _ := answer["nodes"].([]any)
+	for _, n := range nodes {
 		out = append(out, n.(map[string]any)["id"].(string))
 	}
 	return out
@@ -237,8 +240,11 @@ func TestASessionIsItsOwnersOnAllNodes(t *testing.T) {
 	require.Equal(t, "session_conflict", other["error_code"], "%v", other)
 	status := there.ask(`{"type":"session_status","id":"2"}`)
 	require.Equal(t, id, status["session_id"], "%v", status)
-	_, list := b.admin(t, "GET", "/api/v1/sessions?user=u1")
-	require.Len(t, list["sessions"], 1)
+	require.Eventually(t, func() bool { // the others are told beside the answer
+		_, list := b.admin(t, "GET", "/api/v1/sessions?user=u1")
+		sessions, _ := list["sessions"].([]any)
+		return len(sessions) == 1
+	}, soon, 10*time.Millisecond)
 
 	require.NoError(t, a.stop())
 	status = there.ask(`{"type":"session_status","id":"3","session_id":"` + id + `"}`)
