@@ -31,7 +31,7 @@ type Broker struct {
 	start    time.Time
 
 	closed   atomic.Bool
-	topics   atomic.Int64 // how many there are, and are being made
+	topics   atomic.Int64 // how many there are
 	bytes    atomic.Int64 // kept by all topics
 	counters counters
 	patterns atomic.Pointer[[]message.Topic] // that somebody is subscribed to
@@ -154,24 +154,48 @@ func (b *Broker) create(sh *shard, name message.Topic, now int64) (*topic, error
 	if _, err := message.ParseTopic(string(name)); err != nil {
 		return nil, fmt.Errorf("broker/memory: %w", err)
 	}
-	if b.topics.Add(1) > int64(b.cfg.TopicsMax) && !b.makeRoom(now) {
-		b.topics.Add(-1)
-		b.counters.refused.Add(1)
-		return nil, fmt.Errorf("broker/memory: %w: topics_max is %d", broker.ErrFull, b.cfg.TopicsMax)
+	for {
+		if t := b.insert(sh, name, now); t != nil {
+			return t, nil
+		}
+		if !b.makeRoom(now) {
+			b.counters.refused.Add(1)
+			return nil, fmt.Errorf("broker/memory: %w: topics_max is %d", broker.ErrFull, b.cfg.TopicsMax)
+		}
 	}
+}
+
+// insert returns the topic, which is added where there is room for one more; nil: there is none.
+func (b *Broker) insert(sh *shard, name message.Topic, now int64) *topic {
 	class := b.classes.For(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if t := sh.topics[name]; t != nil {
-		b.topics.Add(-1)
-		return t, nil
+		return t
+	}
+	if !b.admit() {
+		return nil
 	}
 	name = message.Topic(strings.Clone(string(name))) // the caller's may be a piece of something large
 	t := &topic{name: name, class: class, epoch: b.nextEpoch(sh, name), used: now, placed: now}
 	_, t.wanted = sh.wanted[name]
 	b.cold.place(t) // nobody else can have t locked yet
 	sh.topics[name] = t
-	return t, nil
+	return t
+}
+
+// admit counts one more topic, and reports whether there was room for it. One that there is no room for is never counted, not for a
+// moment: it must not have another one refused.
+func (b *Broker) admit() bool {
+	for {
+		n := b.topics.Load()
+		if n >= int64(b.cfg.TopicsMax) {
+			return false
+		}
+		if b.topics.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 // nextEpoch returns the epoch that a topic which does not exist will get when it is made, as long as no topic of its

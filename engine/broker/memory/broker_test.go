@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -301,6 +302,55 @@ func TestAtTopicsMaxAnIdleTopicMakesRoomAndABusyOneDoesNot(t *testing.T) {
 		require.LessOrEqual(t, b.Stats().Topics, 2)
 		checkBytes(t, b)
 	})
+}
+
+func TestTheLastRoomForATopicIsForAllWhoPublishToIt(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.TopicsMax = 1
+	for range 2000 {
+		b := newBroker(t, cfg, class(10))
+		var wg sync.WaitGroup
+		errs := make([]error, 4)
+		begin := make(chan struct{})
+		for i := range errs {
+			wg.Go(func() {
+				<-begin
+				_, errs[i] = b.Publish(context.Background(), &message.Envelope{Topic: userTopicOne, Type: "u"})
+			})
+		}
+		close(begin)
+		wg.Wait()
+		require.NoError(t, errors.Join(errs...), "the topic is there, or is made")
+	}
+}
+
+func TestATopicThatThereIsNoRoomForNeverCounts(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.TopicsMax = 1
+	b := newBroker(t, cfg, class(10))
+	publish(t, b, userTopic(0), "u", 1)
+	enough := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-enough:
+					return
+				default:
+					_, _ = b.Publish(context.Background(), &message.Envelope{Topic: userTopic(1), Type: "u"})
+				}
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return b.Stats().Refused > 0 }, time.Minute, time.Millisecond)
+	most := 0
+	for range 200_000 {
+		most = max(most, b.Stats().Topics)
+	}
+	close(enough)
+	wg.Wait()
+	require.Equal(t, 1, most)
 }
 
 func TestExpiryGivesTheMemoryBack(t *testing.T) {
