@@ -87,6 +87,20 @@ type tally struct {
 	overflows atomic.Uint64 // publications not held for lack of room, to be read again
 }
 
+// take makes room for so many bytes that are to be held, and reports whether there was some. What there is no room for is never counted,
+// not for a moment: it must not keep out what is smaller.
+func (t *tally) take(n int64) bool {
+	for {
+		held := t.heldBytes.Load()
+		if held+n > t.heldBytesMax {
+			return false
+		}
+		if t.heldBytes.CompareAndSwap(held, held+n) {
+			return true
+		}
+	}
+}
+
 // course is what this node knows of a topic that it follows, and decides what becomes of everything that is heard of it: what
 // follows the last publication is delivered, what was delivered already is dropped, and anything else is held while the history
 // is asked what the truth is. It does nothing by itself and waits for nobody: what it wants to know it says by wants, ask gives
@@ -192,8 +206,7 @@ func (c *course) contradicts(m publication) bool {
 
 // hold keeps m until the next answer.
 func (c *course) hold(m publication) {
-	if c.tally.heldBytes.Add(int64(len(m.raw))) > c.tally.heldBytesMax {
-		c.tally.heldBytes.Add(-int64(len(m.raw)))
+	if !c.tally.take(int64(len(m.raw))) {
 		c.tally.overflows.Add(1)
 		c.lost = m.stamp
 	} else {
