@@ -283,9 +283,15 @@ func TestWhatNeverLeftTheNodeIsNotSaidToHaveBeenSent(t *testing.T) {
 	require.ErrorIs(t, err, broker.ErrUnavailable)
 	require.ErrorContains(t, err, "it was not sent")
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
 	b = running(t, cfg, nil, class(100))
-	_, err = b.Publish(ctx, update(topicOne))
+	errs := make(chan error, 1)
+	go func() {
+		_, err := b.Publish(ctx, update(topicOne))
+		errs <- err
+	}()
+	require.Eventually(t, func() bool { return b.Carriage().Pending == 1 }, patience, time.Millisecond)
+	cancel()
+	err = <-errs
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "it was not sent")
 	require.Eventually(t, func() bool { return b.Carriage().Pending == 0 }, patience, time.Millisecond)
@@ -310,6 +316,32 @@ func TestMorePublicationsThanMayWaitAreRefusedAtOnce(t *testing.T) {
 	s.Resume()
 	wg.Wait()
 	require.Zero(t, b.Carriage().Pending)
+}
+
+func TestWhatIsRefusedForPendingMaxNeverCountsAmongWhatWaits(t *testing.T) {
+	cfg := redis.DefaultConfig()
+	cfg.Addrs = []string{"127.0.0.1:1"}
+	const most = 3
+	classes, err := broker.CompileClasses([]broker.Class{class(100)})
+	require.NoError(t, err)
+	b, _ := opened(t, cfg, func(c *Config) { c.PendingMax = most }, classes, discard{}) // nothing is carried out
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range most + 2 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = b.Publish(ctx, update(topicOne))
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return b.Stats().Refused > 0 }, patience, time.Millisecond)
+	waited := int64(0)
+	for range 500_000 {
+		waited = max(waited, b.pending.Load())
+	}
+	require.LessOrEqual(t, waited, int64(most))
 }
 
 func TestAServerThatForgetsTheScriptsIsTaughtThemAgain(t *testing.T) {

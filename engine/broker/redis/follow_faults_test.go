@@ -136,7 +136,7 @@ type gate struct {
 	wg   sync.WaitGroup
 
 	mu       sync.Mutex
-	listener net.Listener // guarded by mu
+	listener net.Listener // guarded by mu; nil: it is shut
 	passages []*passage   // guarded by mu
 }
 
@@ -167,12 +167,13 @@ func (g *gate) open() {
 			if err != nil {
 				return
 			}
-			g.admit(near)
+			g.admit(l, near)
 		}
 	})
 }
 
-func (g *gate) admit(near net.Conn) {
+// admit passes a connection on that came by l. One that came just before the gate was shut does not slip through.
+func (g *gate) admit(l net.Listener, near net.Conn) {
 	far, err := net.Dial("tcp", g.to)
 	if err != nil {
 		_ = near.Close()
@@ -181,6 +182,10 @@ func (g *gate) admit(near net.Conn) {
 	p := &passage{near: near, far: far}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.listener != l {
+		_, _ = near.Close(), far.Close()
+		return
+	}
 	g.passages = append(g.passages, p)
 	g.wg.Go(func() { p.pass(near, far) })
 	g.wg.Go(func() { p.pass(far, near) })
@@ -189,7 +194,10 @@ func (g *gate) admit(near net.Conn) {
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_ = g.listener.Close()
+	if g.listener != nil {
+		_ = g.listener.Close()
+		g.listener = nil
+	}
 	for _, p := range g.passages {
 		_, _ = p.near.Close(), p.far.Close()
 	}

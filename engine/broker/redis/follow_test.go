@@ -410,9 +410,9 @@ func TestWithoutRedisATopicIsNotFollowedAndThatIsSaid(t *testing.T) {
 	n.awaitReady(true, patience)
 	server.Kill()
 	for _, topic := range []message.Topic{"user:u1:events", "user:u1:*"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		require.ErrorIs(t, n.SetInterest(ctx, topic, true), broker.ErrUnavailable)
-		cancel()
+		give, joined := joining(t, n.Broker, topic)
+		give()
+		require.ErrorIs(t, <-joined, broker.ErrUnavailable)
 	}
 	require.Eventually(t, func() bool { s := n.FollowStats(); return s.Topics == 0 && s.Patterns == 0 }, patience, 10*time.Millisecond)
 	n.awaitReady(false, patience)

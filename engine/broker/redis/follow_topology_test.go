@@ -17,14 +17,15 @@ import (
 // that took over, which servers that find others down may do more often than a test has one killed.
 func (n *node) complete(topic message.Topic, accepted []string) (restarts int) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	h, err := n.History(ctx, topic, broker.Query{})
-	require.NoError(n.t, err)
-	n.until(n.t, "the last publication of "+string(topic), func(topics map[message.Topic]*account) bool {
-		a := topics[topic]
-		return a != nil && a.epoch == h.Position.Epoch && a.last == h.Position.Offset
-	})
+	var h broker.History
+	var err error
+	require.Eventually(n.t, func() bool { // asked again each time: another primary may take over meanwhile
+		h, err = n.History(context.Background(), topic, broker.Query{})
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		a := n.topics[topic]
+		return err == nil && a != nil && a.epoch == h.Position.Epoch && a.last == h.Position.Offset
+	}, 2*patience, 10*time.Millisecond, "the last publication of %s", topic)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	a := n.topics[topic]
@@ -103,6 +104,7 @@ func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
 			flow := steady(a, topics)
 			flow.more(t, 50)
 
+			cluster.SetPatience(calm) // a slot is given by a primary that stays one
 			slot := int(slotOf(topics[0]))
 			from := cluster.AwaitOwner(slot, nil)
 			for _, other := range topics[1:] {
@@ -113,6 +115,7 @@ func TestFollowingSurvivesWhatHappensToACluster(t *testing.T) {
 			}
 			flow.more(t, 50)
 
+			cluster.SetPatience(0)
 			slot = int(slotOf(topics[1]))
 			lost := cluster.AwaitOwner(slot, nil)
 			lost.Kill()
@@ -154,7 +157,9 @@ func TestAConnectionIsNotLeftForAnotherServersAbsence(t *testing.T) {
 	n := startNode(t, cluster.Config(), func(c *Config) { c.SubscriberConnections = 1 })
 	n.awaitReady(true, patience)
 	for _, s := range cluster.Nodes {
-		if subscribed, err := s.Client().PubSubNumSub(t.Context(), n.follower.probe.channel).Result(); err == nil && subscribed[n.follower.probe.channel] > 0 {
+		subscribed, err := s.Client().PubSubNumSub(t.Context(), n.follower.probe.channel).Result()
+		require.NoError(t, err)
+		if subscribed[n.follower.probe.channel] > 0 {
 			continue
 		}
 		s.Kill()

@@ -142,6 +142,7 @@ func TestPublishingSurvivesWhatHappensToACluster(t *testing.T) {
 	topics := someTopics(12)
 	tr := startTraffic(t, b, topics)
 	tr.goesOn(500)
+	c.SetPatience(calm) // a slot is given by a primary that stays one
 	slot := int(slotOf(topics[0]))
 	require.Equal(t, c.Slot("wse:"+string(topics[0])), slot)
 	require.Equal(t, c.Slot("{wse:"+string(topics[0])+"}:m"), slot)
@@ -150,6 +151,7 @@ func TestPublishingSurvivesWhatHappensToACluster(t *testing.T) {
 		to = c.Nodes[1]
 	}
 	c.Move(slot, to)
+	c.SetPatience(0)
 	tr.goesOn(500)
 	c.Failover(slot)
 	tr.goesOn(500)
