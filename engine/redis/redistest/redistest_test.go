@@ -158,6 +158,7 @@ func TestAClusterMovesSlotsAndFailsOver(t *testing.T) {
 			for _, key := range []string{"wse:a", "wse:b", "wse:c", "wse:d"} {
 				require.NoError(t, client.Set(t.Context(), key, key, 0).Err())
 			}
+			c.SetPatience(time.Hour) // a slot is given by a primary that stays one
 			slot := c.Slot("wse:a")
 			owner := c.AwaitOwner(slot, nil)
 			began = time.Now()
@@ -167,6 +168,7 @@ func TestAClusterMovesSlotsAndFailsOver(t *testing.T) {
 			require.NotSame(t, owner, moved)
 			require.Equal(t, "wse:a", await(t, client, "wse:a"))
 
+			c.SetPatience(0)
 			owner = moved
 			began = time.Now()
 			replica := c.Failover(slot)
