@@ -265,7 +265,9 @@ func TestARedisThatIsEmptiedBehindTheCommitIsToldAgain(t *testing.T) {
 	awaitAll(t, all, 1)
 	g.server.FlushAll()
 	require.Eventually(t, func() bool { return len(keys(t, g, "blob:*")) == 2 && len(keys(t, g, "wanted")) == 1 }, soon, time.Millisecond)
-	require.Contains(t, g.logged(), "Redis had lost what the cluster wants of a plugin; it was put back")
+	require.Eventually(t, func() bool { // which is said once it is there
+		return strings.Contains(g.logged(), "Redis had lost what the cluster wants of a plugin; it was put back")
+	}, soon, time.Millisecond)
 	late := g.start("c")
 	requireAll(t, late, 1)
 }
