@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,6 +122,9 @@ func (r *run) paste(t *testing.T, wse string) {
 		fmt.Fprintf(&script, "%s\necho '%s %d'\n", b.script, mark, i)
 	}
 	dir := t.TempDir()
+	for _, port := range r.ports() {
+		redistest.ClaimPort(t, port)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script.String())
@@ -142,6 +146,27 @@ func (r *run) paste(t *testing.T, wse string) {
 			require.Regexp(t, shape(*b.printed), printed, "the block at line %d printed something else:\n%s", b.line, printed)
 		}
 	}
+}
+
+// port finds the ports in commands. $n is the number of a node, of which there are two.
+var port = regexp.MustCompile(`(?:127\.0\.0\.1:|--port )(\d+)(\$n)?`)
+
+// ports are those that stand in the commands of a run, in ascending order.
+func (r *run) ports() (all []int) {
+	for _, b := range r.blocks {
+		for _, m := range port.FindAllStringSubmatch(b.script, -1) {
+			nodes := []string{""}
+			if m[2] != "" {
+				nodes = []string{"1", "2"}
+			}
+			for _, node := range nodes {
+				number, _ := strconv.Atoi(m[1] + node) // digits are a number
+				all = append(all, number)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // freeAddr returns an address that is free still when the engine listens there.
@@ -174,6 +199,13 @@ func shape(shown string) *regexp.Regexp {
 		p.WriteString(strings.Join(parts, `[^\n]*?`) + ` *\n`)
 	}
 	return regexp.MustCompile(p.String() + `\z`)
+}
+
+func TestPorts_are_all_that_stand_in_the_commands(t *testing.T) {
+	for _, r := range pages(t)["OPERATING.md"] {
+		want := map[string][]int{"nodes": {16380, 18081, 18082, 19091, 19092}}[r.name]
+		require.Equal(t, want, r.ports(), r.name)
+	}
 }
 
 func TestShape_matches_what_is_shown(t *testing.T) {

@@ -2,6 +2,8 @@ package redistest_test
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,6 +34,26 @@ func TestNoPortIsGivenTwiceWhileItsTestRuns(t *testing.T) {
 		require.False(t, given[port], "%d", port)
 		given[port] = true
 	}
+}
+
+func TestAPortThatIsClaimedIsAwaitedAndKept(t *testing.T) {
+	var port int
+	claimed := make(chan struct{})
+	t.Run("another test", func(other *testing.T) {
+		port = redistest.FreePort(other)
+		go func() {
+			defer close(claimed)
+			redistest.ClaimPort(t, port)
+		}()
+		select {
+		case <-claimed:
+			require.Fail(other, "it was another test's still")
+		case <-time.After(100 * time.Millisecond):
+		}
+	})
+	<-claimed
+	_, err := net.Listen("unix", "@wse-redistest-"+strconv.Itoa(port))
+	require.Error(t, err, "it is kept")
 }
 
 func TestOneServerIsThereAgainAfterItWasKilled(t *testing.T) {

@@ -230,7 +230,7 @@ func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := strconv.Itoa(portMin + rand.IntN(portMax-portMin))
-		taken, err := net.Listen("unix", "@wse-redistest-"+port)
+		taken, err := take(port)
 		if err != nil {
 			continue
 		}
@@ -247,6 +247,26 @@ func FreePort(t testing.TB) int {
 	}
 	require.FailNow(t, "no port is free")
 	return 0
+}
+
+// take takes the name that stands for a port.
+func take(port string) (net.Listener, error) { return net.Listen("unix", "@wse-redistest-"+port) }
+
+// claimMax is how long a test may have a port that another one claims.
+const claimMax = 10 * time.Minute
+
+// ClaimPort waits until no other test has a port, and keeps it from all of them until this one ends. It is for ports that are not to be
+// chosen, because they are written somewhere.
+func ClaimPort(t testing.TB, port int) {
+	t.Helper()
+	for deadline := time.Now().Add(claimMax); ; <-time.After(pollEvery) {
+		taken, err := take(strconv.Itoa(port))
+		if err == nil {
+			t.Cleanup(func() { _ = taken.Close() })
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "the port %d is another test's for too long: %v", port, err)
+	}
 }
 
 // await asks again and again until what reports nil, and fails the test when that takes too long.
