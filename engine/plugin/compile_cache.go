@@ -196,19 +196,31 @@ func (c cached) readLines() *lines.Table {
 }
 
 // replace makes what was made in dir the entry, unless another process was faster; damaged says that what is there does not
-// compile.
+// compile. What is in the way is moved out of it as a whole: were it removed file by file, another process that has just made an
+// entry would find neither its own there nor another whole one.
 func (c cached) replace(dir string, damaged bool) error {
-	if _, whole := c.read(); !whole || damaged {
-		if err := os.RemoveAll(c.dir); err != nil {
+	aside := dir + "-aside" // a workshop too, should this process die
+	for tries := 0; ; tries++ {
+		err := os.Rename(dir, c.dir)
+		if err == nil {
+			return nil
+		}
+		if _, whole := c.read(); whole && !damaged {
+			return nil
+		}
+		if tries == replaceTries {
 			return err
 		}
+		damaged = false // whatever comes in its place is another one
+		if os.Rename(c.dir, aside) == nil {
+			_ = os.RemoveAll(aside) // or prune does
+		}
 	}
-	err := os.Rename(dir, c.dir)
-	if _, whole := c.read(); err != nil && whole {
-		return nil
-	}
-	return err
 }
+
+// replaceTries is how often something else may be in the way of an entry: each time another process was faster, and then another
+// one found that one gone.
+const replaceTries = 20
 
 // cacheDir makes the cache's directory, which nobody else may write to: what lies there is executed.
 func (h *Host) cacheDir() (string, error) {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"go/scanner"
 	"go/token"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,6 +85,39 @@ func TestCache_is_told_when_scan_or_rewriter_change(t *testing.T) {
 	const known = "4 b376b8611f5ac2e3"
 	require.Equal(t, known, fmt.Sprintf("%d %x", admission, sum.Sum(nil)[:8]),
 		"if modules are admitted or rewritten differently now, raise admission; then put the new value here")
+}
+
+// Many make the same entry at once, as processes do that share a cache, and a damaged one may be there before.
+func TestCache_entries_that_are_made_at_once_do_not_get_in_each_others_way(t *testing.T) {
+	const makers, rounds = 8, 200
+	for round := range rounds {
+		dir := t.TempDir()
+		entry := cached{filepath.Join(dir, "entry")}
+		if round%2 == 0 {
+			require.NoError(t, os.Mkdir(entry.dir, 0o700))
+			require.NoError(t, os.WriteFile(entry.file(), []byte("damaged"), 0o600))
+		}
+		shops := make([]string, makers)
+		for i := range shops {
+			shops[i] = filepath.Join(dir, workshop+fmt.Sprint(i))
+			require.NoError(t, os.MkdirAll(filepath.Join(shops[i], "wazero-1"), 0o700))
+			require.NoError(t, os.WriteFile(filepath.Join(shops[i], "wazero-1", "code"), []byte("code"), 0o600))
+			require.NoError(t, cached{shops[i]}.write([]byte("metered")))
+		}
+		errs := make([]error, makers)
+		var all sync.WaitGroup
+		for i, shop := range shops {
+			all.Go(func() { errs[i] = entry.replace(shop, round%4 == 0) })
+		}
+		all.Wait()
+		require.NoError(t, errors.Join(errs...), "round %d", round)
+		metered, whole := entry.read()
+		require.True(t, whole)
+		require.Equal(t, "metered", string(metered))
+		aside, err := filepath.Glob(filepath.Join(dir, "*-aside"))
+		require.NoError(t, err)
+		require.Empty(t, aside)
+	}
 }
 
 func TestCache_knows_a_module_only_under_the_limits_it_was_admitted_with(t *testing.T) {
