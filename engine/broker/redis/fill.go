@@ -109,10 +109,31 @@ func (f *follower) fill(ctx context.Context) {
 		for _, t := range f.reads.take(ctx, 1) {
 			if q, ok := t.begin(false); ok {
 				h, epoch, err := f.read(ctx, t, q.query())
+				q.onWay = !t.class.KeepsHistory() && f.doubled(t)
 				t.end(q, err, func(c *course) { c.answer(q, h, epoch) })
 			}
 		}
 	}
+}
+
+// doubled reports whether two connections bring t, its own and the one of patterns, and one of them has only just begun to. What that
+// one does not bring any more the other may be about to, so that nothing is missing yet; a connection that is later than silenceMax is
+// given up.
+func (f *follower) doubled(t *followed) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	t.mu.Lock()
+	joined, parted := time.Since(t.joined) < silenceMax, t.parted
+	t.mu.Unlock()
+	if t.own == nil || joined && parted {
+		return t.own != nil
+	}
+	for _, p := range f.patterns {
+		if p.confirmed && (joined || time.Since(p.begun) < silenceMax) && p.name.Matches(t.topic) {
+			return true
+		}
+	}
+	return false
 }
 
 // read reads a topic's history, with the epoch also where the class keeps none. That epoch is asked for before: if it changes

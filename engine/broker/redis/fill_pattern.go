@@ -104,7 +104,7 @@ func (f *follower) patternConfirmed(p *pattern) {
 	if f.patterns[p.name] != p {
 		return // it was left meanwhile
 	}
-	p.confirmed = true
+	p.confirmed, p.begun = true, time.Now()
 	if p.joined {
 		select {
 		case f.scans <- struct{}{}:

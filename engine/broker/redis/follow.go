@@ -138,6 +138,8 @@ type followed struct {
 	done    bool          // guarded by mu; settled is closed
 	gone    bool          // guarded by mu; nobody follows it any more
 	orphan  bool          // guarded by mu; a pattern brings it that was interrupted: where it begins is yet to be found out
+	joined  time.Time     // guarded by mu; when its own channel was confirmed the last time
+	parted  bool          // guarded by mu; until then a pattern brought it
 }
 
 var _ outlet = (*followed)(nil)
@@ -218,6 +220,8 @@ func (t *followed) confirmed() {
 		return
 	}
 	again := t.done
+	t.parted = t.parted && t.joined.IsZero()
+	t.joined = time.Now()
 	t.course.interrupt()
 	t.pursue()
 	if again && t.f.b.interrupted != nil {
@@ -261,9 +265,10 @@ func (t *followed) enqueue(what inquiry) {
 }
 
 // patience is how long to wait before the next reading: longer each time that one failed, or that it showed only that somebody
-// forges publications of the topic. What follows the last publication is delivered meanwhile.
+// forges publications of the topic, or that what is missing is still on its way. What follows the last publication is delivered
+// meanwhile.
 func (t *followed) patience() time.Duration {
-	n := t.fails + t.course.forged
+	n := t.fails + t.course.forged + t.course.awaited
 	if n == 0 {
 		return 0
 	}

@@ -41,6 +41,7 @@ type question struct {
 	known  bool
 	doubts []doubt
 	stamp  uint64
+	onWay  bool // what is missing may be on its way by another connection
 }
 
 // doubt is a delivered publication whose number another one claimed later.
@@ -130,6 +131,7 @@ type course struct {
 	doubts  []doubt // not yet asked about
 	suspect bool    // something was heard that could not be decoded
 	forged  int     // how many answers in a row showed that forgeries had been heard
+	awaited int     // how many answers in a row showed less than is missing, while it may be on its way
 	lost    uint64  // the stamp of the last publication that there was no room for
 	held    []publication
 }
@@ -307,6 +309,10 @@ func (c *course) answer(q question, h broker.History, epoch message.Epoch) {
 		return
 	case same && h.Recovered && c.catchUp(h.Publications, at):
 	case same && q.inquiry == fill && at.seq >= q.from.seq && at.seq <= c.last.seq:
+	case same && q.inquiry == fill && at.seq > c.last.seq && q.onWay:
+		c.awaited++
+		c.demand(fill)
+		return
 	case same && q.inquiry == fill && c.last != q.from: // something came meanwhile; perhaps it is enough to ask from there
 		c.demand(fill)
 		return
@@ -381,7 +387,7 @@ func (c *course) restart(h broker.History, at place) {
 // settle goes through what is held, now that the topic is known to have stood at the given place after q was put.
 func (c *course) settle(q question, at place) {
 	held, forged := c.release(), c.suspect
-	c.suspect = false
+	c.suspect, c.awaited = false, 0
 	slices.SortStableFunc(held, func(x, y publication) int { return cmp.Compare(x.seq, y.seq) })
 	for _, m := range held {
 		if m.stamp <= q.stamp && (m.epoch != at.epoch || m.seq > at.seq) {

@@ -21,6 +21,7 @@ type pattern struct {
 	joined    bool          // guarded by follower.mu; it was settled once
 	ending    bool          // guarded by follower.mu; nobody wants it, and what it carried is being subscribed to by name
 	since     time.Time     // guarded by follower.mu; by Redis's clock, when that was or a little before
+	begun     time.Time     // guarded by follower.mu; when it was confirmed the last time
 	cuts      int           // guarded by follower.mu; how often its connection ended
 	ready     chan struct{} // closed when it is joined, or left before
 }
@@ -340,4 +341,5 @@ func (t *followed) keep() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.course.open, t.orphan = false, false
+	t.joined, t.parted = time.Time{}, true
 }

@@ -118,6 +118,41 @@ func TestATopicWithoutHistoryLosesNothingWhenItsPatternIsLeft(t *testing.T) {
 	require.Zero(t, b.restarts("public:a:c"))
 }
 
+// With two connections for one topic, the one that began first may bring what the other, which began later, brings no more.
+func TestATopicWithoutHistoryIsToldOfNoGapWhileWhatIsMissingIsOnItsWay(t *testing.T) {
+	server := redistest.Single(t)
+	n := startNode(t, server.Config(), nil)
+	f := n.follower
+	topic := message.Topic("public:a:0")
+	for i := 1; f.subscriberOf(topic) == f.plain[0]; i++ { // which brings the patterns
+		topic = message.Topic(fmt.Sprint("public:a:", i))
+	}
+	n.follow("public:a:*", "public:x:*")
+	n.follow(topic)
+	n.tell(topic, "1")
+	n.received(t, topic, []string{"1"})
+	slow := message.Topic("public:x:1")
+	n.tell(slow, "1")
+	n.received(t, slow, []string{"1"})
+	way := f.lookup(slow)
+	way.mu.Lock() // the connection that brings the patterns comes to a halt here
+	n.tell(slow, "2")
+	n.tell(topic, "2", "3")
+	require.NoError(t, n.SetInterest(t.Context(), "public:a:*", false))
+	f.leave(time.Now().Add(time.Hour)) // as if linger was over: the topic is subscribed to by its name
+	at := f.lookup(topic)
+	require.Eventually(t, func() bool {
+		at.mu.Lock()
+		defer at.mu.Unlock()
+		return at.course.awaited > 0 || n.restarts(topic) > 0
+	}, patience, time.Millisecond)
+	n.tell(topic, "4", "5")
+	require.Eventually(t, func() bool { return f.tally.held.Load() == 2 || n.restarts(topic) > 0 }, patience, time.Millisecond)
+	way.mu.Unlock()
+	n.received(t, topic, []string{"1", "2", "3", "4", "5"})
+	require.Zero(t, n.restarts(topic))
+}
+
 func TestWhatIsHeardTwiceAllocatesNothing(t *testing.T) {
 	f := &follower{}
 	f.tally.heldBytesMax = heldBytesMax
