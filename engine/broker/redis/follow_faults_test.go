@@ -289,9 +289,9 @@ func TestGarbageOnAChannelChangesNothing(t *testing.T) {
 
 func TestForgedNumbersAreDroppedOrToldOf(t *testing.T) {
 	server := redistest.Single(t)
-	n := startNode(t, server.Config(), nil)
-	topic := message.Topic("user:u1:events")
-	n.follow(topic)
+	n := startNode(t, server.Config(), func(c *Config) { c.SubscriberConnections = 1 })
+	topic, after := message.Topic("user:u1:events"), message.Topic("user:u2:events")
+	n.follow(topic, after)
 	n.tell(topic, "1", "2")
 	n.received(t, topic, []string{"1", "2"})
 	h, err := n.History(t.Context(), topic, broker.Query{})
@@ -304,6 +304,14 @@ func TestForgedNumbersAreDroppedOrToldOf(t *testing.T) {
 		forge(seq, h.Position.Epoch, "f")
 		forge(seq, h.Position.Epoch+1, "f")
 	}
+	n.tell(after, "all forgeries were heard")
+	n.received(t, after, []string{"all forgeries were heard"})
+	at := n.follower.lookup(topic)
+	require.Eventually(t, func() bool { // before the topic reaches a number that was forged
+		at.mu.Lock()
+		defer at.mu.Unlock()
+		return len(at.course.held) == 0
+	}, patience, time.Millisecond)
 	for i := 3; i < 20; i++ {
 		n.tell(topic, fmt.Sprint(i))
 	}
