@@ -154,13 +154,15 @@ func (q *Quota) Upgrade(addr netip.Addr) (refused Limit) {
 // one too many nothing is counted and the limit is returned; else those limits are, or None, that are nearly reached. A user
 // of "" is nobody yet, and only the address is counted.
 func (q *Quota) Enter(user string, addr netip.Addr) (near [2]Limit, refused Limit) {
-	near[0], refused = q.login(user)
-	if refused != None {
+	nearAddress, addressOK := false, false
+	near[0], refused = q.login(user, func() bool {
+		nearAddress, addressOK = q.addressConnections.add(network(addr), nil)
+		return addressOK
+	})
+	switch {
+	case refused != None:
 		return near, refused
-	}
-	nearAddress, ok := q.addressConnections.add(network(addr))
-	if !ok {
-		q.logout(user)
+	case !addressOK:
 		q.Count(AddressConnections, Refused)
 		return [2]Limit{}, AddressConnections
 	}
@@ -177,17 +179,22 @@ func (q *Quota) Enter(user string, addr netip.Addr) (near [2]Limit, refused Limi
 // Login counts a connection that entered for nobody as the user's, with whom [Quota.Leave] is to be called then. Where it is
 // one too many it is not counted, and refused is the limit; near is it where it is nearly reached. It does not block.
 func (q *Quota) Login(user string) (near, refused Limit) {
-	if near, refused = q.login(user); near != None {
+	if near, refused = q.login(user, nil); near != None {
 		q.Count(near, Warned)
 	}
 	return near, refused
 }
 
-func (q *Quota) login(user string) (near, refused Limit) {
+// login counts a connection for a user, where he may have one more and agreed, unless that is nil, says yes. What it refuses was never
+// counted, not for a moment: it must not have others refused.
+func (q *Quota) login(user string, agreed func() bool) (near, refused Limit) {
 	if user == "" {
+		if agreed != nil {
+			agreed()
+		}
 		return None, None
 	}
-	isNear, ok := q.userConnections.add(user)
+	isNear, ok := q.userConnections.add(user, agreed)
 	switch {
 	case !ok:
 		q.Count(UserConnections, Refused)

@@ -172,6 +172,36 @@ func TestAUserAndAnAddressHaveOnlySoManyConnections(t *testing.T) {
 	require.Equal(t, UserConnections, refused)
 }
 
+func TestWhatTheAddressRefusesIsNotCountedForTheUserForAMoment(t *testing.T) {
+	q := open(t, func(c *Config) { c.UserConnectionsMax, c.AddressConnectionsMax = 1, 1 })
+	full, free := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	_, refused := q.Enter("somebody", full)
+	require.Equal(t, None, refused)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_, _ = q.Enter("u1", full) // whether he has his one connection just then or not
+			}
+		}
+	}()
+	wrong := 0
+	for range 20_000 {
+		if _, refused := q.Enter("u1", free); refused != None {
+			wrong++
+			continue
+		}
+		q.Leave("u1", free)
+	}
+	close(done)
+	<-ended
+	require.Zero(t, wrong, "he has no other connection")
+}
+
 func TestAConnectionOfNobodyCountsForItsAddressUntilSomebodyLogsIn(t *testing.T) {
 	q := open(t, func(c *Config) {
 		c.UserConnectionsMax, c.AddressConnectionsMax, c.UserMessagesPerSecond, c.UserMessagesBurst = 1, 3, 1, 1

@@ -155,9 +155,13 @@ func (t *tally[K]) init(most int) {
 	}
 }
 
-// add counts one more, where that is allowed, and reports whether few more are.
-func (t *tally[K]) add(key K) (near, ok bool) {
+// add counts one more, where that is allowed, and reports whether few more are. Where it is allowed it is not counted all the same if
+// agreed, which may be nil and must not use t, says no.
+func (t *tally[K]) add(key K, agreed func() bool) (near, ok bool) {
 	if t.max == 0 {
+		if agreed != nil {
+			agreed()
+		}
 		return false, true
 	}
 	sh := &t.shards[maphash.Comparable(t.seed, key)%shards]
@@ -166,6 +170,9 @@ func (t *tally[K]) add(key K) (near, ok bool) {
 	n := int(sh.of[key])
 	if n >= t.max {
 		return false, false
+	}
+	if agreed != nil && !agreed() {
+		return false, true
 	}
 	sh.of[key] = int32(n + 1)
 	return (n+1)*100 > t.max*WarnPercent, true
