@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/plugin"
 	"github.com/wse-engine/wse/engine/redis"
+	"github.com/wse-engine/wse/engine/redis/redistest"
 	"github.com/wse-engine/wse/sdk/client/go"
 )
 
@@ -81,7 +83,10 @@ func (r *running) tail(t *testing.T, user string, topics ...string) <-chan clien
 		URL: "ws://" + r.Addr().String() + "/wse", Token: client.StaticToken(r.token(t, user)), Topics: topics,
 		OnNotice: func(n client.Notice) {
 			if n.Kind == client.Connected {
-				connected <- struct{}{}
+				select {
+				case connected <- struct{}{}:
+				default: // once more, after the connection was lost
+				}
 			}
 		},
 	})
@@ -187,10 +192,7 @@ func TestWhenAPortIsTakenNothingStaysOpen(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = taken.Close() }()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := free.Addr().String()
-	require.NoError(t, free.Close())
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(redistest.FreePort(t))) // which nobody is given meanwhile
 
 	cfg := engine.DefaultConfig()
 	cfg.Listen, cfg.Admin.Listen, cfg.DataDir = addr, taken.Addr().String(), t.TempDir()
