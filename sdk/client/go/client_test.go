@@ -436,10 +436,16 @@ func TestATokenThatCannotBeHadEndsTheRun(t *testing.T) {
 }
 
 func TestASilentServerIsLeft(t *testing.T) {
-	s := serve(t,
-		func(p *peer) { p.asked(); p.answer("000000aa", 0, false); p.wait() },
-		func(p *peer) { p.asked(); p.publish("U", "000000aa", 1); p.wait() })
-	o := s.run(1, func(c *client.Config) { c.IdleTimeout = 3 * time.Second })
+	script := []func(*peer){func(p *peer) { p.asked(); p.answer("000000aa", 0, false); p.wait() }}
+	for range 20 { // one that is late is left as well
+		script = append(script, func(p *peer) {
+			p.send(`{"t":"server_ready","p":{"details":{}},"v":2}`)
+			p.publish("U", "000000aa", 1)
+			p.wait() // for the request
+			p.wait()
+		})
+	}
+	o := serve(t, script...).run(1, func(c *client.Config) { c.IdleTimeout = 3 * time.Second })
 	require.NoError(t, o.err)
 	require.Contains(t, o.notices, client.Disconnected)
 }
