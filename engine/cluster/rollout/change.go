@@ -211,10 +211,10 @@ func (r *Rollout) gather(ctx context.Context, p *proposal, v *version) error {
 		}
 		ready := p.report.count(StateReady) + p.report.count(StateGone)
 		switch against := p.report.against(); {
+		case errors.Is(ctx.Err(), context.Canceled): // also where all are ready
+			return fmt.Errorf("plugin/%s: %w: who asked for it does not wait any more", p.name, ErrRefused)
 		case ready == len(p.report.Nodes):
 			return nil
-		case errors.Is(ctx.Err(), context.Canceled):
-			return fmt.Errorf("plugin/%s: %w: who asked for it does not wait any more", p.name, ErrRefused)
 		case ctx.Err() != nil:
 			return fmt.Errorf("plugin/%s: %w: %d of %d nodes were ready within prepare_timeout (%v)",
 				p.name, ErrRefused, p.report.count(StateReady), len(p.report.Nodes), r.cfg.PrepareTimeout)

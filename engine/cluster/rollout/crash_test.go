@@ -485,6 +485,18 @@ func TestWhoNoLongerWaitsChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestWhoNoLongerWaitsChangesNothingThoughAllNodesAreReady(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	all := g.start("a", "b")
+	ctx, cancel := context.WithCancel(t.Context())
+	all[0].behindPrepare(cancel)
+	_, err := all[0].rollout.Swap(ctx, "say", candidate(1))
+	require.ErrorIs(t, err, rollout.ErrRefused)
+	require.ErrorContains(t, err, "who asked for it does not wait any more")
+	requireAll(t, all, 0)
+}
+
 func TestANodeThatCannotRecordTheChangeIsReportedAndTriesAgain(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t)
