@@ -378,14 +378,15 @@ func (p *Presence) admit(t *topic, u *user, turn uint64, r result) {
 		if w.sent != turn {
 			return false
 		}
-		p.unreserve(w)
 		if r.code == "d" {
+			p.unreserve(w)
 			w.done <- p.noRoom(t.name)
 			return true
 		}
 		if said = true; u.count > 0 && r.stamp > u.stamp {
-			p.say(u, w.data, r.stamp)
+			p.sayReserved(u, w, r.stamp)
 		}
+		p.unreserve(w)
 		w.done <- nil
 		return true
 	})

@@ -257,8 +257,16 @@ func (t *topic) touch(u *user) {
 
 // say sets what a user says, as Redis has it.
 func (p *Presence) say(u *user, data []byte, stamp uint64) {
-	p.bytes.Add(int64(len(data) - len(u.data)))
-	u.data, u.stamp = data, stamp
+	p.sayReserved(u, &waiter{data: data}, stamp)
+}
+
+// sayReserved is say for what there was made room for: in one step, so that nobody finds it free, nor taken twice.
+func (p *Presence) sayReserved(u *user, w *waiter, stamp uint64) {
+	more := int64(len(w.data) - len(u.data))
+	p.taken.Add(more - int64(w.reserved))
+	p.bytes.Add(more)
+	w.reserved = 0
+	u.data, u.stamp = w.data, stamp
 }
 
 // reserve makes room for an update among what all members of this node say, and reports whether there is some.
@@ -271,11 +279,11 @@ func (p *Presence) reserve(t *topic, w *waiter, name string) bool {
 		return true
 	}
 	for { // what there is no room for is never reserved, not for a moment: it must not have others refused who say less
-		reserved := p.reserved.Load()
-		if p.bytes.Load()+reserved+int64(n) > int64(p.limits.MiBTotal)<<20 {
+		taken := p.taken.Load()
+		if taken+int64(n) > int64(p.limits.MiBTotal)<<20 {
 			return false
 		}
-		if p.reserved.CompareAndSwap(reserved, reserved+int64(n)) {
+		if p.taken.CompareAndSwap(taken, taken+int64(n)) {
 			w.reserved = n
 			return true
 		}
@@ -283,7 +291,7 @@ func (p *Presence) reserve(t *topic, w *waiter, name string) bool {
 }
 
 func (p *Presence) unreserve(w *waiter) {
-	p.reserved.Add(-int64(w.reserved))
+	p.taken.Add(-int64(w.reserved))
 	w.reserved = 0
 }
 
