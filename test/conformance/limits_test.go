@@ -141,10 +141,10 @@ func halfHandshake(t *testing.T, poller string) {
 
 func trickle(t *testing.T, poller string) {
 	s := start(t, poller, "limits.handshake_timeout="+deadline.String())
+	began := time.Now() // before the server's deadline does
 	p := s.dial(t)
 	request := []byte(upgradeRequest("/echo", "X-Padding: "+repeat(400)))
 	var written atomic.Int64
-	began := time.Now()
 	ended := make(chan struct{})
 	go func() {
 		tick := time.NewTicker(deadline / 20)
