@@ -86,7 +86,8 @@ func newWorld(t *testing.T, how topology) *world {
 	t.Helper()
 	w := &world{t: t, ledger: oracle.NewLedger(), told: make(map[string]int), free: make(map[string]bool), seed: seed(t), machine: newPacing()}
 	w.moved.L = &w.mu
-	w.http = &http.Client{Timeout: publishWait + recoveryMax}
+	// What a node gives up for being idle, after half a minute, was given up here before: a publication on it would be lost meanwhile.
+	w.http = &http.Client{Timeout: publishWait + recoveryMax, Transport: &http.Transport{IdleConnTimeout: 10 * time.Second}}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.redis = how.start(t)
 	w.redis.patient(true)

@@ -67,7 +67,8 @@ func Start(binary, dir string, settings []string, withTLS bool) (*Engine, error)
 		}
 		settings = append(settings, "debug.poller=auto", "tls.cert_file="+filepath.Join(dir, certFile), "tls.key_file="+filepath.Join(dir, keyFile))
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.trust, ServerName: "localhost"}}
+	// What the program gives up for being idle, after half a minute, was given up here before: it cannot be asked on meanwhile.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.trust, ServerName: "localhost"}, IdleConnTimeout: 10 * time.Second}
 	e.http = &http.Client{Timeout: patience, Transport: transport}
 	args := []string{"serve"}
 	if config := filepath.Join(dir, "wse.yaml"); exists(config) {
