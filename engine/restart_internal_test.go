@@ -80,6 +80,9 @@ type formed struct {
 	conn io.ReadWriter
 }
 
+// formsTime is how long clients in forms may take from their connection to the last that they read.
+const formsTime = 5 * time.Minute
+
 // dial connects to the engine in a form.
 func (e *Engine) dialForm(t *testing.T, f *form, token string) *formed {
 	t.Helper()
@@ -94,7 +97,7 @@ func (e *Engine) dialForm(t *testing.T, f *form, token string) *formed {
 	require.NoError(t, err)
 	require.Equal(t, f.deflate, len(hs.Extensions) > 0)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.(*net.TCPConn).SetDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, conn.(*net.TCPConn).SetDeadline(time.Now().Add(formsTime)))
 	c := &formed{t: t, form: f, conn: conn}
 	if early != nil {
 		c.conn = struct {
@@ -241,6 +244,8 @@ func TestARestartIsReadInEveryForm(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Listen, cfg.Admin.Listen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	cfg.Limits.DrainJitter = 0
+	// What is read is read in this order, without a heartbeat in between, by clients that do not answer pings.
+	cfg.Heartbeat.Interval, cfg.Heartbeat.IdleTimeout = formsTime, 2*formsTime
 	e, err := New(cfg, Options{})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
