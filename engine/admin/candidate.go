@@ -38,17 +38,31 @@ func (s *Server) candidates(places chan struct{}, next http.HandlerFunc) http.Ha
 		_ = errors.Join(c.SetReadDeadline(until), c.SetWriteDeadline(until))
 		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.CandidateTimeout)
 		defer cancel()
-		select {
-		case places <- struct{}{}:
-			defer func() { <-places }()
-		case <-ctx.Done():
+		if !takePlace(ctx, places) {
 			refuse(w, http.StatusServiceUnavailable, codeUnavailable,
 				"as many candidates as admin.candidates_max allows (%d) are being worked on; nothing was done", s.cfg.CandidatesMax)
 			return
 		}
+		defer func() { <-places }()
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, int64(s.cfg.ModuleKiBMax+s.cfg.BodyKiBMax)<<10)
 		next(w, r)
+	}
+}
+
+// takePlace waits for one of places until ctx ends, and reports whether it has one. Where one is free it is taken though ctx has ended:
+// that there was none would be wrong to say.
+func takePlace(ctx context.Context, places chan<- struct{}) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
