@@ -337,15 +337,18 @@ func (r *Rollout) settle(c *claim) {
 
 // giveUp ends a change that is not made.
 func (r *Rollout) giveUp(ctx context.Context, p *proposal) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+	ctx = context.WithoutCancel(ctx)
+	dropping, cancel := context.WithTimeout(ctx, r.cfg.CommitTimeout) // as long as for a change: the next one is refused while this one has the lease
 	defer cancel()
-	if r.shelf.drop(ctx, &p.claim) != nil {
+	if r.shelf.drop(dropping, &p.claim) != nil {
 		r.settle(&p.claim)
 	}
 	if len(p.seen) == 0 {
 		return
 	}
 	if body, err := json.Marshal(&ask{Change: p.Change, Plugin: p.name, How: p.How}); err == nil {
-		_, _ = r.deps.Bus.Ask(ctx, subjectAbandon, body) // who does not hear it gives up in time
+		asking, cancel := context.WithTimeout(ctx, answerWithin)
+		defer cancel()
+		_, _ = r.deps.Bus.Ask(asking, subjectAbandon, body) // who does not hear it gives up in time
 	}
 }

@@ -466,6 +466,23 @@ func TestNodesThatServeDifferentVersionsAreToldInTheLogAndCounted(t *testing.T) 
 	}
 }
 
+func TestAChangeThatIsRefusedHoldsUpNoOtherThoughTheWayToRedisIsSlow(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	all := g.start("a", "b")
+	ctx, cancel := context.WithCancel(t.Context())
+	all[0].behindPrepare(func() {
+		all[0].cut.lag.Store(int64(600 * time.Millisecond)) // there, and as long back
+		cancel()
+	})
+	_, err := all[0].rollout.Swap(ctx, "say", candidate(1))
+	require.ErrorIs(t, err, rollout.ErrRefused)
+	all[0].cut.lag.Store(0)
+	_, err = all[1].rollout.Swap(t.Context(), "say", candidate(2))
+	require.NotErrorIs(t, err, rollout.ErrBusy)
+	awaitAll(t, all, 2)
+}
+
 func TestWhoNoLongerWaitsChangesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t)

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -360,6 +361,21 @@ type cable struct {
 	broken bool                  // guarded by mu
 	conns  map[net.Conn]struct{} // guarded by mu
 	all    sync.WaitGroup
+	lag    atomic.Int64 // nanoseconds that whatever is sent takes
+}
+
+// lagging writes to a connection what takes its time.
+type lagging struct {
+	io.Writer
+	lag *atomic.Int64
+}
+
+// Write implements io.Writer.
+func (l lagging) Write(b []byte) (int, error) {
+	if lag := l.lag.Load(); lag > 0 {
+		<-time.After(time.Duration(lag))
+	}
+	return l.Writer.Write(b)
 }
 
 func newCable(t *testing.T, target string) *cable {
@@ -397,7 +413,7 @@ func (c *cable) accept() {
 		c.mu.Unlock()
 		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
 			c.all.Go(func() {
-				_, _ = io.Copy(pair[0], pair[1])
+				_, _ = io.Copy(lagging{pair[0], &c.lag}, pair[1])
 				_, _ = pair[0].Close(), pair[1].Close()
 				c.mu.Lock()
 				delete(c.conns, pair[0])
