@@ -262,18 +262,33 @@ func (w *waitingList) remove(c *Conn, hs *handshake) {
 func (l *Lane) beginHandshake(c *Conn) {
 	s := l.srv
 	hs := c.handshake.Load()
-	hs.counted = true
-	if s.handshakes.Add(1) > int64(s.cfg.HandshakesMax) {
+	if !s.countHandshake() {
 		oldest := l.waiting.first
 		if oldest == nil {
 			l.refuse(c, http.StatusServiceUnavailable, "too many handshakes")
 			return
 		}
+		oldest.handshake.Load().counted = false // its place is taken over, so that no other lane can have it
 		l.handshakeLate(oldest)
 	}
+	hs.counted = true
 	l.waiting.add(c, hs)
 	c.closeBy = l.in(s.ticks(s.cfg.HandshakeTimeout))
 	l.rearm(c)
+}
+
+// countHandshake counts one more, unless there are as many as there may be: what is refused is never counted, so that it
+// takes the place of nobody.
+func (s *Server) countHandshake() bool {
+	for {
+		n := s.handshakes.Load()
+		if n >= int64(s.cfg.HandshakesMax) {
+			return false
+		}
+		if s.handshakes.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 // endHandshake stops counting a handshake. The lane's lock is held.

@@ -7,9 +7,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wse-engine/wse/engine/conn"
@@ -380,6 +383,51 @@ func TestWithAllHandshakesAtTheGateNewOnesAreRefused(t *testing.T) {
 			require.Equal(t, 101, c.response().StatusCode)
 		}
 	})
+}
+
+// heldLog is a log whose first line about a refusal waits until it is let go.
+type heldLog struct {
+	hclog.Logger
+	begun         atomic.Bool
+	held, release chan struct{}
+}
+
+func (l *heldLog) IsDebug() bool { return true }
+
+func (l *heldLog) Debug(msg string, _ ...any) {
+	if msg == "connection refused" && l.begun.CompareAndSwap(false, true) {
+		close(l.held)
+		<-l.release
+	}
+}
+
+func TestAHandshakeThatIsRefusedTakesNobodysPlace(t *testing.T) {
+	s := newSetup()
+	s.cfg.HandshakesMax = 1
+	s.opts.Goroutines, s.opts.Loops = true, 2 // connections are given to the lanes in turn
+	log := &heldLog{Logger: hclog.NewNullLogger(), held: make(chan struct{}), release: make(chan struct{})}
+	s.opts.Log = log
+	letGo := sync.OnceFunc(func() { close(log.release) })
+	asked, admit := make(chan struct{}, 2), make(chan struct{})
+	s.app.admit = func(context.Context, *conn.Upgrade) conn.Admission {
+		asked <- struct{}{}
+		<-admit
+		return s.app.yes()
+	}
+	srv := s.start(t)
+	t.Cleanup(letGo)
+	first := srv.dial(t)
+	first.write([]byte(upgradeRequest("/")))
+	<-asked
+	refused := srv.dial(t)
+	<-log.held // it is being refused, on the other lane
+	close(admit)
+	require.Equal(t, 101, first.response().StatusCode)
+	next := srv.dial(t)
+	next.write([]byte(upgradeRequest("/")))
+	require.Equal(t, 101, next.response().StatusCode, "there is nobody else at the gate")
+	letGo()
+	require.Equal(t, 503, refused.response().StatusCode)
 }
 
 func TestASlowGateDoesNotHoldUpOpenConnections(t *testing.T) {
