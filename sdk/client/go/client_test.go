@@ -24,8 +24,9 @@ const topic = "user:u1:order_events"
 
 // server plays an engine by a script, one step a connection.
 type server struct {
-	t    *testing.T
-	addr string
+	t     *testing.T
+	addr  string
+	ended <-chan struct{} // closed when all steps are done
 }
 
 // peer is the server's side of one connection.
@@ -59,7 +60,7 @@ func serve(t *testing.T, script ...func(p *peer)) *server {
 		_ = l.Close()
 		<-done
 	})
-	return &server{t, l.Addr().String()}
+	return &server{t, l.Addr().String(), done}
 }
 
 func (p *peer) send(text string) { _ = wsutil.WriteServerText(p.conn, []byte(text)) }
@@ -153,6 +154,7 @@ func TestPublicationsComeInOrderUntilTheHandlerStops(t *testing.T) {
 	require.NoError(t, o.err)
 	require.Equal(t, []uint64{1, 2, 3}, o.offsets)
 	require.Equal(t, []client.NoticeKind{client.Connected}, o.notices, "a first subscription misses nothing")
+	<-s.ended // what is left over now is the client's
 }
 
 func TestALostConnectionIsMadeAgainFromWhereItStopped(t *testing.T) {
