@@ -6,7 +6,8 @@
 // maps that hold those only that have lately sent something, and no more than senders_max of them.
 //
 // Ownership: a Meter belongs to its connection's reading goroutine. All methods of a Quota may be called by any goroutine;
-// each takes the lock of at most one part of one map at a time. Run owns the one goroutine that forgets the quiet.
+// each takes the lock of at most one part of a map at a time, and Enter that of an address's part within that of a user's.
+// Run owns the one goroutine that forgets the quiet.
 package quota
 
 import (
