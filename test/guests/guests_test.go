@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -92,9 +93,15 @@ func languages() []string {
 	return names
 }
 
+// making has a lock for each directory, by its name: more than one test wants the guest of some, and makes it anew.
+var making sync.Map
+
 // build makes the guest of a directory, with settings for make, and reads it.
 func build(t testing.TB, dir string, settings ...string) []byte {
 	t.Helper()
+	lock, _ := making.LoadOrStore(filepath.Clean(dir), new(sync.Mutex))
+	lock.(*sync.Mutex).Lock()
+	defer lock.(*sync.Mutex).Unlock()
 	wasm := filepath.Join(dir, "plugin.wasm")
 	require.NoError(t, os.RemoveAll(wasm))
 	out, err := exec.CommandContext(t.Context(), "make", append([]string{"-s", "-C", dir}, settings...)...).CombinedOutput()
