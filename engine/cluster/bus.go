@@ -197,7 +197,7 @@ func (n *Node) put(ctx context.Context, channel, id, subject string, body []byte
 	if until, ok := ctx.Deadline(); ok {
 		left = min(left, time.Until(until))
 	}
-	raw, err := encode(&head{Kind: kindQuestion, ID: id, From: n.self.ID, Subject: subject, LeftMS: max(1, left.Milliseconds())}, body)
+	raw, err := encode(&head{Kind: kindQuestion, ID: id, From: n.self.ID, DB: n.db(), Subject: subject, LeftMS: max(1, left.Milliseconds())}, body)
 	if err == nil {
 		err = n.client.Do().Publish(ctx, channel, raw).Err()
 	}
@@ -263,6 +263,7 @@ type listener struct {
 	node      *Node
 	listening chan struct{}
 	heard     bool // listening is closed
+	warned    bool // of another wse
 	handlers  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -308,6 +309,8 @@ func (l *listener) take(ctx context.Context, raw []byte) {
 	case err != nil:
 		n.figures.malformed.Add(1)
 		n.log.Warn("something that no node says came on the bus; its channels belong to the engine alone", "error", err)
+	case h.DB != n.db():
+		l.foreign(h.DB)
 	case h.Kind == kindAnswer:
 		n.mu.Lock()
 		q := n.questions[h.ID]
@@ -320,6 +323,15 @@ func (l *listener) take(ctx context.Context, raw []byte) {
 		}
 	case h.Kind == kindQuestion && h.From != n.self.ID:
 		l.work(ctx, h, body)
+	}
+}
+
+// foreign has the operator told, once, that this is not the only wse of its Redis.
+func (l *listener) foreign(db int) {
+	if !l.warned {
+		l.warned = true
+		l.node.log.Error("another wse uses the same Redis; channels have no databases, so each hears what the other one's clients are sent: give each a Redis of its own",
+			"its_database", db, "database", l.node.db())
 	}
 }
 
@@ -349,7 +361,7 @@ func (l *listener) work(ctx context.Context, h head, body []byte) {
 		ctx, cancel := context.WithTimeout(ctx, min(time.Duration(max(h.LeftMS, 1))*time.Millisecond, askLongest))
 		defer cancel()
 		answer, err := n.answer(ctx, h.From, h.Subject, body)
-		reply := head{Kind: kindAnswer, ID: h.ID, From: n.self.ID}
+		reply := head{Kind: kindAnswer, ID: h.ID, From: n.self.ID, DB: n.db()}
 		if err != nil {
 			reply.Err = faultOf(err)
 		}

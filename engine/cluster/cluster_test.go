@@ -56,7 +56,12 @@ func open(t *testing.T, addr string) *redis.Client {
 // start runs a node whose way to Redis is addr, and waits until it is among the living.
 func start(t *testing.T, addr, name string, cfg cluster.Config, handle func(*cluster.Node)) *peer {
 	t.Helper()
-	n, err := cluster.New(cfg, open(t, addr), cluster.Options{
+	return startOn(t, open(t, addr), name, cfg, handle)
+}
+
+func startOn(t *testing.T, client *redis.Client, name string, cfg cluster.Config, handle func(*cluster.Node)) *peer {
+	t.Helper()
+	n, err := cluster.New(cfg, client, cluster.Options{
 		Name: name, Version: "1", Addr: name + ":80", Describe: func() map[string]string { return map[string]string{"plugins": "p1"} },
 	})
 	require.NoError(t, err)
@@ -464,6 +469,45 @@ func TestGarbageOnTheBusIsCountedAndHarmsNobody(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, answers[1].Err)
 	require.EqualValues(t, len(garbage), b.Stats().Malformed)
+}
+
+func TestWhoUsesAnotherDatabaseOfTheSameRedisIsAnotherCluster(t *testing.T) {
+	server := redistest.Single(t)
+	var mu sync.Mutex
+	asked := map[string]map[string]bool{} // by whom, of each
+	begin := func(name string, db int) *peer {
+		cfg := open(t, server.Addr()).Config()
+		cfg.DB = db
+		return startOn(t, redistest.Open(t, cfg), name, quick(), func(n *cluster.Node) {
+			n.Handle("echo", func(_ context.Context, from string, body []byte) ([]byte, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if asked[name] == nil {
+					asked[name] = map[string]bool{}
+				}
+				asked[name][from] = true
+				return body, nil
+			})
+		})
+	}
+	a, b, c, d := begin("a", 0), begin("b", 0), begin("c", 1), begin("d", 1)
+	for _, pair := range [][2]*peer{{a, b}, {c, d}} {
+		for range 3 { // the last answer comes after all that was asked before was heard
+			answers, err := pair[0].Ask(t.Context(), "echo", nil)
+			require.NoError(t, err)
+			require.Len(t, answers, 2)
+			for _, one := range answers {
+				require.NoError(t, one.Err)
+			}
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.NotContains(t, asked["d"], a.ID())
+	require.NotContains(t, asked["c"], a.ID())
+	require.NotContains(t, asked["b"], c.ID())
+	require.Contains(t, asked["b"], a.ID())
+	require.Contains(t, asked["d"], c.ID())
 }
 
 func TestBodiesHaveALimit(t *testing.T) {

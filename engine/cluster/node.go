@@ -70,6 +70,9 @@ type Node struct {
 	lastBeat atomic.Pointer[time.Time] // when Redis took the last beat; nil: it took none
 }
 
+// db is the database that this wse keeps everything in.
+func (n *Node) db() int { return n.client.Config().DB }
+
 // New checks cfg and returns a node of a new id. It connects to nothing yet.
 func New(cfg Config, client *redis.Client, opts Options) (*Node, error) {
 	if err := cfg.Validate(); err != nil {

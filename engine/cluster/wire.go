@@ -22,6 +22,7 @@ type head struct {
 	Kind    string `json:"kind"`              // kindQuestion or kindAnswer
 	ID      string `json:"id"`                // of the question
 	From    string `json:"from"`              // the id of the node that sends this
+	DB      int    `json:"db,omitempty"`      // of that node: channels have no databases, and who uses another one is another wse
 	Subject string `json:"subject,omitempty"` // of a question
 	LeftMS  int64  `json:"left_ms,omitempty"` // of a question: how long its asker still waits
 	Err     *fault `json:"err,omitempty"`     // of an answer that is an error
