@@ -218,7 +218,7 @@ func writeSubscribed(w *dialect.Writer, b *message.Subscribed) {
 func writeRestarted(w *dialect.Writer, b *message.Restarted) {
 	w.String("action", "recover")
 	w.Bool("success", !b.Withheld)
-	topics, text := []message.Topic{b.Topic}, "publications may be missing; what there is follows"
+	topics, text := []message.Topic{b.Topic}, "publications may be missing; a retained snapshot follows where there is one, sync_request brings the history"
 	if b.Withheld {
 		topics, text = nil, "publications may be missing; subscribe again with recover for what there is"
 	}
