@@ -262,7 +262,7 @@ func (w *waitingList) remove(c *Conn, hs *handshake) {
 func (l *Lane) beginHandshake(c *Conn) {
 	s := l.srv
 	hs := c.handshake.Load()
-	if !s.countHandshake() {
+	if !s.handshakes.Take(1, int64(s.cfg.HandshakesMax)) {
 		oldest := l.waiting.first
 		if oldest == nil {
 			l.refuse(c, http.StatusServiceUnavailable, "too many handshakes")
@@ -275,20 +275,6 @@ func (l *Lane) beginHandshake(c *Conn) {
 	l.waiting.add(c, hs)
 	c.closeBy = l.in(s.ticks(s.cfg.HandshakeTimeout))
 	l.rearm(c)
-}
-
-// countHandshake counts one more, unless there are as many as there may be: what is refused is never counted, so that it
-// takes the place of nobody.
-func (s *Server) countHandshake() bool {
-	for {
-		n := s.handshakes.Load()
-		if n >= int64(s.cfg.HandshakesMax) {
-			return false
-		}
-		if s.handshakes.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
 }
 
 // endHandshake stops counting a handshake. The lane's lock is held.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/wse-engine/wse/engine/bounded"
 	"github.com/wse-engine/wse/engine/dialect"
 	"github.com/wse-engine/wse/engine/frame"
 	"github.com/wse-engine/wse/engine/message"
@@ -69,7 +70,7 @@ type Server struct {
 
 	ctx         context.Context // of Run, for what handshakes wait for
 	connections atomic.Int64
-	handshakes  atomic.Int64
+	handshakes  bounded.Count
 	draining    atomic.Bool
 	accepted    atomic.Uint64
 	refused     atomic.Uint64

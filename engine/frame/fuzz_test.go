@@ -186,37 +186,6 @@ func TestABudgetGrantsNoMoreThanItHas(t *testing.T) {
 	require.False(t, new(frame.Budget).Reserve(1))
 }
 
-func TestWhatABudgetRefusesIsNeverTakenFromIt(t *testing.T) {
-	b := frame.NewBudget(10)
-	begun, enough, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for n := 0; ; n++ {
-			b.Reserve(11)
-			b.Overdraw(16, 5)
-			if n == 0 {
-				close(begun)
-			}
-			select {
-			case <-enough:
-				return
-			default:
-			}
-		}
-	}()
-	<-begun
-	granted, most := true, int64(0)
-	for i := 0; i < 1_000_000 && granted; i++ {
-		granted = b.Reserve(10)
-		most = max(most, b.Used())
-		b.Release(10)
-	}
-	close(enough)
-	<-ended
-	require.True(t, granted, "what there is was refused since somebody asked for more than there is")
-	require.EqualValues(t, 10, most)
-}
-
 func TestABudgetIsOverdrawnByNoMoreThanIsAllowed(t *testing.T) {
 	b := frame.NewBudget(10)
 	require.True(t, b.Overdraw(10, 5))

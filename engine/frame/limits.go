@@ -3,7 +3,8 @@ package frame
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
+
+	"github.com/wse-engine/wse/engine/bounded"
 )
 
 // limitBytesMax bounds every limit, so that lengths fit an int on every platform.
@@ -65,7 +66,7 @@ func checkRatio(n int64) error {
 // Budget is a number of bytes that many connections share. The zero Budget grants nothing.
 type Budget struct {
 	max  int64
-	used atomic.Int64
+	used bounded.Count
 }
 
 // NewBudget returns a budget of bytesMax bytes.
@@ -75,17 +76,9 @@ func NewBudget(bytesMax int64) *Budget { return &Budget{max: bytesMax} }
 func (b *Budget) Reserve(n int64) bool { return b.Overdraw(n, 0) }
 
 // Overdraw takes n bytes although fewer may be left, or nothing and returns false if that would be more than over bytes too
-// many. What is refused was never taken, not for a moment: it must not have others refused who ask for less.
+// many.
 func (b *Budget) Overdraw(n, over int64) bool {
-	for {
-		used := b.used.Load()
-		if used+n > b.max+over {
-			return false
-		}
-		if b.used.CompareAndSwap(used, used+n) {
-			return true
-		}
-	}
+	return b.used.Take(n, b.max+over)
 }
 
 // Overdrawn reports whether more is taken than there is.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/wse-engine/wse/engine/bounded"
 	"github.com/wse-engine/wse/sdk/abi"
 )
 
@@ -20,7 +21,7 @@ type crews struct {
 type crew struct {
 	on     map[*version]int // guarded by crews.mu
 	total  int              // guarded by crews.mu
-	memory atomic.Int64     // bytes of linear memory
+	memory bounded.Count    // bytes of linear memory
 	most   atomic.Int64     // bytes, of the version that was opened last
 }
 
@@ -107,18 +108,13 @@ func (c *crew) allocate(capacity, most uint64) experimental.LinearMemory {
 	return &shared{LinearMemory: allocate(capacity, most), crew: c}
 }
 
-// reserve counts bytes towards the memories of the crew, those that must be granted whatever there is, and reports whether it did. What
-// is refused was never counted, not for a moment: a strategy that asks for too much must not have others refused.
+// reserve counts bytes towards the memories of the crew, those that must be granted whatever there is, and reports whether it did.
 func (c *crew) reserve(bytes int64, must bool) bool {
-	for {
-		memory := c.memory.Load()
-		if memory+bytes > c.most.Load() && !must {
-			return false
-		}
-		if c.memory.CompareAndSwap(memory, memory+bytes) {
-			return true
-		}
+	if must {
+		c.memory.Add(bytes)
+		return true
 	}
+	return c.memory.Take(bytes, c.most.Load())
 }
 
 // shared is a memory that counts towards those of a crew.

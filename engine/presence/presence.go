@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wse-engine/wse/engine/bounded"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -56,7 +57,7 @@ type Presence struct {
 	topics map[message.Topic]*topic // those with a member; guarded by mu
 
 	members                     atomic.Int64
-	bytes                       atomic.Int64
+	bytes                       bounded.Count
 	told                        [message.PresenceKinds]atomic.Uint64
 	refusedMembers, refusedData atomic.Uint64
 }

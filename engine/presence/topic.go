@@ -103,21 +103,18 @@ func (p *Presence) depart(t *topic, m *member) {
 	t.change(m)
 }
 
-// take counts bytes of data, fewer where n is negative, and reports whether there is room for more. What there is
-// no room for was never counted, not for a moment: it must not have others refused who say less.
+// take counts bytes of data, fewer where n is negative, and reports whether there is room for more.
 func (p *Presence) take(t *topic, n int) bool {
 	if n > 0 && t.bytes+n > p.cfg.TopicKiBMax<<10 {
 		return false
 	}
-	for total := p.bytes.Load(); ; total = p.bytes.Load() {
-		if n > 0 && total+int64(n) > int64(p.cfg.MiBTotal)<<20 {
-			return false
-		}
-		if p.bytes.CompareAndSwap(total, total+int64(n)) {
-			t.bytes += n
-			return true
-		}
+	if n <= 0 {
+		p.bytes.Add(int64(n))
+	} else if !p.bytes.Take(int64(n), int64(p.cfg.MiBTotal)<<20) {
+		return false
 	}
+	t.bytes += n
+	return true
 }
 
 // change puts a member among those of whom something is to be told, once.

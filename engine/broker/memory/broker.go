@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wse-engine/wse/engine/bounded"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -31,8 +32,8 @@ type Broker struct {
 	start    time.Time
 
 	closed   atomic.Bool
-	topics   atomic.Int64 // how many there are
-	bytes    atomic.Int64 // kept by all topics
+	topics   bounded.Count // how many there are
+	bytes    atomic.Int64  // kept by all topics
 	counters counters
 	patterns atomic.Pointer[[]message.Topic] // that somebody is subscribed to
 	cold     coldness
@@ -173,7 +174,7 @@ func (b *Broker) insert(sh *shard, name message.Topic, now int64) *topic {
 	if t := sh.topics[name]; t != nil {
 		return t
 	}
-	if !b.admit() {
+	if !b.topics.Take(1, int64(b.cfg.TopicsMax)) {
 		return nil
 	}
 	name = message.Topic(strings.Clone(string(name))) // the caller's may be a piece of something large
@@ -182,20 +183,6 @@ func (b *Broker) insert(sh *shard, name message.Topic, now int64) *topic {
 	b.cold.place(t) // nobody else can have t locked yet
 	sh.topics[name] = t
 	return t
-}
-
-// admit counts one more topic, and reports whether there was room for it. One that there is no room for is never counted, not for a
-// moment: it must not have another one refused.
-func (b *Broker) admit() bool {
-	for {
-		n := b.topics.Load()
-		if n >= int64(b.cfg.TopicsMax) {
-			return false
-		}
-		if b.topics.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
 }
 
 // nextEpoch returns the epoch that a topic which does not exist will get when it is made, as long as no topic of its

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/wse-engine/wse/engine/bounded"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/redis"
@@ -63,8 +64,8 @@ type Broker struct {
 	lanes    []*lane // for publications, each for a part of the slots
 	readers  []*lane // for everything else
 	scripts  map[*broker.CompiledClass]*scripts
-	calls    sync.Pool    // of *call, for publications
-	pending  atomic.Int64 // publications that wait
+	calls    sync.Pool     // of *call, for publications
+	pending  bounded.Count // publications that wait
 	counters counters
 
 	closed  atomic.Bool

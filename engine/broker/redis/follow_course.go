@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/wse-engine/wse/engine/bounded"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
 )
@@ -76,8 +77,8 @@ type outlet interface {
 // tally counts for all courses of a node, and bounds what they hold.
 type tally struct {
 	heldBytesMax int64
-	heldBytes    atomic.Int64 // held now
-	held         atomic.Int64 // publications held now
+	heldBytes    bounded.Count // held now
+	held         atomic.Int64  // publications held now
 
 	delivered atomic.Uint64 // from channels, not from the history
 	fills     atomic.Uint64 // gaps that the history closed
@@ -86,20 +87,6 @@ type tally struct {
 	conflicts atomic.Uint64 // two publications with one number, and numbers that the topic has not reached
 	malformed atomic.Uint64 // numbered like ours, but not to be decoded
 	overflows atomic.Uint64 // publications not held for lack of room, to be read again
-}
-
-// take makes room for so many bytes that are to be held, and reports whether there was some. What there is no room for is never counted,
-// not for a moment: it must not keep out what is smaller.
-func (t *tally) take(n int64) bool {
-	for {
-		held := t.heldBytes.Load()
-		if held+n > t.heldBytesMax {
-			return false
-		}
-		if t.heldBytes.CompareAndSwap(held, held+n) {
-			return true
-		}
-	}
 }
 
 // course is what this node knows of a topic that it follows, and decides what becomes of everything that is heard of it: what
@@ -208,7 +195,7 @@ func (c *course) contradicts(m publication) bool {
 
 // hold keeps m until the next answer.
 func (c *course) hold(m publication) {
-	if !c.tally.take(int64(len(m.raw))) {
+	if !c.tally.heldBytes.Take(int64(len(m.raw)), c.tally.heldBytesMax) {
 		c.tally.overflows.Add(1)
 		c.lost = m.stamp
 	} else {

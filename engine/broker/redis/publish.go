@@ -31,7 +31,7 @@ func (b *Broker) PublishFenced(ctx context.Context, env *message.Envelope, fence
 	if _, err := message.ParseTopic(string(env.Topic)); err != nil {
 		return broker.Published{}, fmt.Errorf("broker/redis: %w", err)
 	}
-	if !b.admit() {
+	if !b.pending.Take(1, int64(b.cfg.PendingMax)) {
 		b.counters.refused.Add(1)
 		return broker.Published{}, fmt.Errorf("broker/redis: %w: %d publications wait on this node, which is pending_max", broker.ErrUnavailable, b.cfg.PendingMax)
 	}
@@ -52,20 +52,6 @@ func (b *Broker) PublishFenced(ctx context.Context, env *message.Envelope, fence
 		return broker.Published{}, err
 	}
 	return b.published(class, topic, id, text)
-}
-
-// admit counts a publication among those that wait, and reports whether there was room for it. One that there is no room for is never
-// counted, not for a moment: it must not have another one refused.
-func (b *Broker) admit() bool {
-	for {
-		pending := b.pending.Load()
-		if pending >= int64(b.cfg.PendingMax) {
-			return false
-		}
-		if b.pending.CompareAndSwap(pending, pending+1) {
-			return true
-		}
-	}
 }
 
 // prepare makes c the publication of env.

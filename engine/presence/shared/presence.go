@@ -30,6 +30,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/wse-engine/wse/engine/bounded"
 	"github.com/wse-engine/wse/engine/broker"
 	"github.com/wse-engine/wse/engine/message"
 	"github.com/wse-engine/wse/engine/presence"
@@ -71,8 +72,8 @@ type Presence struct {
 	idle   []*topic                 // topics that are only heard of, at some time, the first first; guarded by mu
 
 	members                      atomic.Int64
-	bytes                        atomic.Int64 // that all members here say
-	taken                        atomic.Int64 // that, and what was reserved for those who are about to
+	bytes                        atomic.Int64  // that all members here say
+	taken                        bounded.Count // that, and what was reserved for those who are about to
 	told                         [message.PresenceKinds]atomic.Uint64
 	refusedMembers, refusedData  atomic.Uint64
 	commands, gaps, restorations atomic.Uint64

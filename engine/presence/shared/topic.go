@@ -278,16 +278,11 @@ func (p *Presence) reserve(t *topic, w *waiter, name string) bool {
 	if n <= 0 {
 		return true
 	}
-	for { // what there is no room for is never reserved, not for a moment: it must not have others refused who say less
-		taken := p.taken.Load()
-		if taken+int64(n) > int64(p.limits.MiBTotal)<<20 {
-			return false
-		}
-		if p.taken.CompareAndSwap(taken, taken+int64(n)) {
-			w.reserved = n
-			return true
-		}
+	if !p.taken.Take(int64(n), int64(p.limits.MiBTotal)<<20) {
+		return false
 	}
+	w.reserved = n
+	return true
 }
 
 func (p *Presence) unreserve(w *waiter) {
