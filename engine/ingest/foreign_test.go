@@ -57,7 +57,7 @@ func TestWhatAForeignProgramGetsWrongIsNamed(t *testing.T) {
 		`{"t":"x","p":{},"topic":"user:u2:events"}`:           `topic: is "user:u2:events", but it was published on the channel of "user:u1:events"`,
 		`{"type":"X","payload":{},"topic":"user:u2:events"}`:  "published on the channel of",
 		`{"type":"X","payload":{},"q":1}`:                     "q: is no field here",
-		`{"t":"` + strings.Repeat("x", 256<<10) + `","p":{}}`: "see event_kib_max",
+		`{"t":"` + strings.Repeat("x", 256<<10) + `","p":{}}`: "see limits.event_kib_max",
 	} {
 		env, ev, err := in.ParseForeign("user:u1:events", []byte(raw))
 		require.ErrorContains(t, err, want)

@@ -133,7 +133,7 @@ func (in *Ingest) ParsePublish(raw []byte) (*message.Envelope, error) {
 
 func (in *Ingest) checkSize(raw []byte) error {
 	if most := in.EventBytesMax(); len(raw) > most {
-		return message.Errorf(message.CodeMessageTooLarge, "has %d bytes, at most %d are taken; see event_kib_max", len(raw), most)
+		return message.Errorf(message.CodeMessageTooLarge, "has %d bytes, at most %d are taken; see limits.event_kib_max", len(raw), most)
 	}
 	return nil
 }

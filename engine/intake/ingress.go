@@ -181,7 +181,7 @@ func (g *ingress) publish(ctx context.Context, in *ingest.Ingest, f *foreign) ([
 		return nil, err
 	}
 	if most := in.EventBytesMax(); f.bytes > most {
-		return nil, message.Errorf(message.CodeMessageTooLarge, "has %d bytes, at most %d are taken; see event_kib_max", f.bytes, most)
+		return nil, message.Errorf(message.CodeMessageTooLarge, "has %d bytes, at most %d are taken; see limits.event_kib_max", f.bytes, most)
 	}
 	env, ev, err := in.ParseForeign(topic, []byte(f.payload))
 	switch {

@@ -95,7 +95,7 @@ func TestGarbageBecomesDeadLettersOfItsChannel(t *testing.T) {
 		{"wse:user:u3:events", `{"t":"x","p":{},"topic":"user:u4:events"}`, "user:u3:events", "published on the channel of"},
 		{"wse:user:u6:events", `{"t":"subscription_update","p":{"action":"recover"}}`, "user:u6:events", "for the engine's own"},
 		{"wse:user:u7:events", `{"type":"Error","payload":{}}`, "user:u7:events", "for the engine's own"},
-		{"wse:user:u5:events", big, "user:u5:events", "at most 262144 are taken; see event_kib_max"},
+		{"wse:user:u5:events", big, "user:u5:events", "at most 262144 are taken; see limits.event_kib_max"},
 	} {
 		n.publish(c[0], c[1])
 		var got []ingest.DeadLetter
