@@ -337,8 +337,25 @@ func (e *Engine) drain(ctx context.Context) {
 	defer cancel()
 	_, gauges := e.conns.Stats()
 	e.log.Info("draining", "connections", gauges.Connections, "timeout", e.cfg.Limits.DrainTimeout)
+	e.catchUp(ctx)
 	if err := e.conns.Drain(ctx, e.cfg.Limits.DrainJitter); err != nil {
 		e.log.Warn("the drain ended before every client was gone", "error", err)
+	}
+}
+
+// catchUpMax is how long clients who are to go may wait for what was published before.
+const catchUpMax = time.Second
+
+// catchUp waits until what was accepted before has come back from Redis, so that clients have it when they go. What does not come in
+// time they recover at another node.
+func (e *Engine) catchUp(ctx context.Context) {
+	if e.cluster == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpMax)
+	defer cancel()
+	if err := e.cluster.broker.CatchUp(ctx); err != nil {
+		e.log.Debug("what was published last may not have come before clients go; they recover it elsewhere", "error", err)
 	}
 }
 

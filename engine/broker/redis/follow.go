@@ -24,8 +24,9 @@ const (
 	answerWait     = 5 * time.Second        // for one reading
 	retryFirst     = 100 * time.Millisecond // before a reading that failed is tried again
 	retryLast      = 2 * time.Second
-	behindPatience = time.Second     // how long a publication may be on its way before it is looked for
-	unsettledMax   = 3 * time.Second // how long a comparison may take until the node is not ready
+	behindPatience = time.Second      // how long a publication may be on its way before it is looked for
+	unsettledMax   = 3 * time.Second  // how long a comparison may take until the node is not ready
+	catchUpEvery   = time.Millisecond // between two looks at whether all that was published has come
 )
 
 // follower receives the publications of the topics that this node is interested in. Its connections bring what is published;
@@ -116,6 +117,36 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	wg.Wait()
 	return nil
+}
+
+// CatchUp waits until all that was published before it was called has come here, which is when a probe that was sent after that has come
+// back on every connection. It returns the error of ctx where that ends first, as it does while Redis is away.
+func (b *Broker) CatchUp(ctx context.Context) error {
+	since := time.Now()
+	b.follower.probe.now()
+	ticker := time.NewTicker(catchUpEvery)
+	defer ticker.Stop()
+	for !b.follower.reached(since) {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// reached reports whether all connections have brought what was published before the given time.
+func (f *follower) reached(since time.Time) bool {
+	for _, s := range f.subscribers() {
+		s.mu.Lock()
+		behind := s.mark.ours.Before(since)
+		s.mu.Unlock()
+		if behind {
+			return false
+		}
+	}
+	return true
 }
 
 // followed is a topic that this node follows, because somebody wants it by name or it was heard of through a pattern.

@@ -459,3 +459,26 @@ func TestNoticesComeOnceInOrderWithPublications(t *testing.T) {
 	require.Equal(t, message.Topic("user:u1:a"), <-interrupted)
 	require.Empty(t, notices)
 }
+
+func TestWhoHasCaughtUpHasAllThatWasPublishedBefore(t *testing.T) {
+	server := redistest.Single(t)
+	a, b := startNode(t, server.Config(), nil), startNode(t, server.Config(), nil)
+	topics := []message.Topic{"user:u1:events", "user:u2:events", "public:news"}
+	b.follow("user:u1:events", "user:u2:events", "public:*")
+	for n := 1; n <= 50; n++ {
+		for _, topic := range topics {
+			a.tell(topic, fmt.Sprint(n))
+		}
+		require.NoError(t, b.CatchUp(t.Context()))
+		b.mu.Lock()
+		for _, topic := range topics {
+			require.Len(t, b.topics[topic].got, n, topic)
+		}
+		b.mu.Unlock()
+	}
+	server.Pause()
+	defer server.Resume()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, b.CatchUp(ctx), context.DeadlineExceeded)
+}
