@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -192,7 +191,7 @@ func TestWhenAPortIsTakenNothingStaysOpen(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = taken.Close() }()
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(redistest.FreePort(t))) // which nobody is given meanwhile
+	addr := redistest.FreeAddr(t) // which nobody is given meanwhile
 
 	cfg := engine.DefaultConfig()
 	cfg.Listen, cfg.Admin.Listen, cfg.DataDir = addr, taken.Addr().String(), t.TempDir()

@@ -1,6 +1,7 @@
 package bounded_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,32 +25,22 @@ func TestNoMoreIsTakenThanThereMayBe(t *testing.T) {
 
 func TestWhatIsRefusedIsNeverTaken(t *testing.T) {
 	var c bounded.Count
-	begun, enough, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for n := 0; ; n++ {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 1_000_000 {
 			if c.Take(11, 10) {
 				panic("more was taken than there may be")
 			}
-			if n == 0 {
-				close(begun)
-			}
-			select {
-			case <-enough:
-				return
-			default:
-			}
 		}
-	}()
-	<-begun
+	})
 	granted, most := true, int64(0)
 	for i := 0; i < 1_000_000 && granted; i++ {
-		granted = c.Take(10, 10)
-		most = max(most, c.Load())
-		c.Add(-10)
+		if granted = c.Take(10, 10); granted {
+			most = max(most, c.Load())
+			c.Add(-10)
+		}
 	}
-	close(enough)
-	<-ended
+	wg.Wait()
 	require.True(t, granted, "what there is was refused since somebody asked for more than there is")
 	require.EqualValues(t, 10, most)
 }

@@ -108,15 +108,6 @@ func (c *crew) allocate(capacity, most uint64) experimental.LinearMemory {
 	return &shared{LinearMemory: allocate(capacity, most), crew: c}
 }
 
-// reserve counts bytes towards the memories of the crew, those that must be granted whatever there is, and reports whether it did.
-func (c *crew) reserve(bytes int64, must bool) bool {
-	if must {
-		c.memory.Add(bytes)
-		return true
-	}
-	return c.memory.Take(bytes, c.most.Load())
-}
-
 // shared is a memory that counts towards those of a crew.
 type shared struct {
 	experimental.LinearMemory
@@ -130,7 +121,9 @@ var _ experimental.LinearMemory = (*shared)(nil)
 // granted; whoever joins the crew asks before.
 func (s *shared) Reallocate(size uint64) []byte {
 	grown := int64(size) - s.size
-	if !s.crew.reserve(grown, s.size == 0) {
+	if s.size == 0 {
+		s.crew.memory.Add(grown)
+	} else if !s.crew.memory.Take(grown, s.crew.most.Load()) {
 		return nil
 	}
 	buf := s.LinearMemory.Reallocate(size)

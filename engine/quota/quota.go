@@ -157,7 +157,7 @@ func (q *Quota) Upgrade(addr netip.Addr) (refused Limit) {
 func (q *Quota) Enter(user string, addr netip.Addr) (near [2]Limit, refused Limit) {
 	nearAddress, addressOK := false, false
 	near[0], refused = q.login(user, func() bool {
-		nearAddress, addressOK = q.addressConnections.add(network(addr), nil)
+		nearAddress, addressOK = q.addressConnections.add(network(addr), anyway)
 		return addressOK
 	})
 	switch {
@@ -180,19 +180,20 @@ func (q *Quota) Enter(user string, addr netip.Addr) (near [2]Limit, refused Limi
 // Login counts a connection that entered for nobody as the user's, with whom [Quota.Leave] is to be called then. Where it is
 // one too many it is not counted, and refused is the limit; near is it where it is nearly reached. It does not block.
 func (q *Quota) Login(user string) (near, refused Limit) {
-	if near, refused = q.login(user, nil); near != None {
+	if near, refused = q.login(user, anyway); near != None {
 		q.Count(near, Warned)
 	}
 	return near, refused
 }
 
-// login counts a connection for a user, where he may have one more and agreed, unless that is nil, says yes. What it refuses was never
+// anyway agrees.
+func anyway() bool { return true }
+
+// login counts a connection for a user, where he may have one more and agreed says yes. What it refuses was never
 // counted, not for a moment: it must not have others refused.
 func (q *Quota) login(user string, agreed func() bool) (near, refused Limit) {
 	if user == "" {
-		if agreed != nil {
-			agreed()
-		}
+		agreed()
 		return None, None
 	}
 	isNear, ok := q.userConnections.add(user, agreed)

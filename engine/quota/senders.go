@@ -156,12 +156,10 @@ func (t *tally[K]) init(most int) {
 }
 
 // add counts one more, where that is allowed, and reports whether few more are. Where it is allowed it is not counted all the same if
-// agreed, which may be nil and must not use t, says no.
+// agreed, which must not use t, says no.
 func (t *tally[K]) add(key K, agreed func() bool) (near, ok bool) {
 	if t.max == 0 {
-		if agreed != nil {
-			agreed()
-		}
+		agreed()
 		return false, true
 	}
 	sh := &t.shards[maphash.Comparable(t.seed, key)%shards]
@@ -171,7 +169,7 @@ func (t *tally[K]) add(key K, agreed func() bool) (near, ok bool) {
 	if n >= t.max {
 		return false, false
 	}
-	if agreed != nil && !agreed() {
+	if !agreed() {
 		return false, true
 	}
 	sh.of[key] = int32(n + 1)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,7 +130,7 @@ func (r *run) paste(t *testing.T, wse string) {
 	cmd.Dir, cmd.WaitDelay = dir, time.Second
 	// The pages let the engine listen where it does by default; here it must not meet another one.
 	cmd.Env = append(os.Environ(), "PATH="+wse+":"+os.Getenv("PATH"), "GOFLAGS=-mod=mod", "HOME="+home(t),
-		"WSE_LISTEN="+freeAddr(t), "WSE_ADMIN__LISTEN="+freeAddr(t))
+		"WSE_LISTEN="+redistest.FreeAddr(t), "WSE_ADMIN__LISTEN="+redistest.FreeAddr(t))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
@@ -167,12 +166,6 @@ func (r *run) ports() (all []int) {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// freeAddr returns an address that is free still when the engine listens there.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(redistest.FreePort(t)))
 }
 
 // home keeps the Go toolchain's caches where they are.

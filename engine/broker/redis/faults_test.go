@@ -255,18 +255,25 @@ func TestAPublicationWaitsForAnOutageThatIsShort(t *testing.T) {
 	require.NoError(t, <-errs)
 }
 
-func TestWhoeverStopsWaitingIsToldWhetherItWasSent(t *testing.T) {
-	s := redistest.Single(t)
-	b := running(t, s.Config(), nil, class(100))
-	publish(t, b, update(topicOne))
-	s.Pause()
-	ctx, cancel := context.WithCancel(t.Context())
+// publishing begins to publish, and returns when that waits. What comes of it can be received.
+func publishing(t *testing.T, ctx context.Context, b *Broker) <-chan error {
+	t.Helper()
 	errs := make(chan error, 1)
 	go func() {
 		_, err := b.Publish(ctx, update(topicOne))
 		errs <- err
 	}()
 	require.Eventually(t, func() bool { return b.Carriage().Pending == 1 }, patience, time.Millisecond)
+	return errs
+}
+
+func TestWhoeverStopsWaitingIsToldWhetherItWasSent(t *testing.T) {
+	s := redistest.Single(t)
+	b := running(t, s.Config(), nil, class(100))
+	publish(t, b, update(topicOne))
+	s.Pause()
+	ctx, cancel := context.WithCancel(t.Context())
+	errs := publishing(t, ctx, b)
 	cancel()
 	require.ErrorIs(t, <-errs, broker.ErrUnavailable)
 	s.Resume()
@@ -284,12 +291,7 @@ func TestWhatNeverLeftTheNodeIsNotSaidToHaveBeenSent(t *testing.T) {
 	require.ErrorContains(t, err, "it was not sent")
 	ctx, cancel := context.WithCancel(t.Context())
 	b = running(t, cfg, nil, class(100))
-	errs := make(chan error, 1)
-	go func() {
-		_, err := b.Publish(ctx, update(topicOne))
-		errs <- err
-	}()
-	require.Eventually(t, func() bool { return b.Carriage().Pending == 1 }, patience, time.Millisecond)
+	errs := publishing(t, ctx, b)
 	cancel()
 	err = <-errs
 	require.ErrorIs(t, err, context.Canceled)

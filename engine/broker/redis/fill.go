@@ -125,8 +125,11 @@ func (f *follower) doubled(t *followed) bool {
 	t.mu.Lock()
 	joined, parted := time.Since(t.joined) < silenceMax, t.parted
 	t.mu.Unlock()
-	if t.own == nil || joined && parted {
-		return t.own != nil
+	switch {
+	case t.own == nil:
+		return false
+	case joined && parted: // the pattern may be left by now, and what it brought still be on its way
+		return true
 	}
 	for _, p := range f.patterns {
 		if p.confirmed && (joined || time.Since(p.begun) < silenceMax) && p.name.Matches(t.topic) {

@@ -146,7 +146,7 @@ type passage struct {
 }
 
 func newGate(t *testing.T, to string) *gate {
-	g := &gate{t: t, addr: fmt.Sprintf("127.0.0.1:%d", redistest.FreePort(t)), to: to}
+	g := &gate{t: t, addr: redistest.FreeAddr(t), to: to}
 	g.open()
 	t.Cleanup(func() {
 		g.shut()

@@ -172,28 +172,17 @@ func TestWhatIsTooLargeToBeHeldKeepsNothingSmallerOut(t *testing.T) {
 	tally := &tally{heldBytesMax: 1 << 10}
 	greedy, modest := &course{tally: tally}, &course{tally: tally}
 	much, all := publication{raw: strings.Repeat("x", 1<<10+1), stamp: 1}, publication{raw: strings.Repeat("x", 1<<10), stamp: 1}
-	begun, enough, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for n := 0; ; n++ {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 200_000 {
 			greedy.hold(much)
-			if n == 0 {
-				close(begun)
-			}
-			select {
-			case <-enough:
-				return
-			default:
-			}
 		}
-	}()
-	<-begun
+	})
 	for i := 0; i < 200_000 && modest.lost == 0; i++ {
 		modest.hold(all)
 		modest.release()
 	}
-	close(enough)
-	<-ended
+	wg.Wait()
 	require.Zero(t, modest.lost, "there was room for it all the time")
 	require.Zero(t, tally.heldBytes.Load())
 }

@@ -161,12 +161,7 @@ func TestABrokerIsClosedWhileItsServerIsAway(t *testing.T) {
 	publish(t, b, update(topicOne))
 	s.Pause()
 	defer s.Resume()
-	errs := make(chan error, 1)
-	go func() {
-		_, err := b.Publish(context.Background(), update(topicOne))
-		errs <- err
-	}()
-	require.Eventually(t, func() bool { return b.Carriage().Pending == 1 }, patience, time.Millisecond)
+	errs := publishing(t, context.Background(), b)
 	require.NoError(t, b.Close())
 	err := <-errs
 	require.True(t, errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrClosed), "it may have been on its way already: %v", err)

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,7 +148,7 @@ func serveAt(t *testing.T, listen, admin string, more ...string) *served {
 func (e *served) with(args ...string) []string { return append(args, e.sets...) }
 
 func TestServeEndsAtSIGTERMAndTailComesBack(t *testing.T) {
-	e := serveAt(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(redistest.FreePort(t))), "127.0.0.1:0") // to be found again
+	e := serveAt(t, redistest.FreeAddr(t), "127.0.0.1:0") // to be found again
 	tail := start(t, e.with("tail", "user:u1:order_events")...)
 	tail.until("subscribed to user:u1:order_events")
 	e.signal(syscall.SIGHUP)

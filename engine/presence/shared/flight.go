@@ -384,14 +384,15 @@ func (p *Presence) admit(t *topic, u *user, turn uint64, r result) {
 			return true
 		}
 		if said = true; u.count > 0 && r.stamp > u.stamp {
-			p.sayReserved(u, w, r.stamp)
+			p.say(u, w.data, w.reserved, r.stamp)
+			w.reserved = 0
 		}
 		p.unreserve(w)
 		w.done <- nil
 		return true
 	})
 	if !said && len(r.data) > 0 && u.stamp < r.stamp && u.count > 0 {
-		p.say(u, r.data, r.stamp)
+		p.say(u, r.data, 0, r.stamp)
 	}
 }
 

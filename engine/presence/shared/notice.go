@@ -122,7 +122,7 @@ func (p *Presence) learn(t *topic, n notice) {
 		t.told[n.member.UserID] = told{n.stamp, n.member.SinceMS, true}
 	}
 	if u != nil && u.count > 0 && n.stamp > u.stamp {
-		p.say(u, n.member.Data, n.stamp)
+		p.say(u, n.member.Data, 0, n.stamp)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestWhatIsSaidIsNeverFreeBetweenBeingReservedAndBeingThere(t *testing.T) {
 		over.Store(true)
 		require.False(t, <-granted, "all that there is is taken")
 		require.NoError(t, <-w.done)
-		p.say(u, nil, turn+1)
+		p.say(u, nil, 0, turn+1)
 		require.Zero(t, p.taken.Load())
 	}
 }

@@ -233,7 +233,7 @@ func (t *topic) leave(u *user, conn string, lost bool) {
 	if !lost && u.written { // if he comes again before that is written, he is somebody new
 		u.left = true
 	}
-	t.home.say(u, nil, 0)
+	t.home.say(u, nil, 0, 0)
 }
 
 // forget ends what is known of a user without a connection.
@@ -255,18 +255,13 @@ func (t *topic) touch(u *user) {
 	}
 }
 
-// say sets what a user says, as Redis has it.
-func (p *Presence) say(u *user, data []byte, stamp uint64) {
-	p.sayReserved(u, &waiter{data: data}, stamp)
-}
-
-// sayReserved is say for what there was made room for: in one step, so that nobody finds it free, nor taken twice.
-func (p *Presence) sayReserved(u *user, w *waiter, stamp uint64) {
-	more := int64(len(w.data) - len(u.data))
-	p.taken.Add(more - int64(w.reserved))
+// say sets what a user says, as Redis has it. Where there was made room for it, that is given up for it in one step, so that nobody finds
+// it free, nor taken twice.
+func (p *Presence) say(u *user, data []byte, reserved int, stamp uint64) {
+	more := int64(len(data) - len(u.data))
+	p.taken.Add(more - int64(reserved))
 	p.bytes.Add(more)
-	w.reserved = 0
-	u.data, u.stamp = w.data, stamp
+	u.data, u.stamp = data, stamp
 }
 
 // reserve makes room for an update among what all members of this node say, and reports whether there is some.

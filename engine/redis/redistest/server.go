@@ -249,6 +249,12 @@ func FreePort(t testing.TB) int {
 	return 0
 }
 
+// FreeAddr returns a loopback address with a port of [FreePort].
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
+}
+
 // take takes the name that stands for a port.
 func take(port string) (net.Listener, error) { return net.Listen("unix", "@wse-redistest-"+port) }
 
